@@ -1,0 +1,129 @@
+"""Softmax with cross-entropy over a block of rows, and the gather and scatter of embeddings."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from charrnn.compute import activations  # noqa: F401  (exp in compiled code)
+from charrnn.compute.cache import kernel
+from charrnn.compute.functions import exp
+from charrnn.compute.products import multiply
+from charrnn.compute.vector import (
+    broadcast,
+    largest_lane,
+    lanes,
+    load,
+    maximum,
+    store,
+    sum_of_lanes,
+)
+
+
+@kernel
+def logits_of_rows(hidden, panels, bias, logits):
+    """logits [N, V] = bias + hidden [N, H] · W; padded columns have an impossible bias."""
+    rows, depth = hidden.shape
+    width = logits.shape[1]
+    multiply(hidden.reshape(-1), 0, depth, rows, panels, depth,
+             bias, 0, 0, logits.reshape(-1), 0, width, width)  # fmt: skip
+
+
+@kernel
+def softmax_row(logits, at, width):
+    """Turn ``width`` logits at flat offset ``at`` into probabilities; return (max, log of sum).
+
+    The logarithm of the probability of k is logit[k] - max - log of sum.
+    """
+    top = load(logits, at)
+    for j in range(at + lanes(logits), at + width, lanes(logits)):
+        top = maximum(top, load(logits, j))
+    largest = largest_lane(top)
+    total = broadcast(logits, 0.0)
+    for j in range(at, at + width, lanes(logits)):
+        e = exp(load(logits, j) - largest)
+        store(logits, j, e)
+        total = total + e
+    sum_ = sum_of_lanes(total)
+    for j in range(at, at + width, lanes(logits)):
+        store(logits, j, load(logits, j) * (1.0 / sum_))
+    return largest, math.log(sum_)
+
+
+@kernel
+def cross_entropy_rows(logits, targets, losses):
+    """losses [N] = -log p(targets), and logits [N, V] become gradients of these losses.
+
+    The gradients are of the sum, not of the mean: dividing here would make the smallest
+    probabilities denormal numbers, which are slow.
+    """
+    rows, width = logits.shape
+    flat = logits.reshape(-1)
+    for row in range(rows):
+        target = row * width + targets[row]
+        logit = flat[target]
+        largest, log_sum = softmax_row(flat, row * width, width)
+        losses[row] = log_sum + largest - logit
+        flat[target] -= 1.0
+
+
+@kernel
+def rows_times_weights(d, panels, result):
+    """result [N, H] = d [N, V] · W."""
+    rows, depth = d.shape
+    width = result.shape[1]
+    zeros = np.zeros(width, d.dtype)
+    multiply(d.reshape(-1), 0, depth, rows, panels, depth,
+             zeros, 0, 0, result.reshape(-1), 0, width, width)  # fmt: skip
+
+
+@kernel
+def fill_table(source, source_at, row_index, column_index, column, start, table, part, parts):
+    """table[r, c] = start[c] + source[row_index[r] + column_index[c - column]], -1 being padding.
+
+    Rows of an embedding, or of a transposed input matrix with the bias already added: what
+    ``gather_rows`` reads.
+    """
+    for r in range(table.shape[0] * part // parts, table.shape[0] * (part + 1) // parts):
+        for c in range(table.shape[1]):
+            value = start[c]
+            i = c - column
+            if 0 <= i < column_index.size and column_index[i] >= 0:
+                value += source[source_at + row_index[r] + column_index[i]]
+            table[r, c] = value
+
+
+@kernel
+def gather_rows(table, indices, result, first, last):
+    """result[:, first:last] = table[indices[:, first:last]], for [V, width] and [T, B]."""
+    steps, batch, width = result.shape
+    flat_table, flat_result = table.reshape(-1), result.reshape(-1)
+    for t in range(steps):
+        for b in range(first, last):
+            source = indices[t, b] * width
+            target = (t * batch + b) * width
+            for j in range(0, width, lanes(table)):
+                store(flat_result, target + j, load(flat_table, source + j))
+
+
+@kernel
+def scatter_rows(d, columns, indices, dtable, part, parts):
+    """dtable = sum of the rows of ``d`` by index, from column ``columns`` on: gather's gradient.
+
+    Threads share the columns, so that every sum is made in one order.
+    """
+    steps, batch, row = d.shape
+    width = dtable.shape[1]
+    unit = lanes(d)
+    units = width // unit
+    start, end = units * part // parts * unit, units * (part + 1) // parts * unit
+    dtable[:, start:end] = 0
+    flat_d, flat_table = d.reshape(-1), dtable.reshape(-1)
+    for t in range(steps):
+        for b in range(batch):
+            source = (t * batch + b) * row + columns
+            target = indices[t, b] * width
+            for j in range(start, end, unit):
+                value = load(flat_table, target + j) + load(flat_d, source + j)
+                store(flat_table, target + j, value)

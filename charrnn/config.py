@@ -1,0 +1,104 @@
+"""What a network and a training run are made of; checked when they are created."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from charrnn.cells import CELL_NAMES, CELLS
+from charrnn.errors import UsageError
+
+#: Beyond this a network would not fit into memory, and indices into 32 bits.
+MAX_SIZE = 65_536
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
+
+
+def _require_between(name: str, value: float, low: float, high: float) -> None:
+    _require(low <= value <= high, f"{name} must be from {low:g} to {high:g}, not {value}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a network; with the vocabulary it says which tensors a model file holds.
+
+    Raises ``UsageError`` where a value is out of range.
+    """
+
+    vocabulary_size: int  # V: characters and the three special tokens
+    cell: str = "lstm"  # a name in charrnn.cells.CELLS
+    activation: str = "tanh"  # of the plain cell: tanh or relu; other cells know tanh only
+    layers: int = 2  # L: stacked recurrent layers
+    hidden_size: int = 128  # H: units of each layer
+    embedding_size: int = 0  # E: units that a character becomes; 0: one-hot
+
+    def __post_init__(self) -> None:
+        _require(self.cell in CELL_NAMES, f"cell must be one of {', '.join(CELL_NAMES)}")
+        choices = [activation for name, activation in CELLS if name == self.cell]
+        _require(
+            self.activation in choices,
+            f"activation of {self.cell} must be {' or '.join(choices)}, not {self.activation}",
+        )
+        _require_between("vocabulary size", self.vocabulary_size, 4, MAX_SIZE)
+        _require_between("layers", self.layers, 1, 64)
+        _require_between("hidden size", self.hidden_size, 1, MAX_SIZE)
+        _require_between("embedding size", self.embedding_size, 0, MAX_SIZE)
+
+    @property
+    def input_size(self) -> int:
+        """Columns of the first layer's input matrix."""
+        return self.embedding_size or self.vocabulary_size
+
+
+OPTIMIZERS = ("adam", "rmsprop", "sgd")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained. Raises ``UsageError`` where a value is out of range.
+
+    At most one of ``epochs``, ``steps`` and ``budget`` is given; with none, a run makes
+    ``DEFAULT_EPOCHS`` passes over the text, but at least ``DEFAULT_STEPS`` updates.
+    """
+
+    batch_size: int = 64  # B: lanes that read the corpus side by side; fewer on small corpora
+    sequence_length: int = 64  # T: steps of truncated backpropagation through time
+    epochs: float | None = None  # passes over the training text
+    steps: int | None = None  # updates
+    budget: float | None = None  # seconds
+    optimizer: str = "adam"  # adam, rmsprop or sgd
+    learning_rate: float | None = None  # the highest of the schedule; None: the optimizer's own
+    warmup_steps: int = 100  # updates over which the learning rate rises from zero
+    final_rate: float = 0.05  # where the cosine ends, as a share of the learning rate
+    beta1: float = 0.9  # Adam: decay of the mean gradient; SGD: momentum
+    beta2: float = 0.99  # Adam and RMSprop: decay of the mean squared gradient
+    dropout: float = 0.1  # share of each layer's outputs that are dropped while training
+    clip_norm: float = 1.0  # longest gradient of an update; 0: any length
+    clip_value: float = 0.0  # largest element of a gradient; 0: any size
+    validations: int = 20  # times that the validation text is read in a run
+    seed: int = 1  # of everything random
+    threads: int = 0  # 0: one for each processor
+
+    DEFAULT_EPOCHS = 10
+    DEFAULT_STEPS = 1000
+
+    def __post_init__(self) -> None:
+        given = [n for n in ("epochs", "steps", "budget") if getattr(self, n) is not None]
+        _require(len(given) <= 1, f"give only one of {', '.join(given)}")
+        for name in given:
+            _require(getattr(self, name) > 0, f"{name} must be above 0")
+        _require(self.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}")
+        _require_between("batch size", self.batch_size, 1, MAX_SIZE)
+        _require_between("sequence length", self.sequence_length, 1, MAX_SIZE)
+        if self.learning_rate is not None:
+            _require(0 < self.learning_rate < 100, "learning rate must be above 0 and below 100")
+        _require_between("warm-up steps", self.warmup_steps, 0, 10**9)
+        _require_between("final rate", self.final_rate, 0, 1)
+        _require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "betas must be from 0 to below 1")
+        _require(0 <= self.dropout < 1, "dropout must be from 0 to below 1")
+        _require(self.clip_norm >= 0 and self.clip_value >= 0, "clipping must not be negative")
+        _require_between("validations", self.validations, 1, 10**6)
+        _require_between("seed", self.seed, 0, 2**63 - 1)
+        _require_between("threads", self.threads, 0, 4096)

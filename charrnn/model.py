@@ -1,0 +1,284 @@
+"""The network: characters → rows → stacked recurrent layers → logits; loss and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.compute import products, readout
+from charrnn.compute.threads import Team, available_threads, share
+from charrnn.config import ModelConfig
+from charrnn.layers import LayerBuffers, Matrix, Recurrent, Table, plain_index
+from charrnn.parameters import initial_values, parameter_count, parameter_shapes, views
+
+#: Bytes that the logits of one block of rows may take, so that memory does not grow as T·B·V.
+_LOGIT_BYTES = 16 * 2**20
+
+#: The logit of a padded column: its probability is nothing, and no infinity gets into sums.
+_NEVER = -1e30
+
+_NO_DROPOUT = (0, 0, 1.0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A chunk of T steps over B lanes; all arrays [T, B]."""
+
+    inputs: np.ndarray  # int32, the character read at each step
+    targets: np.ndarray  # int32, the character to predict
+    resets: np.ndarray  # uint8, nonzero where a document starts
+
+
+class Network:
+    """A recurrent language model with its parameters, computing on a team of threads.
+
+    ``values`` is all parameters as one flat array, ``gradients`` their gradients once
+    ``prepare_training`` has been called, ``parameters`` the tensors as views into ``values``.
+    After a change of ``values`` call ``pack``. ``dtype`` float64 serves checks of gradients.
+    """
+
+    def __init__(self, config: ModelConfig, *, threads: int = 0, dtype=np.float32) -> None:
+        self.config = config
+        self.dtype = np.dtype(dtype)
+        self.team = Team(threads or available_threads())
+        self.values = np.zeros(parameter_count(config), dtype)
+        self.gradients = np.empty(0, dtype)
+        self.parameters = views(self.values, config)
+        self._place_matrices()
+        self._runs: dict[tuple[int, int], _Run] = {}
+
+    def _place_matrices(self) -> None:
+        config, dtype = self.config, self.dtype
+        at, offset = {}, 0
+        for name, values in self.parameters.items():
+            at[name], offset = offset, offset + values.size
+        self.layers = [
+            Recurrent(
+                config,
+                layer,
+                {n: at[f"rnn.{n}_l{layer}"] for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
+                dtype,
+            )
+            for layer in range(config.layers)
+        ]
+        self.width = self.layers[0].width
+        size, vocabulary = config.hidden_size, config.vocabulary_size
+        self.vocabulary_width = products.padded(vocabulary, dtype)
+        columns = plain_index(vocabulary, self.vocabulary_width, size)
+        depth = plain_index(size, self.width, 1)
+        self.readout = Matrix(at["readout.weight"], depth, columns, dtype)
+        self.readout_bias = np.full(self.vocabulary_width, _NEVER, dtype)
+        self._readout_bias_at = at["readout.bias"]
+        self.embedding: Table | None = None
+        if inputs := config.embedding_size:
+            width = products.padded(inputs, dtype)
+            rows = np.arange(vocabulary) * inputs
+            columns = plain_index(inputs, width, 1)
+            self.embedding = Table(at["embedding.weight"], rows, columns, width, 0, dtype)
+
+    def initialize(self, *, rng: np.random.Generator) -> None:
+        """Draw the first values of all parameters."""
+        drawn = initial_values(self.config, rng=rng)
+        for parameter, values in zip(self.parameters.values(), drawn, strict=True):
+            parameter[...] = values
+        self.pack()
+
+    def prepare_training(self) -> None:
+        """Allocate gradients and the packed forms that only the backward pass needs."""
+        self.gradients = np.zeros_like(self.values)
+        for part in (*self.layers, self.readout, *filter(None, [self.embedding])):
+            part.prepare_training()
+        self.pack()
+
+    def load(self, tensors: dict[str, np.ndarray]) -> None:
+        """Take the values of all parameters from ``tensors``, names and shapes as they are."""
+        for name in parameter_shapes(self.config):
+            self.parameters[name][...] = tensors[name]
+        self.pack()
+
+    def pack(self) -> None:
+        """Bring the packed weights up to date with ``values``."""
+        for layer in self.layers:
+            layer.pack_bias(self.values)
+        vocabulary, at = self.config.vocabulary_size, self._readout_bias_at
+        self.readout_bias[:vocabulary] = self.values[at : at + vocabulary]
+
+        def work(part: int, parts: int) -> None:
+            for layer in self.layers:
+                layer.pack(self.values, part, parts)
+            self.readout.pack(self.values, self.readout_bias, part, parts)
+            if self.embedding:
+                start = np.zeros(self.embedding.rows.shape[1], self.dtype)
+                self.embedding.pack(self.values, start, part, parts)
+
+        self.team.run(work)
+
+    def matrices(self) -> list[Matrix]:
+        """All matrices that take part in products."""
+        inputs = [layer.input for layer in self.layers if isinstance(layer.input, Matrix)]
+        return [*inputs, *(layer.recurrent for layer in self.layers), self.readout]
+
+    def initial_state(self, batch: int) -> np.ndarray:
+        """The state before any document: zeros [L, S, B, width], H padded to ``width``."""
+        count = len(self.layers[0].cell.states)
+        return np.zeros((len(self.layers), count, batch, self.width), self.dtype)
+
+    def losses(self, batch: Batch, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """-log P of each target [T, B] in nats, and the state after the last step."""
+        run = self._run(batch)
+        self._forward(batch, run, state, _NO_DROPOUT)
+        for first, last in run.row_blocks():
+            self._share_rows(first, last, lambda a, b: self._losses_of_rows(run, batch, a, b))
+        return run.losses.reshape(batch.targets.shape).copy(), run.state()
+
+    def loss_and_gradients(
+        self, batch: Batch, state: np.ndarray, dropout: tuple[float, int] = (0.0, 0)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As ``losses``; ``gradients`` becomes the gradient of the *sum* of the losses.
+
+        ``dropout`` is the share of each layer's outputs that is dropped and the key (32 bits) of
+        the masks. ``initial_gradients`` then holds the gradient with respect to ``state``.
+        """
+        rate, key = dropout
+        run = self._run(batch)
+        mask = (key, round(rate * 2**32), 1 / (1 - rate))
+        self._forward(batch, run, state, mask)
+        for number, (first, last) in enumerate(run.row_blocks()):
+            self._differentiate_readout(run, batch, first, last, accumulate=number > 0)
+        self._backward(batch, run, mask)
+        self._collect_gradients(batch, run)
+        self.initial_gradients = np.stack([layer.dstates for layer in run.layers])
+        return run.losses.reshape(batch.targets.shape).copy(), run.state()
+
+    def _run(self, batch: Batch) -> _Run:
+        """Buffers for the batch's shape, kept: chunks of one shape follow one another."""
+        shape = batch.inputs.shape
+        if shape not in self._runs:
+            if len(self._runs) == 2:  # a run's own shape and that of a last, shorter chunk
+                self._runs.clear()
+            self._runs[shape] = _Run(self, *shape)
+        return self._runs[shape]
+
+    def _share_lanes(self, batch: int, work: Callable[[int, int], None]) -> None:
+        self.team.run(lambda part, parts: work(*share(batch, part, parts)))
+
+    def _share_rows(self, first: int, last: int, work: Callable[[int, int], None]) -> None:
+        def rows(part: int, parts: int) -> None:
+            start, end = share(last - first, part, parts)
+            work(first + start, first + end)
+
+        self.team.run(rows)
+
+    def _layer_inputs(self, batch: Batch, run: _Run) -> Iterator[np.ndarray]:
+        """What each layer reads: characters or embeddings, then the output of the one below."""
+        yield batch.inputs if run.embedded is None else run.embedded
+        for below in run.layers[:-1]:
+            yield below.output
+
+    def _masks(self, mask: tuple) -> Iterable[tuple]:
+        key, threshold, scale = mask
+        return [((key + 0x9E3779B9 * n) % 2**32, threshold, scale) for n in range(len(self.layers))]
+
+    def _forward(self, batch: Batch, run: _Run, state: np.ndarray, mask: tuple) -> None:
+        def work(first: int, last: int) -> None:
+            if self.embedding:
+                self.embedding.gather(batch.inputs, run.embedded, first, last)
+            inputs, masks = self._layer_inputs(batch, run), self._masks(mask)
+            for layer, buffers, x, m in zip(self.layers, run.layers, inputs, masks, strict=True):
+                layer.forward(x, buffers, batch.resets, m, first, last)
+
+        run.set_state(state)
+        self._share_lanes(batch.inputs.shape[1], work)
+
+    def _losses_of_rows(self, run: _Run, batch: Batch, first: int, last: int) -> None:
+        """Losses of the rows, whose logits become gradients."""
+        start = first - first % run.block_rows
+        logits = run.logits[first - start : last - start]
+        hidden, targets = run.hidden[first:last], batch.targets.reshape(-1)[first:last]
+        readout.logits_of_rows(hidden, self.readout.forward, self.readout_bias, logits)
+        readout.cross_entropy_rows(logits, targets, run.losses[first:last])
+
+    def _differentiate_readout(self, run, batch, first, last, *, accumulate: bool) -> None:
+        """Losses and gradients of the rows ``first … last``, one block of logits."""
+        logits, hidden = run.logits[: last - first], run.hidden[first:last]
+
+        def rows(a: int, b: int) -> None:
+            self._losses_of_rows(run, batch, a, b)
+            dhidden = run.dhidden[a:b]
+            readout.rows_times_weights(logits[a - first : b - first], self.readout.backward, dhidden)
+
+        def columns(part: int, parts: int) -> None:
+            scratch = run.scratch[part]
+            self.readout.differentiate(logits, 0, hidden, scratch, accumulate, part, parts)
+
+        self._share_rows(first, last, rows)
+        self.team.run(columns)
+
+    def _backward(self, batch: Batch, run: _Run, mask: tuple) -> None:
+        dinputs = [run.dembedded, *(below.doutput for below in run.layers[:-1])]
+        chain = list(zip(self.layers, run.layers, dinputs, self._masks(mask), strict=True))
+
+        def work(first: int, last: int) -> None:
+            for layer, buffers, dx, m in reversed(chain):
+                buffers.dstates[:, first:last] = 0
+                layer.backward(buffers, dx, batch.resets, m, first, last)
+
+        self._share_lanes(batch.inputs.shape[1], work)
+
+    def _collect_gradients(self, batch: Batch, run: _Run) -> None:
+        def sums(part: int, parts: int) -> None:
+            inputs = self._layer_inputs(batch, run)
+            for layer, buffers, x in zip(self.layers, run.layers, inputs, strict=True):
+                layer.differentiate(x, buffers, run.scratch[part], part, parts)
+            if self.embedding:
+                self.embedding.scatter(run.dembedded, batch.inputs, part, parts)
+
+        def unpack(part: int, parts: int) -> None:
+            for layer in self.layers:
+                layer.unpack(self.gradients, part, parts)
+            self.readout.unpack(self.gradients, part, parts)
+            if self.embedding:
+                self.embedding.unpack(self.gradients, part, parts)
+
+        self.team.run(sums)
+        self.team.run(unpack)
+        vocabulary, at = self.config.vocabulary_size, self._readout_bias_at
+        self.gradients[at : at + vocabulary] = self.readout.bias_gradient[:vocabulary]
+
+
+class _Run:
+    """The buffers of a network for chunks of T steps over B lanes."""
+
+    def __init__(self, network: Network, steps: int, batch: int) -> None:
+        dtype, rows = network.dtype, steps * batch
+        self.layers = [LayerBuffers(layer, steps, batch, dtype) for layer in network.layers]
+        self.embedded = self.dembedded = None
+        if network.embedding:
+            width = network.embedding.rows.shape[1]
+            self.embedded = np.empty((steps, batch, width), dtype)
+            self.dembedded = np.empty((steps, batch, width), dtype)
+        row_bytes = network.vocabulary_width * dtype.itemsize
+        self.block_rows = min(rows, max(64, _LOGIT_BYTES // row_bytes))
+        self.logits = np.empty((self.block_rows, network.vocabulary_width), dtype)
+        self.losses = np.empty(rows, dtype)
+        self.hidden = self.layers[-1].output.reshape(rows, -1)
+        self.dhidden = self.layers[-1].doutput.reshape(rows, -1)
+        widest = max(m.depth for m in network.matrices())
+        size = products.gradient_scratch_size(widest, dtype)
+        self.scratch = [np.empty(size, dtype) for _ in range(network.team.threads)]
+
+    def row_blocks(self) -> Iterator[tuple[int, int]]:
+        """First and one past the last row of each block of logits."""
+        for first in range(0, self.losses.size, self.block_rows):
+            yield first, min(first + self.block_rows, self.losses.size)
+
+    def set_state(self, state: np.ndarray) -> None:
+        """Let the chunk start from ``state`` [L, S, B, width]."""
+        for layer, values in zip(self.layers, state, strict=True):
+            layer.states[:, 0] = values
+
+    def state(self) -> np.ndarray:
+        """The state that the chunk leaves, [L, S, B, width]."""
+        return np.stack([layer.states[:, -1] for layer in self.layers])
