@@ -52,7 +52,32 @@ class ModelConfig:
         return self.embedding_size or self.vocabulary_size
 
 
+@dataclass(frozen=True)
+class TextConfig:
+    """How files become documents. Raises ``UsageError`` where a value is out of range."""
+
+    lines: bool = False  # every line is a document, instead of every file
+    min_count: int = 1  # characters seen less often become UNKNOWN
+    encoding: str = "utf-8"  # of all files
+    normalize_newlines: bool = False  # read \r\n and \r as \n
+    validation: str | None = None  # a file of its own to validate on
+    validation_fraction: float = 0.1  # share of the corpus that is kept for validation
+
+    def __post_init__(self) -> None:
+        _require_between("min count", self.min_count, 1, 10**9)
+        _require(
+            0 <= self.validation_fraction <= 0.9,
+            f"validation fraction must be from 0 to 0.9, not {self.validation_fraction}",
+        )
+
+
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
+
+
+#: What a run makes when neither epochs, steps nor a budget is given: a megabyte takes minutes,
+#: and a small text is read often enough to learn from it.
+DEFAULT_EPOCHS = 10
+DEFAULT_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -60,7 +85,7 @@ class TrainingConfig:
     """How a network is trained. Raises ``UsageError`` where a value is out of range.
 
     At most one of ``epochs``, ``steps`` and ``budget`` is given; with none, a run makes
-    ``DEFAULT_EPOCHS`` passes over the text, but at least ``DEFAULT_STEPS`` updates.
+    ``DEFAULT_EPOCHS`` passes over the text, and at least ``DEFAULT_STEPS`` updates.
     """
 
     batch_size: int = 64  # B: lanes that read the corpus side by side; fewer on small corpora
@@ -80,9 +105,6 @@ class TrainingConfig:
     validations: int = 20  # times that the validation text is read in a run
     seed: int = 1  # of everything random
     threads: int = 0  # 0: one for each processor
-
-    DEFAULT_EPOCHS = 10
-    DEFAULT_STEPS = 1000
 
     def __post_init__(self) -> None:
         given = [n for n in ("epochs", "steps", "budget") if getattr(self, n) is not None]

@@ -17,3 +17,7 @@ class CorpusError(CharrnnError):
 
 class ModelFileError(CharrnnError):
     """A model file that is missing, damaged, foreign or in the way."""
+
+
+class TrainingError(CharrnnError):
+    """A run that cannot go on."""

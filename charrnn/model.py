@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.compute import products, readout
+from charrnn.compute import products, readout, updates
 from charrnn.compute.threads import Team, available_threads, share
 from charrnn.config import ModelConfig
 from charrnn.layers import LayerBuffers, Matrix, Recurrent, Table, plain_index
@@ -17,7 +17,7 @@ from charrnn.parameters import initial_values, parameter_count, parameter_shapes
 _LOGIT_BYTES = 16 * 2**20
 
 #: The logit of a padded column: its probability is nothing, and no infinity gets into sums.
-_NEVER = -1e30
+NEVER = -1e30
 
 _NO_DROPOUT = (0, 0, 1.0)
 
@@ -43,7 +43,8 @@ class Network:
         self.config = config
         self.dtype = np.dtype(dtype)
         self.team = Team(threads or available_threads())
-        self.values = np.zeros(parameter_count(config), dtype)
+        blocks = -(-parameter_count(config) // updates.BLOCK)
+        self.values = np.zeros(blocks * updates.BLOCK, dtype)
         self.gradients = np.empty(0, dtype)
         self.parameters = views(self.values, config)
         self._place_matrices()
@@ -69,7 +70,7 @@ class Network:
         columns = plain_index(vocabulary, self.vocabulary_width, size)
         depth = plain_index(size, self.width, 1)
         self.readout = Matrix(at["readout.weight"], depth, columns, dtype)
-        self.readout_bias = np.full(self.vocabulary_width, _NEVER, dtype)
+        self.readout_bias = np.full(self.vocabulary_width, NEVER, dtype)
         self._readout_bias_at = at["readout.bias"]
         self.embedding: Table | None = None
         if inputs := config.embedding_size:

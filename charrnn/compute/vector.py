@@ -236,6 +236,7 @@ def _elementwise(name, arity):
 
 absolute = _elementwise("fabs", 1)
 nearest = _elementwise("rint", 1)
+square_root = _elementwise("sqrt", 1)
 copy_sign = _elementwise("copysign", 2)
 
 

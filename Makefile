@@ -1,0 +1,66 @@
+# Everything happens in .venv, which the first target that needs it makes with PYTHON.
+# The stamps there are renewed when the requirements change.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+DECLARED := setup.cfg pyproject.toml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-torch lint clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Another interpreter: make PYTHON=python3.12 ... (3.10 or newer)"
+
+demo: .venv/installed ## Train on fables and on dinosaur names for about a minute, print samples
+	@mkdir -p build
+	$(BIN)/charrnn train corpora/fables.txt --model build/fables.safetensors --budget 45s --force
+	$(BIN)/charrnn train corpora/dinosaurs.txt --lines --model build/dinosaurs.safetensors --budget 20s --force
+	@echo
+	$(BIN)/charrnn sample --model build/fables.safetensors --length 600
+	@echo
+	$(BIN)/charrnn sample --model build/dinosaurs.safetensors --count 10 --length 40
+
+test: .venv/installed-test ## Run the tests
+	$(BIN)/python -m pytest
+
+test-torch: .venv/installed-torch ## Run the tests that compare with PyTorch (a large download)
+	$(BIN)/python -m pytest -m torch
+
+lint: .venv/installed-test ## Check style and types
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+clean: ## Remove .venv, the demo's models and all else that was built
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find charrnn tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/pyvenv.cfg:
+	@command -v "$(PYTHON)" >/dev/null || { \
+	    echo "$(PYTHON) was not found: install Python 3.10 or newer," \
+	        "or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "charrnn needs Python 3.10 or newer, and $(PYTHON) is $$("$(PYTHON)" --version 2>&1):" \
+	        "name a newer one: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(PYTHON) lacks the module venv:" \
+	        "install it (Debian, Ubuntu: apt install python3-venv) and try again" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+
+.venv/installed: .venv/pyvenv.cfg $(DECLARED)
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-test: .venv/pyvenv.cfg $(DECLARED)
+	$(PIP) --editable '.[test]'
+	@touch $@ .venv/installed
+
+# On Linux PyTorch brings CUDA along; the build without it is a tenth of the size:
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-torch
+.venv/installed-torch: .venv/pyvenv.cfg $(DECLARED)
+	$(PIP) --editable '.[test,benchmark]'
+	@touch $@ .venv/installed .venv/installed-test

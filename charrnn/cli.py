@@ -1,0 +1,356 @@
+"""The commands: parse, call one library function, print.
+
+What needs Numba is imported inside the commands, so that ``--help`` and ``info`` answer at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charrnn import __version__
+from charrnn.cells import CELL_NAMES
+from charrnn.config import OPTIMIZERS, TextConfig, TrainingConfig
+from charrnn.errors import CharrnnError, ModelFileError, UsageError
+
+if TYPE_CHECKING:
+    from charrnn.training import Record, Trainer
+
+
+class _Group(click.Group):
+    """The one place where errors and interruptions become messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CharrnnError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2 if isinstance(error, UsageError) else 1)
+        except MemoryError:
+            click.echo("Error: not enough memory: try a smaller --batch-size, --sequence-length "
+                       "or --hidden-size", err=True)  # fmt: skip
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            ctx.exit(128 + signal.SIGINT)
+
+
+class _Duration(click.ParamType):
+    """A time such as 90, 45s, 3m or 1.5h, in seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is not a time such as 90, 45s, 3m or 1.5h", param, ctx)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+_model_option = click.option(
+    "--model", "model_path", type=click.Path(path_type=Path), default="model.safetensors",
+    show_default=True, envvar="CHARRNN_MODEL", help="The model file.",
+)  # fmt: skip
+_threads_option = click.option(
+    "--threads", type=int, default=0, help="Threads to compute on.  [default: all processors]"
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _option(default_of: type, name: str, type_: Any, help_: str, **more: Any) -> Any:
+    """An option whose default is that of a configuration's field."""
+    field = name.removeprefix("--").replace("-", "_")
+    default = getattr(default_of, field)
+    return click.option(
+        name, type=type_, default=default, show_default=default is not None, help=help_, **more
+    )
+
+
+def _options(*options: Any) -> Any:
+    """Several options as one decorator, in the order in which ``--help`` shows them."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_shape_options = _options(
+    click.option("--cell", type=click.Choice(CELL_NAMES), default="lstm", show_default=True,
+                 help="The recurrent cell."),
+    click.option("--activation", type=click.Choice(("tanh", "relu")), default="tanh",
+                 show_default=True, help="Activation of the plain cell (elman)."),
+    click.option("--layers", type=int, default=2, show_default=True,
+                 help="Recurrent layers, one on top of the other."),
+    click.option("--hidden-size", type=int, default=128, show_default=True,
+                 help="Units of each layer."),
+    click.option("--embedding-size", type=int,
+                 help="Units that a character becomes; 0: one-hot.  [default: 0 for up to 256 "
+                      "characters, else 128]"),
+)  # fmt: skip
+
+_text_options = _options(
+    click.option("--lines", is_flag=True, help="Every line is a document of its own."),
+    _option(TextConfig, "--min-count", int, "Characters seen less often become unknown."),
+    _option(TextConfig, "--encoding", str, "Encoding of the text."),
+    click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n."),
+    _option(TextConfig, "--validation", click.Path(), "Validate on this file."),
+    _option(TextConfig, "--validation-fraction", float,
+            "Share of the corpus kept for validation: its end, or as many documents."),
+)  # fmt: skip
+
+_training_options = _options(
+    _option(TrainingConfig, "--batch-size", int, "Lanes that read the corpus side by side."),
+    _option(TrainingConfig, "--sequence-length", int,
+            "Characters back through which gradients flow."),
+    _option(TrainingConfig, "--epochs", float,
+            "Stop after so many passes over the text.  [default: 10, and at least 1,000 steps]"),
+    _option(TrainingConfig, "--steps", int, "Stop after so many updates."),
+    _option(TrainingConfig, "--budget", _Duration(), "Stop after a time such as 45s, 3m or 1h."),
+    _option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
+    _option(TrainingConfig, "--learning-rate", float,
+            "Highest learning rate.  [default: 0.004 adam, 0.002 rmsprop, 0.5 sgd]"),
+    _option(TrainingConfig, "--warmup-steps", int, "Updates until the learning rate is reached."),
+    _option(TrainingConfig, "--final-rate", float,
+            "Where the learning rate's cosine ends, as a share of the highest."),
+    _option(TrainingConfig, "--beta1", float, "Adam's first decay; momentum of sgd."),
+    _option(TrainingConfig, "--beta2", float, "Adam's second decay; rmsprop's."),
+    _option(TrainingConfig, "--dropout", float,
+            "Share of each layer's outputs dropped while training."),
+    _option(TrainingConfig, "--clip-norm", float, "Longest gradient of an update; 0: any."),
+    _option(TrainingConfig, "--clip-value", float, "Largest element of a gradient; 0: any."),
+    _option(TrainingConfig, "--validations", int, "Times to validate in a run."),
+    _option(TrainingConfig, "--seed", int, "Seed of everything random."),
+    _threads_option,
+)  # fmt: skip
+
+_SHAPE = ("cell", "activation", "layers", "hidden_size", "embedding_size")
+
+
+@click.group(cls=_Group, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="charrnn")
+def main() -> None:
+    """Learn any text character by character, and write new text in its manner."""
+    # Text is UTF-8 in every locale; messages may quote it.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+
+
+@main.command()
+@click.argument("corpus", nargs=-1, required=True)
+@_model_option
+@click.option("--force", is_flag=True, help="Overwrite the model file.")
+@click.option("--log", "log_path", type=click.Path(path_type=Path),
+              help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
+@_shape_options
+@_text_options
+@_training_options
+def train(corpus: tuple[str, ...], model_path: Path, force: bool, log_path: Path | None,
+          **options: Any) -> None:  # fmt: skip
+    """Train a model on the files of CORPUS; - is standard input.
+
+    The model with the lowest loss on the validation text is kept. Ctrl-C ends the run after the
+    step at hand, and the model is kept as well.
+    """
+    _refuse_to_overwrite(model_path, force)
+    shape = {name: options.pop(name) for name in _SHAPE}
+    text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
+    training = TrainingConfig(**options)
+    from charrnn.training import create_trainer
+
+    with _opened_log(log_path) as log:
+        trainer = create_trainer(corpus, text, training, **shape)
+        _run(trainer, model_path, log)
+
+
+def _refuse_to_overwrite(path: Path, force: bool) -> None:
+    """Say before a run, rather than after it, that its model could not be written."""
+    if path.exists() and not force:
+        raise ModelFileError(f"{path} is there already: give --force to overwrite it, "
+                             "or --model with another name")  # fmt: skip
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ModelFileError(f"cannot write {path}: it must be a file in an existing folder")
+
+
+@contextlib.contextmanager
+def _opened_log(path: Path | None) -> Iterator[Any]:
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise CharrnnError(f"cannot write the log {path}: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def _run(trainer: Trainer, path: Path, log: Any) -> None:
+    """Train, show it, save what is best; end with the signal's exit code if one came."""
+    from charrnn.checkpoint import save_model
+    from charrnn.compute.cache import announce_compilation
+    from charrnn.progress import Reporter
+
+    record = None
+    with _stopped_by_signals(trainer) as received, Reporter(log) as reporter:
+        for message in trainer.remarks:
+            reporter.say(message)
+        notice = "compiling for this processor, once: this takes about 15 seconds"
+        with announce_compilation(lambda: reporter.say(notice)):
+            for record in trainer.run():
+                reporter.show(record)
+                if record.improved:
+                    save_model(path, trainer.best)
+    click.echo(_summary(trainer, path, record), err=True)
+    if received:
+        raise SystemExit(128 + received[0])
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(trainer: Trainer) -> Iterator[list[int]]:
+    """Let SIGINT and SIGTERM end the run after the step at hand; a second one ends at once."""
+    received: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        received.append(number)
+        trainer.stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, stop) for number in signals]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(signals, previous, strict=True):
+            signal.signal(number, handler)
+
+
+def _summary(trainer: Trainer, path: Path, record: Record | None) -> str:
+    if trainer.best is None or record is None:
+        return "no model was saved: its validation loss was never a number"
+    figures = trainer.best.training
+    loss, kind = figures["validation_loss"], "validation"
+    if loss is None:
+        loss, kind = figures["training_loss"], "training"
+    return (
+        f"saved {path}: {kind} loss {loss:.4f} nats, {loss / math.log(2):.4f} bits per character, "
+        f"at step {figures['steps']:,} of {record.step:,}; {record.seconds:.0f} s, "
+        f"{record.characters_per_second:,.0f} characters/s"
+    )
+
+
+@main.command()
+@_model_option
+@click.option("--length", type=click.IntRange(min=0), default=200, show_default=True,
+              help="Most characters of a text, the prompt not counted.")
+@click.option("--temperature", type=float, default=1.0, show_default=True,
+              help="0: always the likeliest character; 1: as learned; more: wilder.")
+@click.option("--prime", help="Text to go on from.")
+@click.option("--prime-file", type=click.File("r", encoding="utf-8"),
+              help="File with text to go on from; - is standard input.")
+@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Texts to write.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed writes the same text.")
+@click.option("--raw", is_flag=True, help="Send control characters to a terminal as they are.")
+@_threads_option
+def sample(model_path: Path, length: int, prime: str | None, prime_file: Any, raw: bool,
+           threads: int, **options: Any) -> None:  # fmt: skip
+    """Write new text.
+
+    A text ends where the model ends a document, or at --length. It begins with the prompt; a
+    line end follows it.
+    """
+    if prime is not None and prime_file is not None:
+        raise UsageError("give --prime or --prime-file, not both")
+    from charrnn.language_model import load
+    from charrnn.terminal import Output
+
+    model = load(model_path, threads=threads)
+    prime = _read_prime(prime, prime_file)
+    if unseen := model.vocabulary.unseen(prime):
+        click.echo(f"Warning: the model does not know {', '.join(map(repr, unseen))}: "
+                   "read as unknown characters", err=True)  # fmt: skip
+    output = Output(raw=raw)
+    for piece in model.texts(length, prime=prime, **options):
+        output.write(piece)
+
+
+def _read_prime(prime: str | None, file: Any) -> str:
+    if file is None:
+        return prime or ""
+    try:
+        return file.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the prompt {file.name} is not UTF-8 at byte {error.start}") from error
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True)
+@_model_option
+@click.option("--lines/--no-lines", default=None,
+              help="Every line is a document of its own.  [default: as the model was trained]")
+@_option(TextConfig, "--encoding", str, "Encoding of the text.")
+@click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n.")
+@_threads_option
+@_json_option
+def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threads: int,
+             as_json: bool, **reading: Any) -> None:  # fmt: skip
+    """Measure how well the model predicts FILES; - is standard input.
+
+    The loss is the mean over all characters and ends of documents.
+    """
+    from charrnn.corpus import read_corpus
+    from charrnn.evaluation import evaluate as measure
+    from charrnn.language_model import load
+
+    model = load(model_path, threads=threads)
+    if lines is None:
+        lines = model.training.get("text", {}).get("lines", False)
+    text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
+    result = measure(model.network, text.tokens)
+    names = ("nats_per_character", "bits_per_character", "perplexity", "characters", "unknown")
+    _print_figures({name: getattr(result, name) for name in names}, as_json)
+
+
+def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
+    """Names and values as one JSON object, or as a table for people."""
+    if as_json:
+        click.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    width = max(map(len, figures))
+    for name, value in figures.items():
+        click.echo(f"{name.replace('_', ' '):<{width}}  {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items() if v not in (None, False))
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value if value.isprintable() else repr(value)[1:-1]
+
+
+@main.command()
+@_model_option
+@_json_option
+def info(model_path: Path, as_json: bool) -> None:
+    """Say what a model is made of and where it came from."""
+    from charrnn.checkpoint import load_model
+    from charrnn.description import describe
+
+    _print_figures(describe(load_model(model_path)), as_json)

@@ -1,0 +1,109 @@
+"""A trained model as a library offers it: load, save, sample, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn import evaluation, sampling
+from charrnn.checkpoint import SavedModel, load_model, save_model
+from charrnn.errors import ModelFileError
+from charrnn.model import Network
+from charrnn.vocabulary import START, Vocabulary
+
+
+class LanguageModel:
+    """A network and the characters it knows. ``training`` says where it came from (JSON values)."""
+
+    def __init__(self, network: Network, vocabulary: Vocabulary, training: dict[str, Any]) -> None:
+        self.network, self.vocabulary, self.training = network, vocabulary, training
+
+    def save(self, path: str | Path) -> None:
+        """Write a model file, atomically. Raises ``ModelFileError``."""
+        network = self.network
+        saved = SavedModel(network.config, self.vocabulary, network.parameters, self.training)
+        save_model(path, saved)
+
+    def texts(
+        self,
+        length: int,
+        *,
+        temperature: float = 1.0,
+        prime: str = "",
+        count: int = 1,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """Write ``count`` texts one after the other, in pieces as they come.
+
+        Each begins with ``prime`` and is followed by a line end; see ``sample``. Text k is the
+        same for the same ``seed``, whatever ``count`` is. Many texts are written side by side.
+        """
+        seed = _some_seed() if seed is None else seed
+        for first in range(0, count, sampling.TOGETHER):
+            numbers = range(first, min(first + sampling.TOGETHER, count))
+            pieces = self._pieces(length, temperature, prime, numbers, seed)
+            if count == 1:
+                yield prime
+                yield from (piece for (piece,) in pieces)
+                yield "\n"
+            else:
+                written = [prime + "".join(text) for text in zip(*pieces, strict=True)]
+                yield from (text + "\n" for text in written or [prime] * len(numbers))
+
+    def sample(
+        self,
+        length: int = 200,
+        *,
+        temperature: float = 1.0,
+        prime: str = "",
+        seed: int | None = None,
+    ) -> str:
+        """New text that goes on from ``prime``, without it.
+
+        It ends with the end token or after ``length`` characters. Temperature 0 always takes the
+        likeliest character, 1 follows the model, more is wilder. The same ``seed`` gives the
+        same text. Raises ``UsageError`` for a temperature out of range.
+        """
+        seed = _some_seed() if seed is None else seed
+        pieces = self._pieces(length, temperature, prime, range(1), seed)
+        return "".join(piece for (piece,) in pieces)
+
+    def _pieces(
+        self, length: int, temperature: float, prime: str, numbers: range, seed: int
+    ) -> Iterator[list[str]]:
+        written = sampling.sample(
+            self.network,
+            length=length,
+            temperature=temperature,
+            prime=self.vocabulary.encode(prime),
+            texts=numbers,
+            seed=seed,
+        )
+        for arrays in written:
+            yield [self.vocabulary.decode(array) for array in arrays]
+
+    def evaluate(self, text: str) -> evaluation.Evaluation:
+        """Loss of ``text`` as one document, its end included."""
+        tokens = np.concatenate([[START], self.vocabulary.encode(text), [START]])
+        return evaluation.evaluate(self.network, tokens)
+
+
+def _some_seed() -> int:
+    return int(np.random.default_rng().integers(2**63))
+
+
+def load(path: str | Path, *, threads: int = 0) -> LanguageModel:
+    """Read a model file; 0 threads: one for each processor.
+
+    Raises ``ModelFileError`` where the file is missing, damaged or foreign, or where its weights
+    are not finite.
+    """
+    saved = load_model(path)
+    if not saved.finite:
+        raise ModelFileError(f"{path} has weights that are NaN or infinite: train it anew")
+    network = Network(saved.config, threads=threads)
+    network.load(saved.tensors)
+    return LanguageModel(network, saved.vocabulary, saved.training)

@@ -1,0 +1,114 @@
+"""From gradients to an update: the schedule, clipping, Adam, RMSprop and SGD."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from charrnn.compute import updates
+from charrnn.compute.threads import share
+from charrnn.config import TrainingConfig
+from charrnn.model import Network
+
+
+def learning_rate(highest: float, step: int, progress: float, config: TrainingConfig) -> float:
+    """The rate of update ``step`` (from 1): a linear rise, then half a cosine.
+
+    ``progress`` is the share of the run that has passed, 0 … 1; the cosine ends at
+    ``config.final_rate`` of ``highest``.
+    """
+    warmth = min(1.0, step / (config.warmup_steps + 1))
+    cosine = 0.5 + 0.5 * math.cos(math.pi * min(progress, 1.0))
+    return highest * warmth * (config.final_rate + (1 - config.final_rate) * cosine)
+
+
+class Optimizer:
+    """Clips a network's gradients and updates its values; ``moments`` is all it remembers."""
+
+    #: Arrays as large as the parameters that the method keeps.
+    moment_names: tuple[str, ...] = ()
+    default_rate = 0.0
+
+    def __init__(self, config: TrainingConfig, network: Network) -> None:
+        self.config = config
+        self.network = network
+        self.moments = {name: np.zeros_like(network.values) for name in self.moment_names}
+        self.highest_rate = config.learning_rate or self.default_rate
+        self.updates = 0
+        self._blocks = network.values.size // updates.BLOCK
+        self._sums = np.empty(self._blocks, np.float64)
+
+    def gradient_norm(self, count: int) -> float:
+        """Euclidean norm of the gradient of the mean over ``count`` losses; may be NaN or inf."""
+        self._share(
+            lambda a, b: updates.squares_of_blocks(self.network.gradients, self._sums, a, b)
+        )
+        return math.sqrt(self._sums.sum()) / count
+
+    def update(self, count: int, norm: float, rate: float) -> None:
+        """One update with the gradient of the mean over ``count`` losses, whose norm is given.
+
+        It is scaled down to ``clip_norm`` where it is longer, then each element is cut to
+        ±``clip_value``.
+        """
+        config = self.config
+        shrink = min(1.0, config.clip_norm / norm) if config.clip_norm and norm else 1.0
+        self.updates += 1
+        limit = config.clip_value or math.inf
+        self._share(lambda a, b: self._apply(shrink / count, limit, rate, a, b))
+        self.network.pack()
+
+    def _share(self, work) -> None:
+        self.network.team.run(lambda part, parts: work(*share(self._blocks, part, parts)))
+
+    def _apply(self, scale: float, limit: float, rate: float, first: int, last: int) -> None:
+        raise NotImplementedError
+
+
+class Adam(Optimizer):
+    """Adam; 4e-3 is a rate that small recurrent networks take well with warm-up and clipping."""
+
+    moment_names = ("mean", "square")
+    default_rate = 4e-3
+
+    def _apply(self, scale, limit, rate, first, last):
+        updates.adam(
+            self.network.values, self.network.gradients, self.moments["mean"],
+            self.moments["square"], scale, limit, rate, self.config.beta1, self.config.beta2,
+            self.updates, first, last,
+        )  # fmt: skip
+
+
+class RMSprop(Optimizer):
+    """RMSprop, with char-rnn's learning rate."""
+
+    moment_names = ("square",)
+    default_rate = 2e-3
+
+    def _apply(self, scale, limit, rate, first, last):
+        updates.rmsprop(
+            self.network.values, self.network.gradients, self.moments["square"],
+            scale, limit, rate, self.config.beta2, first, last,
+        )  # fmt: skip
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum ``beta1``."""
+
+    moment_names = ("velocity",)
+    default_rate = 0.5
+
+    def _apply(self, scale, limit, rate, first, last):
+        updates.sgd(
+            self.network.values, self.network.gradients, self.moments["velocity"],
+            scale, limit, rate, self.config.beta1, first, last,
+        )  # fmt: skip
+
+
+_METHODS = {"adam": Adam, "rmsprop": RMSprop, "sgd": SGD}
+
+
+def create_optimizer(config: TrainingConfig, network: Network) -> Optimizer:
+    """The optimizer that ``config`` names, for a network prepared for training."""
+    return _METHODS[config.optimizer](config, network)

@@ -1,0 +1,277 @@
+"""The training loop: truncated backpropagation through time over lanes, as a stream of records.
+
+It prints nothing and writes no file: whoever runs it shows the records and keeps what
+``Trainer.best`` holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn import __version__
+from charrnn.checkpoint import SavedModel
+from charrnn.config import (
+    DEFAULT_EPOCHS,
+    DEFAULT_STEPS,
+    ModelConfig,
+    TextConfig,
+    TrainingConfig,
+)
+from charrnn.corpus import Lanes, read_corpus, split
+from charrnn.description import architecture
+from charrnn.errors import TrainingError
+from charrnn.evaluation import evaluate
+from charrnn.language_model import LanguageModel
+from charrnn.model import Batch, Network
+from charrnn.optimizer import create_optimizer, learning_rate
+from charrnn.parameters import parameter_count, views
+
+#: Updates in a row whose gradients are not finite before a run is given up.
+MOST_SKIPPED = 10
+
+#: Positions of the validation text that are read each time: enough for a loss to ±0.005, and
+#: little beside what a large corpus takes to train on.
+VALIDATION_POSITIONS = 2**18
+
+
+@dataclass(frozen=True)
+class Record:
+    """One step of training."""
+
+    step: int  # updates so far, this one included
+    characters: int  # characters trained on so far
+    epoch: float  # the same in passes over the training text
+    progress: float  # share of the run that has passed, 0 … 1
+    loss: float  # mean of the step's losses, nats per character
+    learning_rate: float  # of this update
+    gradient_norm: float  # before clipping; NaN or infinite where the update was skipped
+    skipped: int  # updates skipped so far because the gradient was not finite
+    seconds: float  # since the first step was made
+    characters_per_second: float  # mean over the run, validation included
+    validation_loss: float | None = None  # nats per character, where the step ends an interval
+    improved: bool = False  # whether ``Trainer.best`` is new
+
+
+class Trainer:
+    """A training run; ``run`` makes it, step by step.
+
+    ``training`` and ``validation`` are token arrays of ``charrnn.corpus``; an empty validation
+    array means none. ``best`` is the model with the lowest validation loss so far (without
+    validation: that of the last interval), None before the first interval has ended.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        training: np.ndarray,
+        validation: np.ndarray,
+        config: TrainingConfig,
+    ) -> None:
+        self.model, self.config = model, config
+        self.network = network = model.network
+        self.validation = validation[: VALIDATION_POSITIONS + 1]
+        self.positions = len(training) - 1
+        batch, length = Lanes.fit(self.positions, config.batch_size, config.sequence_length)
+        self.lanes = Lanes(training, batch, length)
+        network.prepare_training()
+        self.optimizer = create_optimizer(config, network)
+        self.state = network.initial_state(batch)
+        self.rng = np.random.default_rng([config.seed, 1])
+        self.step = self.skipped = self._skipped_in_a_row = self._intervals = 0
+        self.best_loss = math.inf
+        self.best: SavedModel | None = None
+        self._stopping = False
+        self._started: float | None = None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know before the run: its sizes, and what was out of the ordinary."""
+        config, lanes = self.network.config, self.lanes
+        remarks = [
+            f"{architecture(config)}, {parameter_count(config):,} weights, "
+            f"{config.vocabulary_size} characters with the special ones; {self.positions:,} "
+            f"characters to learn, {max(len(self.validation) - 1, 0):,} to validate; "
+            f"{lanes.batch} lanes × {lanes.length} steps"
+        ]
+        if (lanes.batch, lanes.length) != (self.config.batch_size, self.config.sequence_length):
+            remarks.append("the text is too short for more lanes")
+        if not self.validation.size:
+            remarks.append("no validation text: the last model is kept, not the best")
+        return remarks
+
+    @property
+    def total_steps(self) -> int | None:
+        """Updates that the run will make; None where its time is given."""
+        config = self.config
+        if config.budget is not None:
+            return None
+        if config.steps is not None:
+            return config.steps
+        per_epoch = self.positions / (self.lanes.batch * self.lanes.length)
+        if config.epochs is not None:
+            return math.ceil(config.epochs * per_epoch)
+        return max(DEFAULT_STEPS, math.ceil(DEFAULT_EPOCHS * per_epoch))
+
+    def stop(self) -> None:
+        """Let ``run`` end after the step at hand, with a last validation."""
+        self._stopping = True
+
+    def run(self) -> Iterator[Record]:
+        """Train; yield a record after each update.
+
+        Raises ``TrainingError`` after ``MOST_SKIPPED`` updates in a row without a finite gradient.
+        """
+        finished = False
+        while not finished:
+            record = self._train_step()
+            finished = self._stopping or self._progress() >= 1
+            if finished or self._progress() * self.config.validations >= self._intervals + 1:
+                self._intervals = int(self._progress() * self.config.validations)
+                record = self._close_interval(record)
+            yield record
+
+    def _seconds(self) -> float:
+        return 0.0 if self._started is None else time.monotonic() - self._started
+
+    def _progress(self) -> float:
+        if self.config.budget is not None:
+            return self._seconds() / self.config.budget
+        return self.step / self.total_steps
+
+    def _train_step(self) -> Record:
+        batch = Batch(*self.lanes.next())
+        dropout = (self.config.dropout, int(self.rng.integers(2**32)))
+        losses, self.state = self.network.loss_and_gradients(batch, self.state, dropout)
+        norm = self.optimizer.gradient_norm(losses.size)
+        self.step += 1
+        rate = learning_rate(
+            self.optimizer.highest_rate, self.step, self._progress(), self.config
+        )
+        if math.isfinite(norm):
+            self.optimizer.update(losses.size, norm, rate)
+            self._skipped_in_a_row = 0
+        else:
+            self._skip()
+        if self._started is None:  # the first step compiled: a budget is for training
+            self._started = time.monotonic()
+        return self._record(float(losses.mean(dtype=np.float64)), norm, rate, losses.size)
+
+    def _skip(self) -> None:
+        """Leave the weights as they are, and forget a state that may be the cause."""
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        self.state[:] = 0
+        if self._skipped_in_a_row == MOST_SKIPPED:
+            raise TrainingError(
+                f"training came to nothing: {MOST_SKIPPED} gradients in a row were not finite at "
+                f"step {self.step}; try a smaller --learning-rate or --clip-norm"
+            )
+
+    def _record(self, loss: float, norm: float, rate: float, size: int) -> Record:
+        characters, seconds = self.step * size, self._seconds()
+        return Record(
+            step=self.step,
+            characters=characters,
+            epoch=characters / self.positions,
+            progress=min(self._progress(), 1.0),
+            loss=loss,
+            learning_rate=rate,
+            gradient_norm=norm,
+            skipped=self.skipped,
+            seconds=seconds,
+            characters_per_second=(characters - size) / seconds if self.step > 1 else 0.0,
+        )
+
+    def _close_interval(self, record: Record) -> Record:
+        """Validate, and keep the model if it is the best so far."""
+        if self.validation.size:
+            loss = evaluate(self.network, self.validation).nats_per_character
+            record = dataclasses.replace(record, validation_loss=loss)
+            improved = loss < self.best_loss
+        else:
+            improved = bool(np.isfinite(self.network.values).all())
+        if improved:
+            self.best_loss = record.validation_loss or self.best_loss
+            self.best = self._snapshot(record)
+        return dataclasses.replace(record, improved=improved)
+
+    def _snapshot(self, record: Record) -> SavedModel:
+        """The model as it is now, with the figures of the run so far."""
+        figures = {
+            "steps": record.step,
+            "characters": record.characters,
+            "seconds": round(record.seconds, 1),
+            "training_loss": record.loss,
+            "validation_loss": record.validation_loss,
+            "skipped": record.skipped,
+            "options": dataclasses.asdict(self.config),
+        }
+        config = self.network.config
+        return SavedModel(
+            config=config,
+            vocabulary=self.model.vocabulary,
+            tensors=views(self.network.values.copy(), config),
+            training={**self.model.training, **figures},
+        )
+
+
+#: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
+_ONE_HOT_VOCABULARY = 256
+_EMBEDDING_SIZE = 128
+
+
+def create_trainer(
+    sources: Sequence[str],
+    text: TextConfig | None = None,
+    training: TrainingConfig | None = None,
+    *,
+    embedding_size: int | None = None,
+    **shape: Any,
+) -> Trainer:
+    """Read a corpus and set up a training run on it with a new network.
+
+    ``sources`` are files, or "-" for standard input. ``shape`` goes to ``ModelConfig``: cell,
+    activation, layers, hidden_size. Without an ``embedding_size`` characters are one-hot, or
+    embedded if there are many. Raises ``CorpusError`` or ``UsageError``.
+    """
+    text, training = text or TextConfig(), training or TrainingConfig()
+    corpus = read_corpus(sources, **_reading(text), min_count=text.min_count)
+    rng = np.random.default_rng([training.seed, 0])
+    if text.validation is None:
+        learned, validation = split(corpus, text.validation_fraction, rng=rng)
+    else:
+        learned = corpus.tokens
+        vocabulary = corpus.vocabulary
+        validation = read_corpus([text.validation], **_reading(text), vocabulary=vocabulary).tokens
+    size = corpus.vocabulary.size
+    if embedding_size is None:
+        embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
+    config = ModelConfig(vocabulary_size=size, embedding_size=embedding_size, **shape)
+    network = Network(config, threads=training.threads)
+    network.initialize(rng=rng)
+    origin = {
+        "corpus": [Path(source).name for source in sources],
+        "corpus_characters": corpus.characters,
+        "documents": corpus.documents,
+        "text": dataclasses.asdict(text),
+        "version": __version__,
+    }
+    model = LanguageModel(network, corpus.vocabulary, origin)
+    return Trainer(model, learned, validation, training)
+
+
+def _reading(text: TextConfig) -> dict[str, Any]:
+    """The options of ``read_corpus`` that training and validation texts share."""
+    return {
+        "lines": text.lines,
+        "encoding": text.encoding,
+        "normalize_newlines": text.normalize_newlines,
+    }

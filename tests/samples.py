@@ -1,0 +1,64 @@
+"""Random networks, batches and states for the tests; the same for the same seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from charrnn.cells import CELLS
+from charrnn.config import ModelConfig
+from charrnn.model import Batch, Network
+
+#: Runs a test for every cell of the registry, none of them named.
+every_cell = pytest.mark.parametrize("cell", CELLS, ids=["-".join(key) for key in CELLS])
+
+
+def config_of(cell, layers=1, hidden_size=7, embedding_size=0, vocabulary_size=11):
+    """The configuration of a network of ``cell``, a key of the registry."""
+    name, activation = cell
+    return ModelConfig(vocabulary_size, name, activation, layers, hidden_size, embedding_size)
+
+
+def random_network(config, *, dtype=np.float64, threads=1, seed=1):
+    """A network whose biases are not zero either, ready to be trained."""
+    network = Network(config, threads=threads, dtype=dtype)
+    rng = np.random.default_rng(seed)
+    network.initialize(rng=rng)
+    for name, parameter in network.parameters.items():
+        if "bias" in name:
+            parameter[...] = rng.normal(0, 0.3, parameter.shape)
+    network.prepare_training()
+    return network
+
+
+def random_batch(config, steps, lanes, *, resets=True, seed=2):
+    """A chunk in which documents start at random; never at the first step of the first lane."""
+    rng = np.random.default_rng(seed)
+    inputs, targets = rng.integers(0, config.vocabulary_size, (2, steps, lanes), np.int32)
+    starts = np.zeros((steps, lanes), np.uint8)
+    if resets:
+        starts[rng.random((steps, lanes)) < 0.15] = 1
+        starts[steps // 2] |= np.arange(lanes) % 2 == 1
+        starts[0, 0] = 0
+    return Batch(inputs, targets, starts)
+
+
+def random_state(network, lanes, *, seed=3):
+    """A state that is not zero but in the padded columns."""
+    state, size = network.initial_state(lanes), network.config.hidden_size
+    rng = np.random.default_rng(seed)
+    state[..., :size] = rng.normal(0, 0.5, (*state.shape[:-1], size))
+    return state
+
+
+def part_of(batch, steps=slice(None), lanes=slice(None)):
+    """The same steps and lanes of all arrays of a batch."""
+    arrays = (batch.inputs, batch.targets, batch.resets)
+    return Batch(*(np.ascontiguousarray(a[steps, lanes]) for a in arrays))
+
+
+def assert_same_bits(one, other):
+    """Equal to the last bit, and numbers at all."""
+    assert one.dtype == other.dtype
+    assert np.isfinite(one).all()
+    np.testing.assert_array_equal(one, other)

@@ -1,0 +1,74 @@
+"""Imports run one way, and what answers at once does not wait for Numba."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import charrnn
+
+PACKAGE = Path(charrnn.__file__).parent
+
+#: Who may import whom: only what stands in an earlier row.
+RANKS = (
+    ("errors", "compute"),
+    ("cells",),
+    ("config", "vocabulary"),
+    ("parameters",),
+    ("layers", "corpus", "checkpoint"),
+    ("model", "optimizer"),
+    ("evaluation", "sampling"),
+    ("training",),
+    ("cli",),
+)
+RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
+SOURCES = [
+    path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.parent != PACKAGE or path.stem not in ("__init__", "__main__")
+]
+
+
+def _part_of(source):
+    """The module, or the package's folder, that a file belongs to."""
+    return source.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imported_parts(source):
+    """The parts of charrnn that a file imports anywhere, inside functions too."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{source}:{node.lineno}: write imports in full"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            first, *rest = name.split(".")
+            if first == "charrnn":
+                yield node.lineno, rest[0]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: str(s.relative_to(PACKAGE)))
+def test_imports_run_one_way(source):
+    part = _part_of(source)
+    assert part in RANK, f"{source} needs a place in RANKS"
+    for line, imported in _imported_parts(source):
+        if imported in RANK and imported != part:
+            assert RANK[imported] < RANK[part], f"{source}:{line}: {part} imports {imported}"
+
+
+def test_the_walk_finds_imports():
+    found = {imported for source in SOURCES for _, imported in _imported_parts(source)}
+    assert {"errors", "cells", "compute"} <= found
+
+
+@pytest.mark.parametrize("name", ["cells", "config", "parameters", "vocabulary", "errors"])
+def test_what_answers_at_once_does_not_import_numba(name):
+    if not (PACKAGE / f"{name}.py").exists() and not (PACKAGE / name).exists():
+        pytest.skip(f"there is no {name} yet")
+    script = f"import sys, charrnn.{name}; print([m for m in ('numba', 'llvmlite') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
