@@ -59,8 +59,6 @@ clean: ## Remove .venv, the demo's models and all else that was built
 	$(PIP) --editable '.[test]'
 	@touch $@ .venv/installed
 
-# On Linux PyTorch brings CUDA along; the build without it is a tenth of the size:
-# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-torch
 .venv/installed-torch: .venv/pyvenv.cfg $(DECLARED)
 	$(PIP) --editable '.[test,benchmark]'
 	@touch $@ .venv/installed .venv/installed-test

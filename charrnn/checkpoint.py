@@ -137,7 +137,9 @@ def _read_metadata(path: Path, metadata: dict[str, str] | None) -> dict[str, Any
             "checksum": metadata["checksum"],
         }
     except (KeyError, TypeError, ValueError, RecursionError, CharrnnError) as error:
-        raise ModelFileError(f"{path} is damaged: its description cannot be read ({error})") from error
+        raise ModelFileError(
+            f"{path} is damaged: its description cannot be read ({error})"
+        ) from error
 
 
 def _check_tensors(path: Path, file: Any, config: ModelConfig) -> None:

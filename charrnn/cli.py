@@ -210,7 +210,7 @@ def _run(trainer: Trainer, path: Path, log: Any) -> None:
         with announce_compilation(lambda: reporter.say(notice)):
             for record in trainer.run():
                 reporter.show(record)
-                if record.improved:
+                if record.improved and trainer.best:
                     save_model(path, trainer.best)
     click.echo(_summary(trainer, path, record), err=True)
     if received:
@@ -252,15 +252,29 @@ def _summary(trainer: Trainer, path: Path, record: Record | None) -> str:
 
 @main.command()
 @_model_option
-@click.option("--length", type=click.IntRange(min=0), default=200, show_default=True,
-              help="Most characters of a text, the prompt not counted.")
-@click.option("--temperature", type=float, default=1.0, show_default=True,
-              help="0: always the likeliest character; 1: as learned; more: wilder.")
+@click.option(
+    "--length",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    help="Most characters of a text, the prompt not counted.",
+)
+@click.option(
+    "--temperature",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="0: always the likeliest character; 1: as learned; more: wilder.",
+)
 @click.option("--prime", help="Text to go on from.")
-@click.option("--prime-file", type=click.File("r", encoding="utf-8"),
-              help="File with text to go on from; - is standard input.")
-@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Texts to write.")
+@click.option(
+    "--prime-file",
+    type=click.File("r", encoding="utf-8"),
+    help="File with text to go on from; - is standard input.",
+)
+@click.option(
+    "--count", type=click.IntRange(min=1), default=1, show_default=True, help="Texts to write."
+)
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed writes the same text.")
 @click.option("--raw", is_flag=True, help="Send control characters to a terminal as they are.")
 @_threads_option
@@ -298,8 +312,11 @@ def _read_prime(prime: str | None, file: Any) -> str:
 @main.command()
 @click.argument("files", nargs=-1, required=True)
 @_model_option
-@click.option("--lines/--no-lines", default=None,
-              help="Every line is a document of its own.  [default: as the model was trained]")
+@click.option(
+    "--lines/--no-lines",
+    default=None,
+    help="Every line is a document of its own.  [default: as the model was trained]",
+)
 @_option(TextConfig, "--encoding", str, "Encoding of the text.")
 @click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n.")
 @_threads_option

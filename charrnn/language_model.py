@@ -16,7 +16,11 @@ from charrnn.vocabulary import START, Vocabulary
 
 
 class LanguageModel:
-    """A network and the characters it knows. ``training`` says where it came from (JSON values)."""
+    """A network and the characters it knows.
+
+    ``training`` says where it came from (JSON values). A model of a single document has hardly
+    seen an end, if at all: its texts are as long as asked for.
+    """
 
     def __init__(self, network: Network, vocabulary: Vocabulary, training: dict[str, Any]) -> None:
         self.network, self.vocabulary, self.training = network, vocabulary, training
@@ -81,6 +85,7 @@ class LanguageModel:
             prime=self.vocabulary.encode(prime),
             texts=numbers,
             seed=seed,
+            may_end=self.training.get("documents", 1) > 1,
         )
         for arrays in written:
             yield [self.vocabulary.decode(array) for array in arrays]

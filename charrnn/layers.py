@@ -13,6 +13,7 @@ from charrnn.compute import products, readout, recurrence
 from charrnn.config import ModelConfig
 from charrnn.parameters import cell_of
 
+
 def plain_index(size: int, width: int, stride: int) -> np.ndarray:
     """``arange(size)·stride``, then -1 (padding) up to ``width``."""
     index = np.full(width, -1, np.int64)

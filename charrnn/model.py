@@ -59,7 +59,10 @@ class Network:
             Recurrent(
                 config,
                 layer,
-                {n: at[f"rnn.{n}_l{layer}"] for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
+                {
+                    n: at[f"rnn.{n}_l{layer}"]
+                    for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                },
                 dtype,
             )
             for layer in range(config.layers)
@@ -89,8 +92,11 @@ class Network:
     def prepare_training(self) -> None:
         """Allocate gradients and the packed forms that only the backward pass needs."""
         self.gradients = np.zeros_like(self.values)
-        for part in (*self.layers, self.readout, *filter(None, [self.embedding])):
-            part.prepare_training()
+        for layer in self.layers:
+            layer.prepare_training()
+        self.readout.prepare_training()
+        if self.embedding:
+            self.embedding.prepare_training()
         self.pack()
 
     def load(self, tensors: dict[str, np.ndarray]) -> None:
@@ -208,7 +214,9 @@ class Network:
         def rows(a: int, b: int) -> None:
             self._losses_of_rows(run, batch, a, b)
             dhidden = run.dhidden[a:b]
-            readout.rows_times_weights(logits[a - first : b - first], self.readout.backward, dhidden)
+            readout.rows_times_weights(
+                logits[a - first : b - first], self.readout.backward, dhidden
+            )
 
         def columns(part: int, parts: int) -> None:
             scratch = run.scratch[part]

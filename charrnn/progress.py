@@ -104,6 +104,9 @@ class Reporter:
         if record.step % _LOG_STEPS and record.validation_loss is None:
             return
         values: dict[str, Any] = vars(record) | {"loss": sum(self._logged) / len(self._logged)}
-        finite = {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in values.items()}
+        finite = {
+            k: v if not isinstance(v, float) or math.isfinite(v) else None
+            for k, v in values.items()
+        }
         print(json.dumps(finite), file=self._log, flush=True)
         self._logged.clear()

@@ -10,7 +10,7 @@ import numpy as np
 from charrnn.compute.generation import generate
 from charrnn.compute.threads import share
 from charrnn.errors import UsageError
-from charrnn.layers import Matrix
+from charrnn.layers import Matrix, Table
 from charrnn.model import NEVER, Network
 from charrnn.vocabulary import END, START, UNKNOWN
 
@@ -25,7 +25,9 @@ TOGETHER = 64
 def check_temperature(temperature: float) -> None:
     """Raise ``UsageError`` unless the temperature is a number from 0 up."""
     if not (math.isfinite(temperature) and temperature >= 0):
-        raise UsageError(f"temperature must be a number from 0 (always the likeliest) up, not {temperature}")
+        raise UsageError(
+            f"temperature must be a number from 0 (always the likeliest) up, not {temperature}"
+        )
 
 
 class _Writer:
@@ -69,11 +71,13 @@ class _Writer:
 class _Weights:
     """A network's packed weights as the feedback loop takes them: one array and offsets."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, forbidden: list[int]) -> None:
         layers = network.layers
         self.network, self.cell = network, layers[0].cell
         self.embedded = network.embedding is not None
-        self.table = (network.embedding or layers[0].input).rows
+        table = network.embedding or layers[0].input
+        assert isinstance(table, Table)
+        self.table = table.rows
         self.columns = (layers[0].input_columns, layers[0].recurrent_columns)
         nothing = np.empty(0, network.dtype)
         pieces = [
@@ -89,22 +93,30 @@ class _Weights:
         self.plan = np.stack([np.r_[0, ends[:-1]], ends], axis=1).reshape(len(layers), 6)
         self.readout = network.readout.forward
         self.readout_bias = network.readout_bias.copy()
-        self.readout_bias[[START, UNKNOWN]] = NEVER
+        self.readout_bias[forbidden] = NEVER
 
 
 def sample(
-    network: Network, *, length: int, temperature: float, prime: np.ndarray, texts: range, seed: int
+    network: Network,
+    *,
+    length: int,
+    temperature: float,
+    prime: np.ndarray,
+    texts: range,
+    seed: int,
+    may_end: bool,
 ) -> Iterator[list[np.ndarray]]:
     """Write the texts with the numbers ``texts`` side by side; yield what is new in each.
 
     Each list holds the next characters of every text, empty where it has ended; ``prime`` is what
     every text begins with (indices), and is not part of what is yielded. Text k depends on
-    ``seed`` and k alone, not on its neighbours. START and UNKNOWN are never drawn; END ends a
-    text and is not yielded. Raises ``UsageError`` for a temperature out of range.
+    ``seed`` and k alone, not on its neighbours. START and UNKNOWN are never drawn; END ends
+    a text and is not yielded; unless a text ``may_end`` it is not drawn either. Raises
+    ``UsageError`` for a temperature out of range.
     """
     check_temperature(temperature)
     sharpness = 1 / temperature if temperature > 1e-30 else math.inf
-    weights = _Weights(network)
+    weights = _Weights(network, [START, UNKNOWN] if may_end else [START, UNKNOWN, END])
     rngs = [np.random.default_rng([seed, k]) for k in texts]
     threads = min(network.team.threads, len(texts))
     writers = [

@@ -10,7 +10,9 @@ import unicodedata
 from charrnn.errors import CharrnnError
 
 #: Control characters, and format characters such as bidirectional overrides; not \n and \t.
-_ACTIVE = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ACTIVE = re.compile(
+    r"[^\n\t\x20-\x7e\xa0-\U0010ffff]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def _visible(match: re.Match[str]) -> str:

@@ -107,19 +107,6 @@ class Trainer:
             remarks.append("no validation text: the last model is kept, not the best")
         return remarks
 
-    @property
-    def total_steps(self) -> int | None:
-        """Updates that the run will make; None where its time is given."""
-        config = self.config
-        if config.budget is not None:
-            return None
-        if config.steps is not None:
-            return config.steps
-        per_epoch = self.positions / (self.lanes.batch * self.lanes.length)
-        if config.epochs is not None:
-            return math.ceil(config.epochs * per_epoch)
-        return max(DEFAULT_STEPS, math.ceil(DEFAULT_EPOCHS * per_epoch))
-
     def stop(self) -> None:
         """Let ``run`` end after the step at hand, with a last validation."""
         self._stopping = True
@@ -142,9 +129,16 @@ class Trainer:
         return 0.0 if self._started is None else time.monotonic() - self._started
 
     def _progress(self) -> float:
-        if self.config.budget is not None:
-            return self._seconds() / self.config.budget
-        return self.step / self.total_steps
+        config = self.config
+        if config.budget is not None:
+            return self._seconds() / config.budget
+        return self.step / (config.steps or self._steps_of_epochs())
+
+    def _steps_of_epochs(self) -> int:
+        per_epoch = self.positions / (self.lanes.batch * self.lanes.length)
+        if self.config.epochs is not None:
+            return math.ceil(self.config.epochs * per_epoch)
+        return max(DEFAULT_STEPS, math.ceil(DEFAULT_EPOCHS * per_epoch))
 
     def _train_step(self) -> Record:
         batch = Batch(*self.lanes.next())
@@ -152,9 +146,7 @@ class Trainer:
         losses, self.state = self.network.loss_and_gradients(batch, self.state, dropout)
         norm = self.optimizer.gradient_norm(losses.size)
         self.step += 1
-        rate = learning_rate(
-            self.optimizer.highest_rate, self.step, self._progress(), self.config
-        )
+        rate = learning_rate(self.optimizer.highest_rate, self.step, self._progress(), self.config)
         if math.isfinite(norm):
             self.optimizer.update(losses.size, norm, rate)
             self._skipped_in_a_row = 0

@@ -22,7 +22,7 @@ def relative_error(losses, values, gradient, *, rng, step=1e-4, part=slice(None)
 
     A standard normal direction d has E(gradient · d)² = |gradient|², so a direction that happens
     to lie across the gradient makes no large error out of a small one. ``losses`` maps values to
-    an array. Where there are kinks choose a smaller ``step``: 1e-7 still leaves 8 digits.
+    an array. Where there are kinks choose a smaller ``step``: 1e-6 still leaves 7 digits.
     """
     direction = np.zeros_like(values)
     direction[part] = rng.standard_normal(values[part].shape)

@@ -98,9 +98,9 @@ def test_reductions_use_every_lane(dtype):
 @dtypes
 def test_registers_move_between_any_places_and_touch_nothing_else(dtype):
     count = VECTOR_BYTES // np.dtype(dtype).itemsize
-    x, result = np.arange(3 * count, dtype=dtype), np.full(3 * count, -1, dtype)
+    x, result = np.arange(count + 16, dtype=dtype), np.full(count + 16, -1, dtype)
     _move(x, 3, 5, result)
-    expected = np.full(3 * count, -1, dtype)
+    expected = np.full(count + 16, -1, dtype)
     expected[5 : 5 + count] = x[3 : 3 + count]
     np.testing.assert_array_equal(result, expected)
 

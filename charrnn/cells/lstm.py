@@ -45,4 +45,3 @@ class Lstm(NamedTuple):
         dg = dc * i * (1.0 - g * g)
         do = dh * tanh_c * o * (1.0 - o)
         return (di, df, dg, do), (dh * 0.0, dc * f)
-

@@ -20,7 +20,6 @@ from charrnn.compute.cache import kernel
 from charrnn.compute.target import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from charrnn.compute.vector import (
     VectorType,
-    element_type,
     lanes,
     llvm_type,
     load,
@@ -101,8 +100,8 @@ def _tile(rows, vectors):
     """A function that computes ``rows`` rows × ``vectors`` registers of columns of a product.
 
     The whole loop over depth is vector IR on raw pointers: accumulators are SSA values, never an
-    array. Arguments: the first row; A with offset, row stride and stride along depth; panel with offset; start
-    with offset and row stride; C with offset and row stride; depth.
+    array. Arguments: the first row; A with offset, row stride and stride along depth; panel with
+    offset; start with offset and row stride; C with offset and row stride; depth.
     """
 
     @intrinsic
@@ -124,7 +123,9 @@ def _tile(rows, vectors):
                 return [builder.gep(first, [builder.mul(stride, index)]) for index in indices]
 
             def columns(row):
-                return [builder.gep(row, [ir.IntType(64)(v * vector.lanes)]) for v in range(vectors)]
+                return [
+                    builder.gep(row, [ir.IntType(64)(v * vector.lanes)]) for v in range(vectors)
+                ]
 
             def cells(pointers):
                 return [column for row in pointers for column in columns(row)]
@@ -195,8 +196,10 @@ def multiply(a, a_at, a_row, rows, panels, depth, start, start_at, start_row,
     """
     width = TILE_VECTORS * lanes(c)
     for column in range(0, columns, width):
-        operands = (a, a_at, a_row, 1, panels, column * depth,
-                    start, start_at + column, start_row, c, c_at + column, c_row, depth)  # fmt: skip
+        operands = (
+            a, a_at, a_row, 1, panels, column * depth,
+            start, start_at + column, start_row, c, c_at + column, c_row, depth,
+        )  # fmt: skip
         left = columns - column
         if left >= width:
             _strip3(rows, operands)
@@ -300,4 +303,6 @@ def unpack(packed, depth_index, column_index, target, target_at, part, parts):
         if column_index[c] >= 0:
             for d in range(depth_index.size):
                 if depth_index[d] >= 0:
-                    target[target_at + depth_index[d] + column_index[c]] = packed[c * depth_index.size + d]
+                    target[target_at + depth_index[d] + column_index[c]] = packed[
+                        c * depth_index.size + d
+                    ]

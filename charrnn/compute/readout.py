@@ -12,8 +12,8 @@ from charrnn.compute.functions import exp
 from charrnn.compute.products import multiply
 from charrnn.compute.vector import (
     broadcast,
-    largest_lane,
     lanes,
+    largest_lane,
     load,
     maximum,
     store,

@@ -27,9 +27,9 @@ from charrnn.compute.vector import (
     broadcast,
     keep_mask,
     lanes,
+    llvm_type,
     load,
     pointer,
-    llvm_type,
     store,
     store_tuple,
     unaligned_load,
@@ -155,7 +155,7 @@ def backward_lanes(cell, gates, states, dstates, doutput, resets, panels, recurr
                     cell,
                     _load_blocks(cell, flat_gates, at_gates, width),
                     _load_states(cell, flat_states, at, at_state),
-                    (dafter[0] + dh,) + dafter[1:],
+                    (dafter[0] + dh,) + dafter[1:],  # noqa: RUF005  (Numba knows no unpacking here)
                 )
                 store_tuple(flat_gates, at_gates, width, dblocks)
                 store_tuple(flat_dstates, b * width + j, at_step, dbefore)

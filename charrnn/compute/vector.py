@@ -284,7 +284,9 @@ def power_of_two(typingctx, exponent):
         bits = sig.return_type.dtype.bitwidth
         mantissa, bias = (23, 127) if bits == 32 else (52, 1023)
         integers = ir.VectorType(ir.IntType(bits), type_.count)
-        biased = builder.add(builder.fptosi(args[0], integers), ir.Constant(integers, [bias] * type_.count))
+        biased = builder.add(
+            builder.fptosi(args[0], integers), ir.Constant(integers, [bias] * type_.count)
+        )
         shifted = builder.shl(biased, ir.Constant(integers, [mantissa] * type_.count))
         return builder.bitcast(shifted, type_)
 
@@ -317,7 +319,9 @@ def keep_mask(typingctx, array, key, index, threshold, scale):
             bits = builder.xor(bits, builder.lshr(bits, constant(shift)))
             bits = builder.mul(bits, constant(factor))
         bits = builder.xor(bits, builder.lshr(bits, constant(16)))
-        kept = splat(builder, context.cast(builder, args[4], sig.args[4], vector.dtype), llvm_type(vector))
+        kept = splat(
+            builder, context.cast(builder, args[4], sig.args[4], vector.dtype), llvm_type(vector)
+        )
         dropped = ir.Constant(llvm_type(vector), None)
         return builder.select(builder.icmp_unsigned(">=", bits, threshold_), kept, dropped)
 

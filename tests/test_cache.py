@@ -1,0 +1,150 @@
+"""Machine code is kept in a private folder, and no state of that folder can stop a run."""
+
+import os
+import shutil
+import stat
+
+import pytest
+from subprocesses import ROOT, python
+
+SCRIPT = """
+from charrnn.compute.cache import announce_compilation, kernel
+{prelude}
+@kernel
+def double(x):
+    return 2 * x
+
+said = []
+with announce_compilation(lambda: said.append("compiled")):
+    assert double(1.5) == 3.0
+print(*said or ["loaded"])
+"""
+posix = pytest.mark.skipif(os.name != "posix", reason="needs the permissions of POSIX")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a script with one small kernel; returns "compiled" or "loaded"."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(prelude=""))
+
+    def run(without=(), **environment):
+        environment = {"XDG_CACHE_HOME": tmp_path / "cache"} | environment
+        environment = {k: v for k, v in environment.items() if v is not None}
+        forget = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", *without)
+        return python(script, without=forget, cwd=tmp_path, **environment).strip()
+
+    return run
+
+
+def _files(folder, suffix=""):
+    return sorted(p for p in folder.rglob(f"*{suffix}") if p.is_file())
+
+
+@posix
+def test_kernels_are_kept_in_a_private_folder(run, tmp_path):
+    assert run() == "compiled"
+    assert run() == "loaded"
+    root = tmp_path / "cache" / "charrnn"
+    (folder,) = root.iterdir()
+    for path in (root, folder):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert len(_files(folder, ".nbi")) == len(_files(folder, ".nbc")) == 1
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc", ""], ids=["index", "code", "both"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: bytes(255 - byte for byte in data),
+        lambda data: b"\x80\x04N.",  # a pickle, but of nothing
+        lambda data: b"garbage",
+    ],
+    ids=["empty", "truncated", "inverted", "foreign", "garbage"],
+)
+def test_a_damaged_cache_costs_a_compilation(run, tmp_path, suffix, damage):
+    assert run() == "compiled"
+    files = _files(tmp_path / "cache", suffix)
+    assert files
+    for path in files:
+        path.write_bytes(damage(path.read_bytes()))
+    assert run() == "compiled"
+    assert run() in ("loaded", "compiled")
+    assert run() == "loaded", "the damage is not mended"
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777], ids=oct)
+@pytest.mark.parametrize("inner", [False, True], ids=["root", "folder"])
+def test_a_folder_that_others_can_write_to_is_not_used(run, tmp_path, mode, inner):
+    assert run() == "compiled"
+    root = tmp_path / "cache" / "charrnn"
+    (folder,) = root.iterdir()
+    (folder if inner else root).chmod(mode)
+    before = {path: path.read_bytes() for path in _files(root)}
+    assert run() == "compiled"
+    assert {path: path.read_bytes() for path in _files(root)} == before
+
+
+@posix
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give away")
+def test_a_folder_of_another_user_is_not_used(run, tmp_path):
+    assert run() == "compiled"
+    root = tmp_path / "cache" / "charrnn"
+    os.chown(root, 12345, -1)
+    assert run() == "compiled"
+
+
+def test_a_cache_folder_that_cannot_be_made_is_done_without(run, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    assert run(XDG_CACHE_HOME=tmp_path / "file") == "compiled"
+    assert run(XDG_CACHE_HOME=None, HOME=tmp_path / "file") == "compiled"
+    assert run(XDG_CACHE_HOME=tmp_path / "file") == "compiled"
+
+
+@posix
+@pytest.mark.skipif(os.name == "posix" and os.getuid() == 0, reason="root may write anywhere")
+def test_a_read_only_home_is_done_without(run, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir(mode=0o500)
+    assert run(XDG_CACHE_HOME=None, HOME=home) == "compiled"
+
+
+@posix
+def test_without_any_home_nothing_is_left_where_one_works(tmp_path):
+    """A user without HOME and without an entry in the table of users, as in some containers."""
+    script = tmp_path / "script.py"
+    nobody = "import pwd\ndef unknown(uid):\n    raise KeyError(uid)\npwd.getpwuid = unknown\n"
+    script.write_text(nobody + SCRIPT.format(prelude=""))
+    without = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
+    assert python(script, without=without, cwd=tmp_path).strip() == "compiled"
+    assert [p.name for p in tmp_path.iterdir()] == ["script.py"]
+
+
+def test_numbas_own_setting_is_obeyed(run, tmp_path):
+    folder = tmp_path / "elsewhere"
+    assert run(NUMBA_CACHE_DIR=folder) == "compiled"
+    assert _files(folder, ".nbi")
+    assert not (tmp_path / "cache").exists()
+    assert run(NUMBA_CACHE_DIR=folder) == "loaded"
+
+
+def test_an_edit_of_any_compiled_source_makes_another_folder(tmp_path):
+    """Numba would see an edit of the file that holds the kernel only."""
+    for name in ("compute", "cells"):
+        shutil.copytree(ROOT / "charrnn" / name, tmp_path / "charrnn" / name)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(prelude=""))
+
+    def run():
+        environment = {"XDG_CACHE_HOME": tmp_path / "cache"}
+        return python(script, root=tmp_path, without=("NUMBA_CACHE_DIR",), **environment).strip()
+
+    assert [run(), run()] == ["compiled", "loaded"]
+    for edited in ("compute/vector.py", "cells/__init__.py"):
+        with (tmp_path / "charrnn" / edited).open("a") as file:
+            file.write("\n# edited\n")
+        assert [run(), run()] == ["compiled", "loaded"]
+    assert len(list((tmp_path / "cache" / "charrnn").iterdir())) == 3

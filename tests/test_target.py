@@ -1,0 +1,68 @@
+"""What the processor offers, and the paths of lesser processors run on this one."""
+
+import platform
+
+import llvmlite.binding as llvm
+import pytest
+from subprocesses import TESTS, python
+
+from charrnn.compute import target
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+NUMBA_SETTINGS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
+GENERIC = {"NUMBA_CPU_NAME": "generic"}
+PRINT = "from charrnn.compute import target as t; print(t.VECTOR_BYTES, t.TILE_ROWS, t.TILE_VECTORS)"
+
+
+def _registers_of(settings):
+    """Bytes, tile rows and tile columns in a process with these settings; nothing is compiled."""
+    return [int(n) for n in python("-c", PRINT, without=NUMBA_SETTINGS, **settings).split()]
+
+
+@pytest.mark.skipif(not X86, reason="names of x86 processors")
+@pytest.mark.parametrize(
+    ("settings", "vector_bytes", "registers"),
+    [
+        (GENERIC, 16, 16),
+        (AVX2, 32, 16),
+        ({"NUMBA_CPU_NAME": "znver4", "NUMBA_CPU_FEATURES": "+avx512f,+avx512vl"}, 64, 32),
+    ],
+    ids=["generic", "avx2", "avx512"],
+)
+def test_named_processors_have_their_registers(settings, vector_bytes, registers):
+    found, rows, vectors = _registers_of(settings)
+    assert found == vector_bytes
+    assert rows * vectors + vectors <= registers, "accumulators and a panel fit into registers"
+
+
+@pytest.mark.skipif(not X86, reason="names of x86 features")
+def test_the_hosts_own_registers_are_as_wide_as_its_features_say():
+    features = llvm.get_host_cpu_features()
+    widest = 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+    found, _, _ = _registers_of({})
+    assert found <= widest
+    assert found >= min(widest, 32)
+
+
+def _run_the_tests_on(settings, vector_bytes):
+    """The primitives, and a network with its gradients, in a process that has these registers."""
+    if target.VECTOR_BYTES == vector_bytes:
+        pytest.skip(f"this process itself has registers of {vector_bytes} bytes")
+    assert _registers_of(settings)[0] == vector_bytes
+    files = [TESTS / f"test_{m}.py" for m in ("products", "vector", "activations", "readout")]
+    options = ("-q", "--no-header", "-p", "no:cacheprovider", "-x")
+    network = "test_model.py::test_losses_and_states_equal_the_twin"
+    gradients = "test_model.py::test_gradients_are_those_of_central_differences"
+    chosen = [f"{TESTS / network}", f"{TESTS / gradients}"]
+    python("-m", "pytest", *options, *files, *chosen, without=NUMBA_SETTINGS, cwd=TESTS, **settings)
+
+
+def test_the_core_is_right_on_a_generic_processor():
+    _run_the_tests_on(GENERIC, 16)
+
+
+def test_the_core_is_right_with_avx2():
+    if not X86 or not llvm.get_host_cpu_features().get("avx2"):
+        pytest.skip("this machine has no AVX2")
+    _run_the_tests_on(AVX2, 32)

@@ -1,0 +1,56 @@
+"""A team of threads does every part once, and hides no error."""
+
+import threading
+
+import pytest
+
+from charrnn.compute import threads as module
+from charrnn.compute.threads import Team, share
+
+
+@pytest.fixture(autouse=True)
+def _many_processors(monkeypatch):
+    monkeypatch.setattr(module, "available_threads", lambda: 4)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 7, 50])
+@pytest.mark.parametrize("parts", [1, 2, 3, 8])
+def test_shares_are_neighbours_and_make_the_whole(count, parts):
+    shares = [share(count, part, parts) for part in range(parts)]
+    assert [i for first, last in shares for i in range(first, last)] == list(range(count))
+    sizes = [last - first for first, last in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_team_works_on_all_parts_at_the_same_time(threads):
+    team, meeting, parts = Team(threads), threading.Barrier(threads), []
+
+    def work(part, count):
+        meeting.wait(timeout=10)
+        parts.append((part, count))
+
+    for _ in range(2):
+        team.run(work)
+    assert sorted(parts) == sorted([(part, threads) for part in range(threads)] * 2)
+
+
+def test_a_team_is_no_larger_than_the_machine():
+    assert Team(100).threads == 4
+    assert Team(0).threads == 1
+
+
+@pytest.mark.parametrize("failing", [0, 1, 3])
+def test_an_error_of_any_part_reaches_the_caller_once_all_have_finished(failing):
+    team, finished = Team(4), []
+
+    def work(part, parts):
+        if part == failing:
+            raise ArithmeticError(part)
+        finished.append(part)
+
+    with pytest.raises(ArithmeticError, match=str(failing)):
+        team.run(work)
+    assert sorted(finished) == sorted({0, 1, 2, 3} - {failing})
+    team.run(lambda part, parts: finished.append(part))
+    assert len(finished) == 7
