@@ -8,7 +8,7 @@ DECLARED := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch lint clean
+.PHONY: help demo test test-torch benchmark lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ test: .venv/installed-test ## Run the tests
 
 test-torch: .venv/installed-torch ## Run the tests that compare with PyTorch (a large download)
 	$(BIN)/python -m pytest -m torch
+
+benchmark: .venv/installed-torch ## Measure training and sampling beside PyTorch, about 4 minutes
+	$(BIN)/python benchmarks/compare_pytorch.py
 
 lint: .venv/installed-test ## Check style and types
 	$(BIN)/python -m ruff check .

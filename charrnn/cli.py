@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,9 +17,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn import __version__
-from charrnn.cells import CELL_NAMES
-from charrnn.config import OPTIMIZERS, TextConfig, TrainingConfig
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import CharrnnError, ModelFileError, UsageError
+from charrnn.options import (
+    SHAPE,
+    json_option,
+    model_option,
+    option,
+    precision_option,
+    shape_options,
+    text_options,
+    threads_option,
+    training_options,
+)
 
 if TYPE_CHECKING:
     from charrnn.training import Record, Trainer
@@ -43,100 +52,6 @@ class _Group(click.Group):
             ctx.exit(128 + signal.SIGINT)
 
 
-class _Duration(click.ParamType):
-    """A time such as 90, 45s, 3m or 1.5h, in seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
-        if not match:
-            self.fail(f"{value!r} is not a time such as 90, 45s, 3m or 1.5h", param, ctx)
-        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-_model_option = click.option(
-    "--model", "model_path", type=click.Path(path_type=Path), default="model.safetensors",
-    show_default=True, envvar="CHARRNN_MODEL", help="The model file.",
-)  # fmt: skip
-_threads_option = click.option(
-    "--threads", type=int, default=0, help="Threads to compute on.  [default: all processors]"
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def _option(default_of: type, name: str, type_: Any, help_: str, **more: Any) -> Any:
-    """An option whose default is that of a configuration's field."""
-    field = name.removeprefix("--").replace("-", "_")
-    default = getattr(default_of, field)
-    return click.option(
-        name, type=type_, default=default, show_default=default is not None, help=help_, **more
-    )
-
-
-def _options(*options: Any) -> Any:
-    """Several options as one decorator, in the order in which ``--help`` shows them."""
-
-    def decorate(function: Any) -> Any:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-_shape_options = _options(
-    click.option("--cell", type=click.Choice(CELL_NAMES), default="lstm", show_default=True,
-                 help="The recurrent cell."),
-    click.option("--activation", type=click.Choice(("tanh", "relu")), default="tanh",
-                 show_default=True, help="Activation of the plain cell (elman)."),
-    click.option("--layers", type=int, default=2, show_default=True,
-                 help="Recurrent layers, one on top of the other."),
-    click.option("--hidden-size", type=int, default=128, show_default=True,
-                 help="Units of each layer."),
-    click.option("--embedding-size", type=int,
-                 help="Units that a character becomes; 0: one-hot.  [default: 0 for up to 256 "
-                      "characters, else 128]"),
-)  # fmt: skip
-
-_text_options = _options(
-    click.option("--lines", is_flag=True, help="Every line is a document of its own."),
-    _option(TextConfig, "--min-count", int, "Characters seen less often become unknown."),
-    _option(TextConfig, "--encoding", str, "Encoding of the text."),
-    click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n."),
-    _option(TextConfig, "--validation", click.Path(), "Validate on this file."),
-    _option(TextConfig, "--validation-fraction", float,
-            "Share of the corpus kept for validation: its end, or as many documents."),
-)  # fmt: skip
-
-_training_options = _options(
-    _option(TrainingConfig, "--batch-size", int, "Lanes that read the corpus side by side."),
-    _option(TrainingConfig, "--sequence-length", int,
-            "Characters back through which gradients flow."),
-    _option(TrainingConfig, "--epochs", float,
-            "Stop after so many passes over the text.  [default: 10, and at least 1,000 steps]"),
-    _option(TrainingConfig, "--steps", int, "Stop after so many updates."),
-    _option(TrainingConfig, "--budget", _Duration(), "Stop after a time such as 45s, 3m or 1h."),
-    _option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
-    _option(TrainingConfig, "--learning-rate", float,
-            "Highest learning rate.  [default: 0.004 adam, 0.002 rmsprop, 0.5 sgd]"),
-    _option(TrainingConfig, "--warmup-steps", int, "Updates until the learning rate is reached."),
-    _option(TrainingConfig, "--final-rate", float,
-            "Where the learning rate's cosine ends, as a share of the highest."),
-    _option(TrainingConfig, "--beta1", float, "Adam's first decay; momentum of sgd."),
-    _option(TrainingConfig, "--beta2", float, "Adam's second decay; rmsprop's."),
-    _option(TrainingConfig, "--dropout", float,
-            "Share of each layer's outputs dropped while training."),
-    _option(TrainingConfig, "--clip-norm", float, "Longest gradient of an update; 0: any."),
-    _option(TrainingConfig, "--clip-value", float, "Largest element of a gradient; 0: any."),
-    _option(TrainingConfig, "--validations", int, "Times to validate in a run."),
-    _option(TrainingConfig, "--seed", int, "Seed of everything random."),
-    _threads_option,
-)  # fmt: skip
-
-_SHAPE = ("cell", "activation", "layers", "hidden_size", "embedding_size")
-
-
 @click.group(cls=_Group, context_settings={"max_content_width": 100})
 @click.version_option(__version__, prog_name="charrnn")
 def main() -> None:
@@ -149,13 +64,13 @@ def main() -> None:
 
 @main.command()
 @click.argument("corpus", nargs=-1, required=True)
-@_model_option
+@model_option
 @click.option("--force", is_flag=True, help="Overwrite the model file.")
 @click.option("--log", "log_path", type=click.Path(path_type=Path),
               help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
-@_shape_options
-@_text_options
-@_training_options
+@shape_options
+@text_options
+@training_options
 def train(corpus: tuple[str, ...], model_path: Path, force: bool, log_path: Path | None,
           **options: Any) -> None:  # fmt: skip
     """Train a model on the files of CORPUS; - is standard input.
@@ -164,7 +79,7 @@ def train(corpus: tuple[str, ...], model_path: Path, force: bool, log_path: Path
     step at hand, and the model is kept as well.
     """
     _refuse_to_overwrite(model_path, force)
-    shape = {name: options.pop(name) for name in _SHAPE}
+    shape = {name: options.pop(name) for name in SHAPE}
     text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
     training = TrainingConfig(**options)
     from charrnn.training import create_trainer
@@ -251,7 +166,7 @@ def _summary(trainer: Trainer, path: Path, record: Record | None) -> str:
 
 
 @main.command()
-@_model_option
+@model_option
 @click.option(
     "--length",
     type=click.IntRange(min=0),
@@ -277,9 +192,10 @@ def _summary(trainer: Trainer, path: Path, record: Record | None) -> str:
 )
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed writes the same text.")
 @click.option("--raw", is_flag=True, help="Send control characters to a terminal as they are.")
-@_threads_option
+@threads_option
+@precision_option
 def sample(model_path: Path, length: int, prime: str | None, prime_file: Any, raw: bool,
-           threads: int, **options: Any) -> None:  # fmt: skip
+           threads: int, precision: str, **options: Any) -> None:  # fmt: skip
     """Write new text.
 
     A text ends where the model ends a document, or at --length. It begins with the prompt; a
@@ -290,7 +206,7 @@ def sample(model_path: Path, length: int, prime: str | None, prime_file: Any, ra
     from charrnn.language_model import load
     from charrnn.terminal import Output
 
-    model = load(model_path, threads=threads)
+    model = load(model_path, threads=threads, precision=precision)
     prime = _read_prime(prime, prime_file)
     if unseen := model.vocabulary.unseen(prime):
         click.echo(f"Warning: the model does not know {', '.join(map(repr, unseen))}: "
@@ -311,18 +227,19 @@ def _read_prime(prime: str | None, file: Any) -> str:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True)
-@_model_option
+@model_option
 @click.option(
     "--lines/--no-lines",
     default=None,
     help="Every line is a document of its own.  [default: as the model was trained]",
 )
-@_option(TextConfig, "--encoding", str, "Encoding of the text.")
+@option(TextConfig, "--encoding", str, "Encoding of the text.")
 @click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n.")
-@_threads_option
-@_json_option
+@threads_option
+@precision_option
+@json_option
 def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threads: int,
-             as_json: bool, **reading: Any) -> None:  # fmt: skip
+             precision: str, as_json: bool, **reading: Any) -> None:  # fmt: skip
     """Measure how well the model predicts FILES; - is standard input.
 
     The loss is the mean over all characters and ends of documents.
@@ -331,7 +248,7 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threa
     from charrnn.evaluation import evaluate as measure
     from charrnn.language_model import load
 
-    model = load(model_path, threads=threads)
+    model = load(model_path, threads=threads, precision=precision)
     if lines is None:
         lines = model.training.get("text", {}).get("lines", False)
     text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
@@ -363,11 +280,60 @@ def _shown(value: Any) -> str:
 
 
 @main.command()
-@_model_option
-@_json_option
+@model_option
+@json_option
 def info(model_path: Path, as_json: bool) -> None:
     """Say what a model is made of and where it came from."""
     from charrnn.checkpoint import load_model
     from charrnn.description import describe
 
     _print_figures(describe(load_model(model_path)), as_json)
+
+
+@main.command()
+@shape_options
+@click.option(
+    "--vocabulary-size",
+    type=int,
+    default=68,
+    show_default=True,
+    help="Characters, the three special ones included.",
+)
+@option(TrainingConfig, "--batch-size", int, "Lanes that read the corpus side by side.")
+@option(TrainingConfig, "--sequence-length", int, "Characters back through which gradients flow.")
+@click.option("--profile", is_flag=True, help="Tell the parts of a training step apart.")
+@threads_option
+@precision_option
+@json_option
+def benchmark(vocabulary_size: int, embedding_size: int | None, cell: str, activation: str,
+              layers: int, hidden_size: int, profile: bool, as_json: bool,
+              **training: Any) -> None:  # fmt: skip
+    """Measure how fast this machine trains, evaluates and samples a network of a size.
+
+    The limit is what the processor could do at best in 32-bit multiply-adds, and what its memory
+    can deliver.
+    """
+    shape = ModelConfig(vocabulary_size, cell, activation, layers, hidden_size, embedding_size or 0)
+    config = TrainingConfig(**training)
+    from charrnn.benchmark import benchmark as measure
+
+    result = measure(shape, config, profile=profile)
+    click.echo(json.dumps(result) if as_json else _table_of(result))
+
+
+def _table_of(result: dict[str, dict[str, float]]) -> str:
+    limit = result["limit"]
+    lines = [
+        f"limit           {limit['gflops']:.0f} GFLOP/s, {limit['gigabytes_per_second']:.0f} GB/s",
+        f"{'':<15} {'characters/s':>12} {'GFLOP/s':>9} {'of limit':>9}",
+    ]
+    for name in ("training", "evaluation", "sampling", "sampling_batch"):
+        row = result[name]
+        lines.append(
+            f"{name.replace('_', ' '):<15} {row['characters_per_second']:>12,.0f} "
+            f"{row['gflops']:>9.1f} {row['percent_of_limit']:>8.1f}%"
+        )
+    if "profile" in result:
+        lines.append("a training step's time")
+        lines += [f"  {part:<13} {percent:>11.1f}%" for part, percent in result["profile"].items()]
+    return "\n".join(lines)

@@ -71,6 +71,7 @@ class TextConfig:
         )
 
 
+PRECISIONS = ("auto", "float32", "bfloat16")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 
@@ -105,6 +106,7 @@ class TrainingConfig:
     validations: int = 20  # times that the validation text is read in a run
     seed: int = 1  # of everything random
     threads: int = 0  # 0: one for each processor
+    precision: str = "auto"  # of products: float32 (auto) or bfloat16
 
     def __post_init__(self) -> None:
         given = [n for n in ("epochs", "steps", "budget") if getattr(self, n) is not None]
@@ -124,3 +126,4 @@ class TrainingConfig:
         _require_between("validations", self.validations, 1, 10**6)
         _require_between("seed", self.seed, 0, 2**63 - 1)
         _require_between("threads", self.threads, 0, 4096)
+        _require(self.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}")

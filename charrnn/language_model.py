@@ -100,8 +100,8 @@ def _some_seed() -> int:
     return int(np.random.default_rng().integers(2**63))
 
 
-def load(path: str | Path, *, threads: int = 0) -> LanguageModel:
-    """Read a model file; 0 threads: one for each processor.
+def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> LanguageModel:
+    """Read a model file; 0 threads: one for each processor; ``precision`` as in ``Network``.
 
     Raises ``ModelFileError`` where the file is missing, damaged or foreign, or where its weights
     are not finite.
@@ -109,6 +109,6 @@ def load(path: str | Path, *, threads: int = 0) -> LanguageModel:
     saved = load_model(path)
     if not saved.finite:
         raise ModelFileError(f"{path} has weights that are NaN or infinite: train it anew")
-    network = Network(saved.config, threads=threads)
+    network = Network(saved.config, threads=threads, precision=precision)
     network.load(saved.tensors)
     return LanguageModel(network, saved.vocabulary, saved.training)

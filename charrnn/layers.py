@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charrnn.compute import products, readout, recurrence
+from charrnn.compute import packing, products, readout, recurrence
 from charrnn.config import ModelConfig
 from charrnn.parameters import cell_of
 
@@ -37,28 +37,29 @@ class Matrix:
     """A weight matrix, as panels for x·W (forward) and for d·Wᵀ (backward).
 
     ``depth_index`` and ``column_index`` add up to the place of an element in the flat parameters,
-    counted from ``at``.
+    counted from ``at``. ``panels`` is the dtype of the panels: ``dtype``, or ``packing.PAIRS``.
     """
 
-    def __init__(self, at: int, depth_index: np.ndarray, column_index: np.ndarray, dtype) -> None:
+    def __init__(self, at: int, depth_index, column_index, dtype, panels) -> None:
         self.at, self.depth_index, self.column_index = at, depth_index, column_index
         self.depth, self.columns = depth_index.size, column_index.size
-        self.forward = np.empty(products.packed_size(self.depth, self.columns, dtype), dtype)
-        self.backward = self.gradient = self.bias_gradient = np.empty(0, dtype)
+        self.forward = np.empty(packing.packed_size(self.depth, self.columns, panels), panels)
+        self.backward = np.empty(0, panels)
+        self.gradient = self.bias_gradient = np.empty(0, dtype)
 
     def prepare_training(self) -> None:
         """Allocate what only training needs."""
-        dtype = self.forward.dtype
-        self.backward = np.empty(products.packed_size(self.columns, self.depth, dtype), dtype)
+        dtype, panels = self.gradient.dtype, self.forward.dtype
+        self.backward = np.empty(packing.packed_size(self.columns, self.depth, panels), panels)
         self.gradient = np.empty(self.columns * self.depth, dtype)
         self.bias_gradient = np.empty(self.columns, dtype)
 
     def pack(self, values: np.ndarray, start: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the panels; the bias is no part of them."""
         rows, columns = self.depth_index, self.column_index
-        products.pack(values, self.at, rows, columns, self.forward, part, parts)
+        packing.pack(values, self.at, rows, columns, self.forward, part, parts)
         if self.backward.size:
-            products.pack(values, self.at, columns, rows, self.backward, part, parts)
+            packing.pack(values, self.at, columns, rows, self.backward, part, parts)
 
     def differentiate(self, d, first_column, x, scratch, accumulate, part, parts) -> None:
         """Sum this thread's share of the gradient over rows d [N, ·] and x [N, depth]."""
@@ -69,7 +70,7 @@ class Matrix:
 
     def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the gradient to the flat ``gradients``."""
-        products.unpack(
+        packing.unpack(
             self.gradient, self.depth_index, self.column_index, gradients, self.at, part, parts
         )
 
@@ -114,7 +115,7 @@ class Table:
 
     def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the gradient to the flat ``gradients``."""
-        products.unpack(
+        packing.unpack(
             self.gradient.reshape(-1), self.column_index, self.row_index, gradients, self.at,
             part, parts,
         )  # fmt: skip
@@ -125,11 +126,11 @@ class Recurrent:
     matrix and two biases, whose places in the flat parameters are given.
     """
 
-    def __init__(self, config: ModelConfig, layer: int, places: dict[str, int], dtype) -> None:
+    def __init__(self, config: ModelConfig, layer: int, places: dict, dtype, panels) -> None:
         self.cell = cell = cell_of(config)
         size = config.hidden_size
         inputs = size if layer else config.input_size
-        self.width = width = products.padded(size, dtype)
+        self.width = width = packing.padded(size, dtype)
         self.row = cell.blocks * width
         self.input_columns = (min(cell.input_blocks) * width, cell.gates * width)
         self.recurrent_columns = (min(cell.recurrent_blocks) * width, cell.gates * width)
@@ -141,6 +142,7 @@ class Recurrent:
             plain_index(size, width, 1),
             block_index(cell.recurrent_blocks, size, width, size),
             dtype,
+            panels,
         )
         at, columns = places["weight_ih"], block_index(cell.input_blocks, size, width, inputs)
         self.input: Matrix | Table
@@ -148,8 +150,8 @@ class Recurrent:
             rows = np.arange(inputs)
             self.input = Table(at, rows, columns, self.row, self.input_columns[0], dtype)
         else:
-            depth = plain_index(inputs, products.padded(inputs, dtype), 1)
-            self.input = Matrix(at, depth, columns, dtype)
+            depth = plain_index(inputs, packing.padded(inputs, dtype), 1)
+            self.input = Matrix(at, depth, columns, dtype, panels)
 
     def prepare_training(self) -> None:
         """Allocate what only training needs."""

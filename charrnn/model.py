@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.compute import products, readout, updates
+from charrnn.compute import packing, readout, updates
+from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.compute.threads import Team, available_threads, share
 from charrnn.config import ModelConfig
+from charrnn.errors import UsageError
 from charrnn.layers import LayerBuffers, Matrix, Recurrent, Table, plain_index
 from charrnn.parameters import initial_values, parameter_count, parameter_shapes, views
 
@@ -31,17 +33,33 @@ class Batch:
     resets: np.ndarray  # uint8, nonzero where a document starts
 
 
+def _panel_dtype(precision: str, dtype: np.dtype) -> np.dtype:
+    """dtype of packed weights. "auto" is float32: bfloat16 has to be asked for."""
+    if precision != "bfloat16":
+        return dtype
+    if not HAS_BFLOAT16:
+        raise UsageError(
+            "this processor cannot multiply bfloat16 (it lacks AVX512-BF16): leave --precision out"
+        )
+    return packing.PAIRS
+
+
 class Network:
     """A recurrent language model with its parameters, computing on a team of threads.
 
     ``values`` is all parameters as one flat array, ``gradients`` their gradients once
     ``prepare_training`` has been called, ``parameters`` the tensors as views into ``values``.
-    After a change of ``values`` call ``pack``. ``dtype`` float64 serves checks of gradients.
+    After a change of ``values`` call ``pack``. With ``precision`` "bfloat16" products multiply
+    bfloat16 and add in float32; all else stays float32. ``dtype`` float64 serves checks of
+    gradients. Raises ``UsageError`` where the processor cannot multiply bfloat16.
     """
 
-    def __init__(self, config: ModelConfig, *, threads: int = 0, dtype=np.float32) -> None:
+    def __init__(
+        self, config: ModelConfig, *, threads: int = 0, precision: str = "auto", dtype=np.float32
+    ) -> None:
         self.config = config
         self.dtype = np.dtype(dtype)
+        self.panels = _panel_dtype(precision, self.dtype)
         self.team = Team(threads or available_threads())
         blocks = -(-parameter_count(config) // updates.BLOCK)
         self.values = np.zeros(blocks * updates.BLOCK, dtype)
@@ -64,20 +82,21 @@ class Network:
                     for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
                 },
                 dtype,
+                self.panels,
             )
             for layer in range(config.layers)
         ]
         self.width = self.layers[0].width
         size, vocabulary = config.hidden_size, config.vocabulary_size
-        self.vocabulary_width = products.padded(vocabulary, dtype)
+        self.vocabulary_width = packing.padded(vocabulary, dtype)
         columns = plain_index(vocabulary, self.vocabulary_width, size)
         depth = plain_index(size, self.width, 1)
-        self.readout = Matrix(at["readout.weight"], depth, columns, dtype)
+        self.readout = Matrix(at["readout.weight"], depth, columns, dtype, self.panels)
         self.readout_bias = np.full(self.vocabulary_width, NEVER, dtype)
         self._readout_bias_at = at["readout.bias"]
         self.embedding: Table | None = None
         if inputs := config.embedding_size:
-            width = products.padded(inputs, dtype)
+            width = packing.padded(inputs, dtype)
             rows = np.arange(vocabulary) * inputs
             columns = plain_index(inputs, width, 1)
             self.embedding = Table(at["embedding.weight"], rows, columns, width, 0, dtype)
@@ -123,7 +142,7 @@ class Network:
         self.team.run(work)
 
     def matrices(self) -> list[Matrix]:
-        """All matrices that take part in products."""
+        """All matrices that take part in packing."""
         inputs = [layer.input for layer in self.layers if isinstance(layer.input, Matrix)]
         return [*inputs, *(layer.recurrent for layer in self.layers), self.readout]
 
@@ -275,8 +294,8 @@ class _Run:
         self.hidden = self.layers[-1].output.reshape(rows, -1)
         self.dhidden = self.layers[-1].doutput.reshape(rows, -1)
         widest = max(m.depth for m in network.matrices())
-        size = products.gradient_scratch_size(widest, dtype)
-        self.scratch = [np.empty(size, dtype) for _ in range(network.team.threads)]
+        size = packing.gradient_scratch_size(widest, network.panels)
+        self.scratch = [np.empty(size, network.panels) for _ in range(network.team.threads)]
 
     def row_blocks(self) -> Iterator[tuple[int, int]]:
         """First and one past the last row of each block of logits."""

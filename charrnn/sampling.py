@@ -63,8 +63,8 @@ class _Writer:
     def _advance(self, texts: np.ndarray, sharpness: float, uniforms: np.ndarray) -> int:
         w = self._weights
         return generate(
-            w.cell, w.plan, w.flat, w.table, w.embedded, w.columns, w.readout, w.readout_bias,
-            self._buffers, self.tokens, sharpness, uniforms, END, texts, self.ended,
+            w.cell, w.plan, w.flat, w.biases, w.table, w.embedded, w.columns, w.readout,
+            w.readout_bias, self._buffers, self.tokens, sharpness, uniforms, END, texts, self.ended,
         )  # fmt: skip
 
 
@@ -79,18 +79,18 @@ class _Weights:
         assert isinstance(table, Table)
         self.table = table.rows
         self.columns = (layers[0].input_columns, layers[0].recurrent_columns)
-        nothing = np.empty(0, network.dtype)
+        nothing = np.empty(0, network.panels)
         pieces = [
             (
                 layer.input.forward if isinstance(layer.input, Matrix) else nothing,
                 layer.recurrent.forward,
-                layer.bias,
             )
             for layer in layers
         ]
         self.flat = np.concatenate([piece for layer in pieces for piece in layer])
         ends = np.cumsum([piece.size for layer in pieces for piece in layer])
-        self.plan = np.stack([np.r_[0, ends[:-1]], ends], axis=1).reshape(len(layers), 6)
+        self.plan = np.stack([np.r_[0, ends[:-1]], ends], axis=1).reshape(len(layers), 4)
+        self.biases = np.stack([layer.bias for layer in layers])
         self.readout = network.readout.forward
         self.readout_bias = network.readout_bias.copy()
         self.readout_bias[forbidden] = NEVER

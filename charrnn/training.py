@@ -118,7 +118,7 @@ class Trainer:
         """
         finished = False
         while not finished:
-            record = self._train_step()
+            record = self.train_step()
             finished = self._stopping or self._progress() >= 1
             if finished or self._progress() * self.config.validations >= self._intervals + 1:
                 self._intervals = int(self._progress() * self.config.validations)
@@ -140,7 +140,8 @@ class Trainer:
             return math.ceil(self.config.epochs * per_epoch)
         return max(DEFAULT_STEPS, math.ceil(DEFAULT_EPOCHS * per_epoch))
 
-    def _train_step(self) -> Record:
+    def train_step(self) -> Record:
+        """One update: the next chunk forward and backward, clipping, the optimizer."""
         batch = Batch(*self.lanes.next())
         dropout = (self.config.dropout, int(self.rng.integers(2**32)))
         losses, self.state = self.network.loss_and_gradients(batch, self.state, dropout)
@@ -247,7 +248,7 @@ def create_trainer(
     if embedding_size is None:
         embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
     config = ModelConfig(vocabulary_size=size, embedding_size=embedding_size, **shape)
-    network = Network(config, threads=training.threads)
+    network = Network(config, threads=training.threads, precision=training.precision)
     network.initialize(rng=rng)
     origin = {
         "corpus": [Path(source).name for source in sources],

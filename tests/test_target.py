@@ -47,7 +47,7 @@ def test_the_hosts_own_registers_are_as_wide_as_its_features_say():
 
 def _run_the_tests_on(settings, vector_bytes):
     """The primitives, and a network with its gradients, in a process that has these registers."""
-    if target.VECTOR_BYTES == vector_bytes:
+    if vector_bytes == target.VECTOR_BYTES:
         pytest.skip(f"this process itself has registers of {vector_bytes} bytes")
     assert _registers_of(settings)[0] == vector_bytes
     files = [TESTS / f"test_{m}.py" for m in ("products", "vector", "activations", "readout")]

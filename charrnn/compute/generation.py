@@ -49,7 +49,7 @@ def draw(logits, at, width, sharpness, uniform):
 
 
 @kernel
-def generate(cell, plan, weights, table, embedded, columns, readout, readout_bias, buffers,
+def generate(cell, plan, weights, biases, table, embedded, columns, readout, readout_bias, buffers,
              tokens, sharpness, uniforms, end, texts, ended):  # fmt: skip
     """Write characters into ``texts`` [B, N]; return how many steps were made.
 
@@ -57,23 +57,23 @@ def generate(cell, plan, weights, table, embedded, columns, readout, readout_bia
     prompt). ``tokens`` [1, B] is what the first step reads and, afterwards, the last step wrote.
     A text in which ``end`` was drawn is ``ended``; when all are, no more steps are made.
 
-    ``plan`` [L, 6] holds first and last offsets into ``weights`` of each layer's input panels,
-    recurrent panels and bias; ``table`` the rows of characters, which are embeddings if
-    ``embedded``; ``columns`` those that the input and the recurrent product feed; ``buffers`` =
-    (inputs [1, B, ·], gates [1, B, row], states [L, S, 2, B, width], output [1, B, width],
-    resets [1, B] of zeros, logits [B, V]).
+    ``plan`` [L, 4] holds first and last offsets into ``weights`` of each layer's input panels and
+    recurrent panels, ``biases`` [L, row] its bias; ``table`` the rows of characters, which are
+    embeddings if ``embedded``; ``columns`` those that the input and the recurrent product feed;
+    ``buffers`` = (inputs [1, B, ·], gates [1, B, row], states [L, S, 2, B, width], output
+    [1, B, width], resets [1, B] of zeros, logits [B, V]).
     """
     inputs, gates, states, output, resets, logits = buffers
     layers, batch = plan.shape[0], tokens.shape[1]
     width = logits.shape[1]
     for n in range(texts.shape[1]):
         for layer in range(layers):
-            a, b, c, d, e, f = plan[layer]
+            a, b, c, d = plan[layer]
             if layer > 0:
-                project_lanes(output, weights[a:b], weights[e:f], gates, columns[0], 0, batch)
+                project_lanes(output, weights[a:b], biases[layer], gates, columns[0], 0, batch)
             elif embedded:
                 gather_rows(table, tokens, inputs, 0, batch)
-                project_lanes(inputs, weights[a:b], weights[e:f], gates, columns[0], 0, batch)
+                project_lanes(inputs, weights[a:b], biases[layer], gates, columns[0], 0, batch)
             else:
                 gather_rows(table, tokens, gates, 0, batch)
             forward_lanes(cell, gates, states[layer], output, resets, weights[c:d], columns[1],

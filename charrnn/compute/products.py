@@ -1,9 +1,7 @@
-"""Matrix products: a register tile, panels of packed weights, and the loops around them.
+"""Matrix products: a register tile, and the loops around it.
 
-A product C = S + A·W takes W packed in *panels*: for each strip of ``PANEL`` = 3 registers of
-columns, a block [depth, PANEL] in memory, read once from beginning to end for every tile of rows.
-The start S is C itself (to accumulate), or a bias row with row stride 0. Columns come in whole
-registers: matrices are padded with zeros to a multiple of ``padded(1, dtype)``.
+A product C = S + A·W takes W packed (see ``packing``). The start S is C itself (to accumulate), or
+a bias row with row stride 0. Columns come in whole registers: matrices are padded with zeros.
 
 Each element of C is one sum in order of depth whatever tile it falls into, so results do not
 depend on how rows are shared among threads.
@@ -12,44 +10,22 @@ depend on how rows are shared among threads.
 from __future__ import annotations
 
 import llvmlite.ir as ir
-import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from charrnn.compute.bfloat16 import multiply_add_pairs
 from charrnn.compute.cache import kernel
-from charrnn.compute.target import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from charrnn.compute.packing import BLOCK_DEPTH, operand, pack_columns, pack_rows, steps_of
+from charrnn.compute.target import TILE_ROWS, TILE_VECTORS
 from charrnn.compute.vector import (
     VectorType,
     lanes,
     llvm_type,
-    load,
     pointer,
     splat,
-    store,
     unaligned_load,
     unaligned_store,
 )
-
-#: Rows of the summed dimension that one block of a weight gradient packs: a panel of that depth
-#: stays in L1. On one Zen 4 core at H = 256: 100 GFLOP/s with 128, 94 with 64.
-_BLOCK_DEPTH = 128
-
-
-def padded(size: int, dtype: np.dtype | type) -> int:
-    """``size`` rounded up to whole registers and whole tiles of rows."""
-    unit = max(VECTOR_BYTES // np.dtype(dtype).itemsize, TILE_ROWS)
-    return -(-size // unit) * unit
-
-
-def panel_width(dtype: np.dtype | type) -> int:
-    """Columns of one panel."""
-    return TILE_VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
-
-
-def packed_size(depth: int, columns: int, dtype: np.dtype | type) -> int:
-    """Elements that a packed [depth, columns] matrix takes."""
-    width = panel_width(dtype)
-    return depth * -(-columns // width) * width
 
 
 class _Loop:
@@ -88,12 +64,16 @@ class _Loop:
         return results
 
 
-def _multiply_add(builder, type_):
-    """LLVM's fmuladd on registers: fused where the processor has it."""
+def _multiply_add(builder, value, weight, total):
+    """total + value·weight: fused where the processor has it, or pairs of bfloat16."""
+    type_ = total.type
+    if isinstance(weight.type.element, ir.IntType):
+        return multiply_add_pairs(builder, value, weight, total)
     bits = 32 if isinstance(type_.element, ir.FloatType) else 64
     name = f"llvm.fmuladd.v{type_.count}f{bits}"
     function = ir.FunctionType(type_, [type_] * 3)
-    return cgutils.get_or_insert_function(builder.module, function, name)
+    fused = cgutils.get_or_insert_function(builder.module, function, name)
+    return builder.call(fused, [value, weight, total])
 
 
 def _tile(rows, vectors):
@@ -111,6 +91,7 @@ def _tile(rows, vectors):
     ):  # fmt: skip
         vector = VectorType(c.dtype)
         register = llvm_type(vector)
+        packed = llvm_type(VectorType(panel.dtype))
         panel_step = TILE_VECTORS * vector.lanes
 
         def codegen(context, builder, sig, args):
@@ -134,16 +115,15 @@ def _tile(rows, vectors):
             starts = cells(row_pointers(sig.args[7], start_, start_at_, start_row_))
             accumulators = [unaligned_load(builder, p, register) for p in starts]
             first_panel = pointer(context, builder, sig.args[5], panel_, panel_at_)
-            fused = _multiply_add(builder, register)
 
             loop = _Loop(builder, depth_, [a_step_.type(0), first_panel, *accumulators])
             _, position, strip, *sums = loop.carried
-            weights = [unaligned_load(builder, p, register) for p in columns(strip)]
+            weights = [unaligned_load(builder, p, packed) for p in columns(strip)]
             for i, row in enumerate(a_rows):
-                value = splat(builder, builder.load(builder.gep(row, [position])), register)
+                value = splat(builder, builder.load(builder.gep(row, [position])), packed)
                 for v, weight in enumerate(weights):
                     at = i * vectors + v
-                    sums[at] = builder.call(fused, [value, weight, sums[at]])
+                    sums[at] = _multiply_add(builder, value, weight, sums[at])
             next_strip = builder.gep(strip, [ir.IntType(64)(panel_step)])
             _, _, *sums = loop.close([builder.add(position, a_step_), next_strip, *sums])
 
@@ -195,66 +175,19 @@ def multiply(a, a_at, a_row, rows, panels, depth, start, start_at, start_row,
     ``start_row = 0`` adds one row (a bias) to all; ``start`` may be C.
     """
     width = TILE_VECTORS * lanes(c)
+    left, left_at, left_row, steps = operand(a, a_at, a_row, rows, depth, panels)
     for column in range(0, columns, width):
         operands = (
-            a, a_at, a_row, 1, panels, column * depth,
-            start, start_at + column, start_row, c, c_at + column, c_row, depth,
+            left, left_at, left_row, 1, panels, column * steps,
+            start, start_at + column, start_row, c, c_at + column, c_row, steps,
         )  # fmt: skip
-        left = columns - column
-        if left >= width:
+        rest = columns - column
+        if rest >= width:
             _strip3(rows, operands)
-        elif left > lanes(c):
+        elif rest > lanes(c):
             _strip2(rows, operands)
         else:
             _strip1(rows, operands)
-
-
-@kernel
-def pack(source, source_at, depth_index, column_index, panels, part, parts):
-    """Write the matrix source[depth_index[d] + column_index[c]] as panels; index -1 is padding.
-
-    The two index arrays map the padded, block-ordered matrix that products use to the flat
-    parameter that holds it, transposed or not. Threads share the panels.
-    """
-    width = TILE_VECTORS * lanes(panels)
-    depth, columns = depth_index.size, column_index.size
-    for panel in range(part, -(-columns // width), parts):
-        at = panel * width * depth
-        for d in range(depth):
-            for i in range(width):
-                c = panel * width + i
-                present = c < columns and depth_index[d] >= 0 and column_index[c] >= 0
-                panels[at + d * width + i] = (
-                    source[source_at + depth_index[d] + column_index[c]] if present else 0.0
-                )
-
-
-@kernel
-def _pack_rows(x, x_at, width, depth, panels, panels_at):
-    """Copy ``depth`` rows of ``width`` columns into panels of ``_BLOCK_DEPTH`` rows."""
-    strip = TILE_VECTORS * lanes(x)
-    for row in range(depth):
-        for column in range(0, width, lanes(x)):
-            panel, within = column // strip, column % strip
-            at = panels_at + (panel * _BLOCK_DEPTH + row) * strip + within
-            store(panels, at, load(x, x_at + row * width + column))
-
-
-@kernel
-def _pack_columns(d, d_at, d_row, unit, depth, packed, bias, bias_at):
-    """Copy ``unit`` columns of ``depth`` rows side by side, and add their sums to ``bias``."""
-    for column in range(0, unit, lanes(d)):
-        total = load(bias, bias_at + column)
-        for row in range(depth):
-            value = load(d, d_at + row * d_row + column)
-            store(packed, row * unit + column, value)
-            total = total + value
-        store(bias, bias_at + column, total)
-
-
-def gradient_scratch_size(width: int, dtype: np.dtype | type) -> int:
-    """Elements of scratch that a thread needs in ``weight_gradient``."""
-    return _BLOCK_DEPTH * padded(1, dtype) + packed_size(_BLOCK_DEPTH, width, dtype)
 
 
 @kernel
@@ -275,17 +208,19 @@ def weight_gradient(d, d_first, columns, x, scratch, result, bias, accumulate, p
     if not accumulate:
         result[first * width : last * width] = 0
         bias[first:last] = 0
-    panels_at = _BLOCK_DEPTH * unit
-    for row in range(0, rows, _BLOCK_DEPTH):
-        depth = min(_BLOCK_DEPTH, rows - row)
-        _pack_rows(flat_x, row * width, width, depth, scratch, panels_at)
+    full = steps_of(BLOCK_DEPTH, scratch)
+    panels_at = full * unit
+    for row in range(0, rows, BLOCK_DEPTH):
+        depth = min(BLOCK_DEPTH, rows - row)
+        steps = steps_of(depth, scratch)
+        pack_rows(flat_x, row * width, width, depth, scratch, panels_at)
         for column in range(first, last, unit):
             d_at = row * d_row + d_first + column
-            _pack_columns(flat_d, d_at, d_row, unit, depth, scratch, bias, column)
+            pack_columns(flat_d, d_at, d_row, unit, depth, scratch, bias, column)
             for left in range(0, width, strip):
                 result_at = column * width + left
-                operands = (scratch, 0, 1, unit, scratch, panels_at + left * _BLOCK_DEPTH,
-                            result, result_at, width, result, result_at, width, depth)  # fmt: skip
+                operands = (scratch, 0, 1, unit, scratch, panels_at + left * full,
+                            result, result_at, width, result, result_at, width, steps)  # fmt: skip
                 for tile_row in range(0, unit, TILE_ROWS):
                     if width - left >= strip:
                         _TALL3(tile_row, *operands)
@@ -293,16 +228,3 @@ def weight_gradient(d, d_first, columns, x, scratch, result, bias, accumulate, p
                         _TALL2(tile_row, *operands)
                     else:
                         _TALL1(tile_row, *operands)
-
-
-@kernel
-def unpack(packed, depth_index, column_index, target, target_at, part, parts):
-    """Write the gradient of a packed matrix, result[c, d], to the parameter it was packed from."""
-    columns = column_index.size
-    for c in range(columns * part // parts, columns * (part + 1) // parts):
-        if column_index[c] >= 0:
-            for d in range(depth_index.size):
-                if depth_index[d] >= 0:
-                    target[target_at + depth_index[d] + column_index[c]] = packed[
-                        c * depth_index.size + d
-                    ]

@@ -42,6 +42,15 @@ def _vector_bytes() -> int:
 #: Bytes of one vector register: 64 with AVX-512, 32 with AVX2, 16 elsewhere (NEON, SSE).
 VECTOR_BYTES = _vector_bytes()
 
+
+def _multiplies_bfloat16() -> bool:
+    features = _cpu()[1].split(",")
+    return VECTOR_BYTES == 64 and "+avx512bf16" in features
+
+
+#: Whether the processor multiplies pairs of bfloat16 into float32 (AVX512-BF16).
+HAS_BFLOAT16 = _multiplies_bfloat16()
+
 #: A product tile keeps ``TILE_ROWS`` × ``TILE_VECTORS`` accumulators in registers, beside the
 #: loaded panel and one broadcast: 8 × 3 of 32 registers, 4 × 3 of 16. On one Zen 4 core 32 rows
 #: times 256 × 1024 weights ran at 115 GFLOP/s.

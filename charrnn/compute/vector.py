@@ -27,9 +27,11 @@ _FLAGS = ("contract", "nsz")
 
 
 class VectorType(types.Type):
-    """One vector register of ``lanes`` elements of ``dtype`` (float32 or float64)."""
+    """One vector register of ``lanes`` elements of ``dtype``: float32, float64, or int32 for pairs
+    of bfloat16.
+    """
 
-    def __init__(self, dtype: types.Float) -> None:
+    def __init__(self, dtype: types.Number) -> None:
         self.dtype = dtype
         self.lanes = VECTOR_BYTES // (dtype.bitwidth // 8)
         super().__init__(name=f"Vector({dtype}, {self.lanes})")
@@ -39,8 +41,10 @@ class VectorType(types.Type):
         return Conversion.safe if isinstance(other, (types.Float, types.Integer)) else None
 
 
-def element_type(dtype: types.Float) -> ir.Type:
+def element_type(dtype: types.Number) -> ir.Type:
     """The LLVM type of one element."""
+    if dtype == types.int32:
+        return ir.IntType(32)
     return ir.FloatType() if dtype == types.float32 else ir.DoubleType()
 
 
@@ -70,7 +74,7 @@ def vector_pointer(builder, data, type_):
 
 
 def _element_bytes(type_):
-    return 4 if isinstance(type_.element, ir.FloatType) else 8
+    return 8 if isinstance(type_.element, ir.DoubleType) else 4
 
 
 def unaligned_load(builder, data, type_):

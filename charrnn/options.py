@@ -1,0 +1,111 @@
+"""The options that commands share, with the defaults of the configuration."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from charrnn.cells import CELL_NAMES
+from charrnn.config import OPTIMIZERS, PRECISIONS, TextConfig, TrainingConfig
+
+
+class Duration(click.ParamType):
+    """A time such as 90, 45s, 3m or 1.5h, in seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is not a time such as 90, 45s, 3m or 1.5h", param, ctx)
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+model_option = click.option(
+    "--model", "model_path", type=click.Path(path_type=Path), default="model.safetensors",
+    show_default=True, envvar="CHARRNN_MODEL", help="The model file.",
+)  # fmt: skip
+threads_option = click.option(
+    "--threads", type=int, default=0, help="Threads to compute on.  [default: all processors]"
+)
+precision_option = click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
+    help="What products multiply; bfloat16 is faster where the processor has it.",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def option(default_of: type, name: str, type_: Any, help_: str, **more: Any) -> Any:
+    """An option whose default is that of a configuration's field."""
+    field = name.removeprefix("--").replace("-", "_")
+    default = getattr(default_of, field)
+    return click.option(
+        name, type=type_, default=default, show_default=default is not None, help=help_, **more
+    )
+
+
+def options(*options: Any) -> Any:
+    """Several options as one decorator, in the order in which ``--help`` shows them."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+shape_options = options(
+    click.option("--cell", type=click.Choice(CELL_NAMES), default="lstm", show_default=True,
+                 help="The recurrent cell."),
+    click.option("--activation", type=click.Choice(("tanh", "relu")), default="tanh",
+                 show_default=True, help="Activation of the plain cell (elman)."),
+    click.option("--layers", type=int, default=2, show_default=True,
+                 help="Recurrent layers, one on top of the other."),
+    click.option("--hidden-size", type=int, default=128, show_default=True,
+                 help="Units of each layer."),
+    click.option("--embedding-size", type=int,
+                 help="Units that a character becomes; 0: one-hot.  [default: 0 for up to 256 "
+                      "characters, else 128]"),
+)  # fmt: skip
+
+text_options = options(
+    click.option("--lines", is_flag=True, help="Every line is a document of its own."),
+    option(TextConfig, "--min-count", int, "Characters seen less often become unknown."),
+    option(TextConfig, "--encoding", str, "Encoding of the text."),
+    click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n."),
+    option(TextConfig, "--validation", click.Path(), "Validate on this file."),
+    option(TextConfig, "--validation-fraction", float,
+            "Share of the corpus kept for validation: its end, or as many documents."),
+)  # fmt: skip
+
+training_options = options(
+    option(TrainingConfig, "--batch-size", int, "Lanes that read the corpus side by side."),
+    option(TrainingConfig, "--sequence-length", int,
+            "Characters back through which gradients flow."),
+    option(TrainingConfig, "--epochs", float,
+            "Stop after so many passes over the text.  [default: 10, and at least 1,000 steps]"),
+    option(TrainingConfig, "--steps", int, "Stop after so many updates."),
+    option(TrainingConfig, "--budget", Duration(), "Stop after a time such as 45s, 3m or 1h."),
+    option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
+    option(TrainingConfig, "--learning-rate", float,
+            "Highest learning rate.  [default: 0.008 adam, 0.002 rmsprop, 0.5 sgd]"),
+    option(TrainingConfig, "--warmup-steps", int, "Updates until the learning rate is reached."),
+    option(TrainingConfig, "--final-rate", float,
+            "Where the learning rate's cosine ends, as a share of the highest."),
+    option(TrainingConfig, "--beta1", float, "Adam's first decay; momentum of sgd."),
+    option(TrainingConfig, "--beta2", float, "Adam's second decay; rmsprop's."),
+    option(TrainingConfig, "--dropout", float,
+            "Share of each layer's outputs dropped while training."),
+    option(TrainingConfig, "--clip-norm", float, "Longest gradient of an update; 0: any."),
+    option(TrainingConfig, "--clip-value", float, "Largest element of a gradient; 0: any."),
+    option(TrainingConfig, "--validations", int, "Times to validate in a run."),
+    option(TrainingConfig, "--seed", int, "Seed of everything random."),
+    threads_option,
+    precision_option,
+)  # fmt: skip
+
+SHAPE = ("cell", "activation", "layers", "hidden_size", "embedding_size")
