@@ -41,6 +41,8 @@ def _fingerprint() -> str:
 def _private_folder() -> str | None:
     """The cache folder, made if need be; None where no folder of the user's own can be had."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    if not os.path.isabs(base):  # there is no home
+        return None
     root = Path(base) / "charrnn"
     folder = root / _fingerprint()
     try:

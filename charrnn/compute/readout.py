@@ -64,7 +64,7 @@ def cross_entropy_rows(logits, targets, losses):
         target = row * width + targets[row]
         logit = flat[target]
         largest, log_sum = softmax_row(flat, row * width, width)
-        losses[row] = log_sum + largest - logit
+        losses[row] = log_sum + (largest - logit)
         flat[target] -= 1.0
 
 
