@@ -29,7 +29,9 @@ def relative_error(losses, values, gradient, *, rng, step=1e-4, part=slice(None)
     length = np.linalg.norm(gradient[part])
     assert length > 1e-6, "the gradient vanishes: nothing would be checked"
     expected = np.sum(gradient * direction)
-    return abs(_slope(losses, values, direction, step) - expected) / length
+    error = abs(_slope(losses, values, direction, step) - expected) / length
+    assert np.isfinite(error)
+    return error
 
 
 def errors_along_directions(losses, values, gradient, *, rng, step=1e-4, count=3):

@@ -100,7 +100,8 @@ def forward(config, parameters, batch, state):
         running = (batch.resets[t] == 0)[:, None]
         for layer in range(config.layers):
             weights = (
-                p[f"rnn.{name}_l{layer}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                p[f"rnn.{name}_l{layer}"]
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
             states[layer] = step(x, tuple(np.where(running, s, 0) for s in states[layer]), *weights)
             x = states[layer][0]

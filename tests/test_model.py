@@ -80,7 +80,9 @@ def test_gradients_are_those_of_central_differences(cell, layers, steps, embeddi
     rng, step = np.random.default_rng(7), _step(cell)
     errors = gradcheck.errors_per_tensor(losses, values, gradient, shapes, rng=rng, step=step)
     assert max(errors.values()) < 1e-7, errors
-    assert max(gradcheck.errors_along_directions(losses, values, gradient, rng=rng, step=step)) < 1e-7
+    assert (
+        max(gradcheck.errors_along_directions(losses, values, gradient, rng=rng, step=step)) < 1e-7
+    )
 
 
 @every_cell
@@ -175,9 +177,7 @@ def test_a_character_that_never_occurs_has_no_input_gradient(embedding):
     batch.inputs[batch.inputs == 4] = 5
     network.loss_and_gradients(batch, random_state(network, 3))
     gradients = views(network.gradients, config)
-    by_character = (
-        gradients["embedding.weight"] if embedding else gradients["rnn.weight_ih_l0"].T
-    )
+    by_character = gradients["embedding.weight"] if embedding else gradients["rnn.weight_ih_l0"].T
     present = np.isin(np.arange(config.vocabulary_size), batch.inputs)
     assert np.all(by_character[~present] == 0)
     assert np.all(np.abs(by_character[present]).max(axis=1) > 0)

@@ -22,7 +22,7 @@ SIZES = {  # hidden size, lanes, steps, layers
     "130x50": (130, 50, 4, 1),
     "7x1": (7, 1, 20, 3),
     "130x1": (130, 1, 1, 2),
-    "1x3": (1, 3, 1, 1),
+    "1x3": (1, 3, 5, 1),
     "100x50": (100, 50, 20, 2),
 }
 
@@ -56,10 +56,11 @@ class _Twin(torch.nn.Module):
 
 
 def _error(found, expected):
-    """The largest difference, relative to the largest element."""
+    """The largest difference, relative to the largest element; a unit of relu may be dead."""
     expected = expected.detach().numpy()
     assert found.shape == expected.shape
-    return np.abs(found - expected).max() / np.abs(expected).max()
+    assert np.isfinite(found).all()
+    return np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-30)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-11)])

@@ -182,9 +182,7 @@ def test_unpack_puts_gradients_where_pack_took_weights_from(dtype, parts):
     gradient = rng.standard_normal((14, 8)).astype(dtype)
     target = np.full(5 + 12 * 7 + 5, 123.0, dtype)
     for part in range(parts):
-        products.unpack(
-            gradient.reshape(-1), depth_index, column_index, target, 5, part, parts
-        )
+        products.unpack(gradient.reshape(-1), depth_index, column_index, target, 5, part, parts)
     expected = np.empty((12, 7), dtype)
     expected[order] = np.delete(gradient, [4, 5], axis=0)[:, :7]
     np.testing.assert_array_equal(target[5:-5].reshape(12, 7), expected)

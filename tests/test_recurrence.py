@@ -76,7 +76,9 @@ def test_a_document_does_not_depend_on_what_stood_before_it(cell, embedding):
 
     for lane, start in enumerate(starts):
         alone = part_of(batch, slice(start, None), slice(lane, lane + 1))
-        assert_same_bits(network.losses(alone, network.initial_state(1))[0][:, 0], losses[start:, lane])
+        assert_same_bits(
+            network.losses(alone, network.initial_state(1))[0][:, 0], losses[start:, lane]
+        )
 
 
 @every_cell

@@ -12,7 +12,9 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 NUMBA_SETTINGS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
 GENERIC = {"NUMBA_CPU_NAME": "generic"}
-PRINT = "from charrnn.compute import target as t; print(t.VECTOR_BYTES, t.TILE_ROWS, t.TILE_VECTORS)"
+PRINT = (
+    "from charrnn.compute import target as t; print(t.VECTOR_BYTES, t.TILE_ROWS, t.TILE_VECTORS)"
+)
 
 
 def _registers_of(settings):
@@ -51,7 +53,7 @@ def _run_the_tests_on(settings, vector_bytes):
         pytest.skip(f"this process itself has registers of {vector_bytes} bytes")
     assert _registers_of(settings)[0] == vector_bytes
     files = [TESTS / f"test_{m}.py" for m in ("products", "vector", "activations", "readout")]
-    options = ("-q", "--no-header", "-p", "no:cacheprovider", "-x")
+    options = ("-q", "--no-header", "-p", "no:cacheprovider")
     network = "test_model.py::test_losses_and_states_equal_the_twin"
     gradients = "test_model.py::test_gradients_are_those_of_central_differences"
     chosen = [f"{TESTS / network}", f"{TESTS / gradients}"]
