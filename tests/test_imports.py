@@ -15,13 +15,14 @@ RANKS = (
     ("errors", "compute"),
     ("cells", "terminal"),
     ("config", "vocabulary"),
-    ("parameters",),
+    ("parameters", "options"),
     ("layers", "corpus", "checkpoint"),
     ("model", "description"),
     ("optimizer", "evaluation", "sampling"),
     ("language_model",),
     ("training",),
-    ("progress",),
+    ("progress", "profiling"),
+    ("benchmark",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

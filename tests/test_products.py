@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from charrnn.compute import products
+from charrnn.compute import packing, products
 
 SIZES = (1, 7, 100, 130)
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -19,10 +19,10 @@ def _indices(rows, columns, padded_columns):
 
 def _packed(weights, depth_index, column_index, parts=1):
     """Panels of ``weights``, written by ``parts`` threads; NaN wherever nobody wrote."""
-    size = products.packed_size(depth_index.size, column_index.size, weights.dtype)
+    size = packing.packed_size(depth_index.size, column_index.size, weights.dtype)
     panels = np.full(size, np.nan, weights.dtype)
     for part in range(parts):
-        products.pack(weights.reshape(-1), 0, depth_index, column_index, panels, part, parts)
+        packing.pack(weights.reshape(-1), 0, depth_index, column_index, panels, part, parts)
     return panels
 
 
@@ -66,7 +66,7 @@ def _multiply(a, panels, start, c):
 @pytest.mark.parametrize("columns", SIZES)
 def test_multiply_equals_numpy(dtype, rows, depth, columns):
     rng = np.random.default_rng(rows + depth + columns)
-    width = products.padded(columns, dtype)
+    width = packing.padded(columns, dtype)
     a = _Frame(rng.standard_normal((rows, depth)).astype(dtype))
     weights = rng.standard_normal((depth, columns)).astype(dtype)
     bias = _Frame(rng.standard_normal((1, width)).astype(dtype))
@@ -92,7 +92,7 @@ def test_multiply_equals_numpy(dtype, rows, depth, columns):
 @dtypes
 def test_a_row_has_the_same_bits_in_any_company(dtype):
     rng = np.random.default_rng(0)
-    rows, depth, width = 50, 130, products.padded(100, dtype)
+    rows, depth, width = 50, 130, packing.padded(100, dtype)
     a = _Frame(rng.standard_normal((rows, depth)).astype(dtype))
     start = _Frame(rng.standard_normal((rows, width)).astype(dtype))
     weights = rng.standard_normal((depth, width)).astype(dtype)
@@ -117,7 +117,7 @@ def test_a_row_has_the_same_bits_in_any_company(dtype):
 def test_packed_weights_times_identity_are_the_weights(dtype, parts, transposed):
     rng = np.random.default_rng(1)
     weights = rng.standard_normal((100, 37)).astype(dtype)
-    width, depth = products.padded(37, dtype), products.padded(100, dtype)
+    width, depth = packing.padded(37, dtype), packing.padded(100, dtype)
     rows, columns = _indices(100, 37, width)
     rows = np.concatenate([rows, np.full(depth - 100, -1)])
     expected = np.zeros((depth, width), dtype)
@@ -125,8 +125,8 @@ def test_packed_weights_times_identity_are_the_weights(dtype, parts, transposed)
     if transposed:
         rows, columns, expected = columns, rows, expected.T
     panels = _packed(weights, rows, columns, parts)
-    assert panels.size == len(rows) * -(-len(columns) // products.panel_width(dtype)) * (
-        products.panel_width(dtype)
+    assert panels.size == len(rows) * -(-len(columns) // packing.panel_width(dtype)) * (
+        packing.panel_width(dtype)
     )
     c = _Frame(np.full(expected.shape, np.nan, dtype))
     zeros = _Frame(np.zeros((1, expected.shape[1]), dtype))
@@ -136,7 +136,7 @@ def test_packed_weights_times_identity_are_the_weights(dtype, parts, transposed)
 
 def _gradient(d, first, columns, x, parts, result, bias, accumulate=False):
     for part in range(parts):
-        size = products.gradient_scratch_size(x.shape[1], x.dtype)
+        size = packing.gradient_scratch_size(x.shape[1], x.dtype)
         scratch = np.full(size, np.nan, x.dtype)
         products.weight_gradient(
             d, first, columns, x, scratch, result, bias, accumulate, part, parts
@@ -148,8 +148,8 @@ def _gradient(d, first, columns, x, parts, result, bias, accumulate=False):
 @pytest.mark.parametrize(("outputs", "inputs"), [(1, 130), (7, 7), (130, 1), (100, 100), (37, 130)])
 def test_weight_gradient_equals_numpy(dtype, rows, outputs, inputs):
     rng = np.random.default_rng(rows)
-    columns, width = products.padded(outputs, dtype), products.padded(inputs, dtype)
-    first = products.padded(1, dtype)
+    columns, width = packing.padded(outputs, dtype), packing.padded(inputs, dtype)
+    first = packing.padded(1, dtype)
     d = rng.standard_normal((rows, first + columns + 2 * first)).astype(dtype)
     x = rng.standard_normal((rows, width)).astype(dtype)
     result, bias = np.full(columns * width, np.nan, dtype), np.full(columns, np.nan, dtype)
@@ -182,7 +182,7 @@ def test_unpack_puts_gradients_where_pack_took_weights_from(dtype, parts):
     gradient = rng.standard_normal((14, 8)).astype(dtype)
     target = np.full(5 + 12 * 7 + 5, 123.0, dtype)
     for part in range(parts):
-        products.unpack(gradient.reshape(-1), depth_index, column_index, target, 5, part, parts)
+        packing.unpack(gradient.reshape(-1), depth_index, column_index, target, 5, part, parts)
     expected = np.empty((12, 7), dtype)
     expected[order] = np.delete(gradient, [4, 5], axis=0)[:, :7]
     np.testing.assert_array_equal(target[5:-5].reshape(12, 7), expected)

@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from charrnn.compute import products, readout
+from charrnn.compute import packing, readout
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 
@@ -12,7 +12,7 @@ dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float3
 def _padded_logits(values, dtype):
     """Logits [N, V] with the padded columns that a network has: an impossible -1e30."""
     rows, vocabulary = values.shape
-    logits = np.full((rows, products.padded(vocabulary, dtype)), -1e30, dtype)
+    logits = np.full((rows, packing.padded(vocabulary, dtype)), -1e30, dtype)
     logits[:, :vocabulary] = values
     return logits
 
@@ -92,15 +92,15 @@ def test_softmax_row_makes_probabilities_of_one_row_only(dtype):
 @pytest.mark.parametrize(("rows", "size", "vocabulary"), [(1, 7, 130), (3, 100, 5), (50, 130, 68)])
 def test_logits_and_their_way_back_equal_numpy(dtype, rows, size, vocabulary):
     rng = np.random.default_rng(rows)
-    depth, width = products.padded(size, dtype), products.padded(vocabulary, dtype)
+    depth, width = packing.padded(size, dtype), packing.padded(vocabulary, dtype)
     weights, hidden = rng.standard_normal((depth, width)), rng.standard_normal((rows, depth))
     weights, hidden = weights.astype(dtype), hidden.astype(dtype)
     bias = rng.standard_normal(width).astype(dtype)
     tolerance = {"rtol": 0, "atol": 200 * np.finfo(dtype).eps}
 
     def panels(depth_index, column_index):
-        packed = np.empty(products.packed_size(depth_index.size, column_index.size, dtype), dtype)
-        products.pack(weights.reshape(-1), 0, depth_index, column_index, packed, 0, 1)
+        packed = np.empty(packing.packed_size(depth_index.size, column_index.size, dtype), dtype)
+        packing.pack(weights.reshape(-1), 0, depth_index, column_index, packed, 0, 1)
         return packed
 
     row_index, column_index = np.arange(depth) * width, np.arange(width)
@@ -124,7 +124,7 @@ def _indices(rng, steps, lanes, rows):
 @pytest.mark.parametrize(("steps", "lanes"), [(1, 1), (3, 50), (20, 3)])
 def test_gather_equals_a_one_hot_product(dtype, steps, lanes):
     rng = np.random.default_rng(steps)
-    table = rng.standard_normal((11, products.padded(37, dtype))).astype(dtype)
+    table = rng.standard_normal((11, packing.padded(37, dtype))).astype(dtype)
     indices = _indices(rng, steps, lanes, 11)
     expected = naive.gather(table, indices)
     first, last = lanes // 3, lanes
@@ -138,7 +138,7 @@ def test_gather_equals_a_one_hot_product(dtype, steps, lanes):
 @pytest.mark.parametrize(("steps", "lanes"), [(1, 1), (3, 50), (20, 3)])
 def test_scatter_sums_rows_by_index(dtype, steps, lanes):
     rng = np.random.default_rng(steps)
-    width, first = products.padded(37, dtype), products.padded(1, dtype)
+    width, first = packing.padded(37, dtype), packing.padded(1, dtype)
     d = rng.standard_normal((steps, lanes, first + width + first)).astype(dtype)
     indices = _indices(rng, steps, lanes, 11)
     exact = naive.scatter(d[:, :, first : first + width], indices, 11)
@@ -156,7 +156,7 @@ def test_scatter_sums_rows_by_index(dtype, steps, lanes):
 def test_a_table_is_the_matrix_transposed_plus_the_bias(dtype, parts):
     rng = np.random.default_rng(3)
     weights = rng.standard_normal((6, 11)).astype(dtype)  # 6 outputs of 11 characters
-    width, first = products.padded(20, dtype), 4
+    width, first = packing.padded(20, dtype), 4
     start = rng.standard_normal(width).astype(dtype)
     source = np.concatenate([np.full(5, 99, dtype), weights.reshape(-1)])
     column_index = np.array([0, 1, 2, -1, 3, 4, 5]) * 11

@@ -1,8 +1,8 @@
 """tanh, sigmoid, relu and exp on vector registers.
 
 float32 is the working precision: tanh is a rational function (within 6 units in the last place),
-exp a range reduction and a polynomial. float64 serves the checks of gradients: there exp is right to
-the last few bits and the others to 1e-16 absolutely.
+exp a range reduction and a polynomial. float64 serves the checks of gradients: there exp is right
+to the last few bits and the others to 1e-16 absolutely.
 """
 
 from __future__ import annotations
