@@ -1,4 +1,7 @@
-"""The model file: safetensors with PyTorch's names and layouts, and JSON in its metadata.
+"""The model file and the resume file: safetensors, with JSON in their metadata.
+
+A model file has PyTorch's names and layouts; the resume file beside it has what a run needs to go
+on to the same bits.
 
 Reading a model needs no Numba. Nothing in a file is believed: the table of tensors that the
 configuration implies is the measure, and a checksum guards the weights.
@@ -13,6 +16,7 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,8 @@ from charrnn.parameters import parameter_shapes
 from charrnn.vocabulary import Vocabulary
 
 FORMAT = "charrnn"
+RESUME_FORMAT = "charrnn-resume"
+_KINDS = {FORMAT: "charrnn model", RESUME_FORMAT: "charrnn resume file"}
 FORMAT_VERSION = 1
 
 
@@ -105,29 +111,37 @@ def save_model(path: str | Path, model: SavedModel) -> None:
     write_atomically(Path(path), to_safetensors(tensors, metadata))
 
 
-def _open_regular_file(path: Path) -> None:
+@contextlib.contextmanager
+def _opened(path: Path, expected: str, advice: str) -> Iterator[tuple[Any, dict[str, str]]]:
+    """The safetensors file and its metadata; what goes wrong in the block is told of the file."""
+    kind = _KINDS[expected]
     try:
-        mode = path.stat().st_mode
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ModelFileError(f"{path} is not a {kind}: it is no regular file")
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            _check_format(path, metadata, expected)
+            yield file, metadata
     except FileNotFoundError as error:
-        raise ModelFileError(
-            f"there is no model {path}: train one with 'charrnn train CORPUS --model {path}'"
-        ) from error
+        raise ModelFileError(f"there is no {kind} {path}: {advice}") from error
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is not a {kind}") from error
     except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror}") from error
-    if not stat.S_ISREG(mode):
-        raise ModelFileError(f"{path} is not a charrnn model: it is no regular file")
+        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _read_metadata(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
-    metadata = metadata or {}
-    if metadata.get("format") != FORMAT:
-        raise ModelFileError(f"{path} is not a charrnn model")
+def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
+    if metadata.get("format") != expected:
+        raise ModelFileError(f"{path} is not a {_KINDS[expected]}")
     version = metadata.get("format_version", "")
     if version != str(FORMAT_VERSION):
         raise ModelFileError(
             f"{path} has format version {version}, this charrnn reads version {FORMAT_VERSION}: "
             "upgrade charrnn, or train the model anew"
         )
+
+
+def _read_metadata(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     try:
         parsed = {key: json.loads(metadata[key]) for key in ("config", "characters", "training")}
         return {
@@ -158,19 +172,52 @@ def _check_tensors(path: Path, file: Any, config: ModelConfig) -> None:
 def load_model(path: str | Path) -> SavedModel:
     """Read a model file and check all of it. Raises ``ModelFileError``."""
     path = Path(path)
-    _open_regular_file(path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            described = _read_metadata(path, file.metadata())
-            checksum = described.pop("checksum")
-            if described["vocabulary"].size != described["config"].vocabulary_size:
-                raise ModelFileError(f"{path} is damaged: its vocabulary has another size")
-            _check_tensors(path, file, described["config"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ModelFileError(f"{path} is not a charrnn model") from error
-    except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
+    advice = f"train it with 'charrnn train CORPUS --model {path}'"
+    with _opened(path, FORMAT, advice) as (file, metadata):
+        described = _read_metadata(path, metadata)
+        checksum = described.pop("checksum")
+        if described["vocabulary"].size != described["config"].vocabulary_size:
+            raise ModelFileError(f"{path} is damaged: its vocabulary has another size")
+        _check_tensors(path, file, described["config"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if _checksum(tensors) != checksum:
         raise ModelFileError(f"{path} is damaged: its weights do not match their checksum")
     return SavedModel(**described, tensors=tensors)
+
+
+@dataclass(frozen=True)
+class ResumeState:
+    """All that a run needs to go on: see ``training.Trainer.capture``."""
+
+    arrays: dict[str, np.ndarray]
+    values: dict[str, Any]  # JSON values
+
+
+def resume_path(model: Path) -> Path:
+    """Where the resume file of a model lies: beside it."""
+    return model.with_name(model.name + ".resume")
+
+
+def save_resume(path: Path, state: ResumeState) -> None:
+    """Write a resume file. Raises ``ModelFileError`` where that fails, leaving the old one."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+    metadata = {
+        "format": RESUME_FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "values": json.dumps(state.values),
+        "checksum": _checksum(arrays),
+    }
+    write_atomically(path, to_safetensors(arrays, metadata))
+
+
+def load_resume(path: Path) -> ResumeState:
+    """Read a resume file. Raises ``ModelFileError``."""
+    with _opened(path, RESUME_FORMAT, "there is no run to go on with") as (file, metadata):
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        values = json.loads(metadata["values"])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path} is damaged: its values cannot be read") from error
+    if _checksum(arrays) != metadata.get("checksum"):
+        raise ModelFileError(f"{path} is damaged: its arrays do not match their checksum")
+    return ResumeState(arrays, values)

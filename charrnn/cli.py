@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from charrnn import __version__
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
-from charrnn.errors import CharrnnError, ModelFileError, UsageError
+from charrnn.errors import CharrnnError, UsageError
 from charrnn.options import (
     SHAPE,
     json_option,
@@ -30,9 +28,6 @@ from charrnn.options import (
     threads_option,
     training_options,
 )
-
-if TYPE_CHECKING:
-    from charrnn.training import Record, Trainer
 
 
 class _Group(click.Group):
@@ -63,106 +58,46 @@ def main() -> None:
 
 
 @main.command()
+@click.pass_context
 @click.argument("corpus", nargs=-1, required=True)
 @model_option
 @click.option("--force", is_flag=True, help="Overwrite the model file.")
+@click.option(
+    "--resume", is_flag=True, help="Go on where the run of this model stopped, with its options."
+)
 @click.option("--log", "log_path", type=click.Path(path_type=Path),
               help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
 @shape_options
 @text_options
 @training_options
-def train(corpus: tuple[str, ...], model_path: Path, force: bool, log_path: Path | None,
-          **options: Any) -> None:  # fmt: skip
+def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, force: bool,
+          resume: bool, log_path: Path | None, **options: Any) -> None:  # fmt: skip
     """Train a model on the files of CORPUS; - is standard input.
 
     The model with the lowest loss on the validation text is kept. Ctrl-C ends the run after the
-    step at hand, and the model is kept as well.
+    step at hand; --resume goes on from there, to the same bits as a run that was never stopped.
+    More --epochs, --steps or --budget may be given then.
     """
-    _refuse_to_overwrite(model_path, force)
+    from charrnn.checkpoint import load_model, load_resume, resume_path
+    from charrnn.running import opened_log, refuse_to_overwrite, resumed, run
+    from charrnn.training import create_trainer
+
+    saved = None
+    if resume:
+        saved = load_resume(resume_path(model_path))
+        default = click.core.ParameterSource.DEFAULT
+        explicit = {n for n in options if context.get_parameter_source(n) is not default}
+        options = resumed(explicit, saved.values, options)
+    else:
+        refuse_to_overwrite(model_path, force)
     shape = {name: options.pop(name) for name in SHAPE}
     text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
     training = TrainingConfig(**options)
-    from charrnn.training import create_trainer
-
-    with _opened_log(log_path) as log:
+    with opened_log(log_path, saved.values["step"] if saved else None) as log:
         trainer = create_trainer(corpus, text, training, **shape)
-        _run(trainer, model_path, log)
-
-
-def _refuse_to_overwrite(path: Path, force: bool) -> None:
-    """Say before a run, rather than after it, that its model could not be written."""
-    if path.exists() and not force:
-        raise ModelFileError(f"{path} is there already: give --force to overwrite it, "
-                             "or --model with another name")  # fmt: skip
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ModelFileError(f"cannot write {path}: it must be a file in an existing folder")
-
-
-@contextlib.contextmanager
-def _opened_log(path: Path | None) -> Iterator[Any]:
-    if path is None:
-        yield None
-        return
-    try:
-        file = path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise CharrnnError(f"cannot write the log {path}: {error.strerror}") from error
-    with file:
-        yield file
-
-
-def _run(trainer: Trainer, path: Path, log: Any) -> None:
-    """Train, show it, save what is best; end with the signal's exit code if one came."""
-    from charrnn.checkpoint import save_model
-    from charrnn.compute.cache import announce_compilation
-    from charrnn.progress import Reporter
-
-    record = None
-    with _stopped_by_signals(trainer) as received, Reporter(log) as reporter:
-        for message in trainer.remarks:
-            reporter.say(message)
-        notice = "compiling for this processor, once: this takes about 15 seconds"
-        with announce_compilation(lambda: reporter.say(notice)):
-            for record in trainer.run():
-                reporter.show(record)
-                if record.improved and trainer.best:
-                    save_model(path, trainer.best)
-    click.echo(_summary(trainer, path, record), err=True)
-    if received:
-        raise SystemExit(128 + received[0])
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(trainer: Trainer) -> Iterator[list[int]]:
-    """Let SIGINT and SIGTERM end the run after the step at hand; a second one ends at once."""
-    received: list[int] = []
-
-    def stop(number: int, frame: Any) -> None:
-        received.append(number)
-        trainer.stop()
-        signal.signal(number, signal.SIG_DFL)
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.signal(number, stop) for number in signals]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(signals, previous, strict=True):
-            signal.signal(number, handler)
-
-
-def _summary(trainer: Trainer, path: Path, record: Record | None) -> str:
-    if trainer.best is None or record is None:
-        return "no model was saved: its validation loss was never a number"
-    figures = trainer.best.training
-    loss, kind = figures["validation_loss"], "validation"
-    if loss is None:
-        loss, kind = figures["training_loss"], "training"
-    return (
-        f"saved {path}: {kind} loss {loss:.4f} nats, {loss / math.log(2):.4f} bits per character, "
-        f"at step {figures['steps']:,} of {record.step:,}; {record.seconds:.0f} s, "
-        f"{record.characters_per_second:,.0f} characters/s"
-    )
+        if saved:
+            trainer.restore(saved, load_model(model_path) if model_path.exists() else None)
+        run(trainer, model_path, log)
 
 
 @main.command()

@@ -210,9 +210,9 @@ def _count(pieces: Iterator[np.ndarray], counts: np.ndarray, lines: bool) -> tup
         if lines:
             ends = codes == NEWLINE
             documents += int(line_ended and not ends[0])
-            documents += np.count_nonzero(ends[:-1] & ~ends[1:])
+            documents += int(np.count_nonzero(ends[:-1] & ~ends[1:]))
             line_ended = bool(ends[-1])
-            characters -= np.count_nonzero(ends)
+            characters -= int(np.count_nonzero(ends))
             seen[NEWLINE : NEWLINE + 1] = 0
         counts[: seen.size] += seen
     return characters, documents if lines else int(characters > 0)

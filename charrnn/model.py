@@ -142,7 +142,7 @@ class Network:
         self.team.run(work)
 
     def matrices(self) -> list[Matrix]:
-        """All matrices that take part in packing."""
+        """All matrices that take part in products."""
         inputs = [layer.input for layer in self.layers if isinstance(layer.input, Matrix)]
         return [*inputs, *(layer.recurrent for layer in self.layers), self.readout]
 

@@ -7,6 +7,8 @@ It prints nothing and writes no file: whoever runs it shows the records and keep
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from charrnn import __version__
-from charrnn.checkpoint import SavedModel
+from charrnn.checkpoint import ResumeState, SavedModel
 from charrnn.config import (
     DEFAULT_EPOCHS,
     DEFAULT_STEPS,
@@ -27,7 +29,7 @@ from charrnn.config import (
 )
 from charrnn.corpus import Lanes, read_corpus, split
 from charrnn.description import architecture
-from charrnn.errors import TrainingError
+from charrnn.errors import TrainingError, UsageError
 from charrnn.evaluation import evaluate
 from charrnn.language_model import LanguageModel
 from charrnn.model import Batch, Network
@@ -40,6 +42,10 @@ MOST_SKIPPED = 10
 #: Positions of the validation text that are read each time: enough for a loss to ±0.005, and
 #: little beside what a large corpus takes to train on.
 VALIDATION_POSITIONS = 2**18
+
+
+#: Attributes of a trainer that are counts, and go into a resume file as they are.
+_COUNTS = ("step", "skipped", "_skipped_in_a_row", "_intervals")
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class Trainer:
         self.best: SavedModel | None = None
         self._stopping = False
         self._started: float | None = None
+        self._seconds_before = 0.0  # in the processes that this run goes on from
 
     @property
     def remarks(self) -> list[str]:
@@ -108,7 +115,7 @@ class Trainer:
         return remarks
 
     def stop(self) -> None:
-        """Let ``run`` end after the step at hand, with a last validation."""
+        """Let ``run`` end after the step at hand."""
         self._stopping = True
 
     def run(self) -> Iterator[Record]:
@@ -116,17 +123,25 @@ class Trainer:
 
         Raises ``TrainingError`` after ``MOST_SKIPPED`` updates in a row without a finite gradient.
         """
-        finished = False
-        while not finished:
+        while self._progress() < 1:
             record = self.train_step()
-            finished = self._stopping or self._progress() >= 1
-            if finished or self._progress() * self.config.validations >= self._intervals + 1:
-                self._intervals = int(self._progress() * self.config.validations)
+            stopping = self._stopping
+            passed = int(min(self._progress(), 1.0) * self.config.validations)
+            if passed > self._intervals:
+                self._intervals = passed
                 record = self._close_interval(record)
+            elif stopping and self.best is None:
+                record = self._close_interval(record)
+                # A run that was not stopped has no validation here: let the next one count.
+                self.best_loss = math.inf
             yield record
+            if stopping:
+                return
 
     def _seconds(self) -> float:
-        return 0.0 if self._started is None else time.monotonic() - self._started
+        if self._started is None:
+            return self._seconds_before
+        return self._seconds_before + time.monotonic() - self._started
 
     def _progress(self) -> float:
         config = self.config
@@ -139,6 +154,64 @@ class Trainer:
         if self.config.epochs is not None:
             return math.ceil(self.config.epochs * per_epoch)
         return max(DEFAULT_STEPS, math.ceil(DEFAULT_EPOCHS * per_epoch))
+
+    def capture(self) -> ResumeState:
+        """Everything that the coming steps depend on, as it is between two steps."""
+        moments = {f"moment.{name}": m for name, m in self.optimizer.moments.items()}
+        arrays = {"values": self.network.values, "state": self.state, **moments}
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        return ResumeState(
+            {name: array.copy() for name, array in arrays.items()},
+            {
+                **counts,
+                "position": self.lanes.position,
+                "updates": self.optimizer.updates,
+                "best_loss": self.best_loss,
+                "seconds": self._seconds(),
+                "rng": self.rng.bit_generator.state,
+                "corpus": self._fingerprint,
+                "shape": dataclasses.asdict(self.network.config),
+                "training": dataclasses.asdict(self.config),
+                "text": self.model.training.get("text", {}),
+            },
+        )
+
+    def restore(self, saved: ResumeState, best: SavedModel | None) -> None:
+        """Go on from ``saved``; ``best`` is the best model of the run so far.
+
+        Raises ``UsageError`` where the corpus or the shape is not that of the saved run.
+        """
+        values = saved.values
+        if values["corpus"] != self._fingerprint:
+            raise UsageError("the corpus is not the one that the run was started on: "
+                             "give the same files, or start anew with --force")  # fmt: skip
+        shape = dataclasses.asdict(self.network.config)
+        if changed := [n for n, value in shape.items() if values["shape"].get(n) != value]:
+            raise UsageError(f"the run to go on with has another shape ({', '.join(changed)}): "
+                             "give its options, or start anew with --force")  # fmt: skip
+        if set(self.capture().arrays) != set(saved.arrays):
+            raise UsageError("the run to go on with has another optimizer: give its options, "
+                             "or start anew with --force")  # fmt: skip
+        for name in _COUNTS:
+            setattr(self, name, values[name])
+        self.network.values[:] = saved.arrays["values"]
+        self.network.pack()
+        self.state = saved.arrays["state"]
+        for name, moment in self.optimizer.moments.items():
+            moment[:] = saved.arrays[f"moment.{name}"]
+        self.lanes.position = values["position"]
+        self.optimizer.updates = values["updates"]
+        self.rng.bit_generator.state = values["rng"]
+        self.best, self.best_loss = best, values["best_loss"]
+        self._seconds_before = values["seconds"]
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        """Hash of what is learned and validated on, the vocabulary included."""
+        digest = hashlib.sha256(self.model.vocabulary.characters.encode())
+        for tokens in (self.lanes.tokens, self.validation):
+            digest.update(np.ascontiguousarray(tokens).data)
+        return digest.hexdigest()
 
     def train_step(self) -> Record:
         """One update: the next chunk forward and backward, clipping, the optimizer."""

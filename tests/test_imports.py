@@ -22,7 +22,7 @@ RANKS = (
     ("language_model",),
     ("training",),
     ("progress", "profiling"),
-    ("benchmark",),
+    ("benchmark", "running"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

@@ -27,6 +27,10 @@ from charrnn.compute.vector import (
     unaligned_store,
 )
 
+#: Rows of A that pass all panels together: they stay in cache. On one Zen 4 core 4,096 rows times
+#: 256 × 1024 weights ran at 98 GFLOP/s all at once, at 113 in pieces of 32.
+_ROWS_TOGETHER = 64
+
 
 class _Loop:
     """A counted loop in LLVM IR that carries values (accumulators, positions) around."""
@@ -175,19 +179,22 @@ def multiply(a, a_at, a_row, rows, panels, depth, start, start_at, start_row,
     ``start_row = 0`` adds one row (a bias) to all; ``start`` may be C.
     """
     width = TILE_VECTORS * lanes(c)
-    left, left_at, left_row, steps = operand(a, a_at, a_row, rows, depth, panels)
-    for column in range(0, columns, width):
-        operands = (
-            left, left_at, left_row, 1, panels, column * steps,
-            start, start_at + column, start_row, c, c_at + column, c_row, steps,
-        )  # fmt: skip
-        rest = columns - column
-        if rest >= width:
-            _strip3(rows, operands)
-        elif rest > lanes(c):
-            _strip2(rows, operands)
-        else:
-            _strip1(rows, operands)
+    for row in range(0, rows, _ROWS_TOGETHER):
+        count = min(_ROWS_TOGETHER, rows - row)
+        left, left_at, left_row, steps = operand(a, a_at + row * a_row, a_row, count, depth, panels)
+        for column in range(0, columns, width):
+            operands = (
+                left, left_at, left_row, 1, panels, column * steps,
+                start, start_at + row * start_row + column, start_row,
+                c, c_at + row * c_row + column, c_row, steps,
+            )  # fmt: skip
+            rest = columns - column
+            if rest >= width:
+                _strip3(count, operands)
+            elif rest > lanes(c):
+                _strip2(count, operands)
+            else:
+                _strip1(count, operands)
 
 
 @kernel
@@ -195,8 +202,8 @@ def weight_gradient(d, d_first, columns, x, scratch, result, bias, accumulate, p
     """result[columns, width] (+)= Dᵀ·X and bias[columns] (+)= Σ D, summed over rows.
 
     D is ``columns`` columns of ``d`` [N, ·] from ``d_first`` on, X is ``x`` [N, width]; both
-    counts are ``padded``. Threads share the columns of D and never split
-    the sum. ``scratch`` [gradient_scratch_size(width)] is the thread's own.
+    counts are ``padded``. Threads share the columns of D and never split the sum. ``scratch``
+    [gradient_scratch_size(width)] is the thread's own.
     """
     rows, d_row = d.shape
     width = x.shape[1]

@@ -170,15 +170,11 @@ def backward_lanes(cell, gates, states, dstates, doutput, resets, panels, recurr
 @kernel
 def _multiply_lanes(a, a_at, a_row, depth, panels, start, start_at, start_row,
                     c, c_at, c_row, columns, steps, batch, first, last):  # fmt: skip
-    """``multiply`` the lanes ``first … last`` of all steps.
-
-    One step at a time: 32 rows use a panel as well as 4,096 do, and A stays in cache. Where the
-    lanes are the whole batch the rows of several steps are neighbours and go together.
-    """
-    together = max(1, 64 // batch) if last - first == batch else 1
-    for t in range(0, steps, together):
+    """``multiply`` the lanes ``first … last`` of all steps; a whole batch is one piece."""
+    pieces = 1 if last - first == batch else steps
+    rows = steps * batch if pieces == 1 else last - first
+    for t in range(pieces):
         row = t * batch + first
-        rows = min(together, steps - t) * batch if together > 1 else last - first
         multiply(a, a_at + row * a_row, a_row, rows, panels, depth,
                  start, start_at, start_row, c, c_at + row * c_row, c_row, columns)  # fmt: skip
 

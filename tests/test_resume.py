@@ -1,0 +1,136 @@
+"""A run that was stopped goes on to the same bits as one that was not."""
+
+import hashlib
+import json
+import signal
+
+import numpy as np
+import pytest
+from commands import QUICK, invoke, start
+from subprocesses import ROOT
+
+from charrnn.checkpoint import load_model, load_resume, resume_path, save_resume
+from charrnn.config import TextConfig, TrainingConfig
+from charrnn.errors import ModelFileError, UsageError
+from charrnn.training import create_trainer
+
+CORPUS = str(ROOT / "corpora" / "dinosaurs.txt")
+STEPS = 12
+TRAINING = TrainingConfig(
+    batch_size=8, sequence_length=16, steps=STEPS, warmup_steps=3, validations=4, dropout=0.3
+)
+
+
+def new_trainer(training=TRAINING, corpus=CORPUS, hidden_size=12):
+    return create_trainer(
+        [corpus], TextConfig(lines=True), training, hidden_size=hidden_size, layers=2
+    )
+
+
+def everything(trainer):
+    """Hash of all that the coming steps and the result depend on, times left out."""
+    state = trainer.capture()
+    digest = hashlib.sha256()
+    for name in sorted(state.arrays):
+        digest.update(state.arrays[name].tobytes())
+    values = {k: v for k, v in state.values.items() if k != "seconds"}
+    digest.update(json.dumps(values, sort_keys=True).encode())
+    if trainer.best:
+        for name in sorted(trainer.best.tensors):
+            digest.update(trainer.best.tensors[name].tobytes())
+    return digest.hexdigest()
+
+
+def run(trainer, stop_after=None):
+    """Make the run, or the first steps of it; its records without times."""
+    records = []
+    for record in trainer.run():
+        records.append((record.step, record.loss, record.learning_rate, record.gradient_norm,
+                        record.validation_loss))  # fmt: skip
+        if stop_after is not None and len(records) + 1 == stop_after:
+            trainer.stop()
+    return records
+
+
+@pytest.fixture(scope="module")
+def whole():
+    trainer = new_trainer()
+    return run(trainer), everything(trainer)
+
+
+@pytest.mark.parametrize("stop_after", range(2, STEPS))
+def test_stopped_at_any_step_it_ends_with_the_same_bits(whole, stop_after, tmp_path):
+    first = new_trainer()
+    records = run(first, stop_after)
+    assert len(records) == stop_after
+    save_resume(tmp_path / "run.resume", first.capture())
+    second = new_trainer()
+    # Before the first validation the model that was saved is not one of the uninterrupted run.
+    best = first.best if np.isfinite(first.best_loss) else None
+    second.restore(load_resume(tmp_path / "run.resume"), best)
+    records += run(second)
+    assert [r[:4] for r in records] == [r[:4] for r in whole[0]]
+    assert everything(second) == whole[1]
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"corpus": str(ROOT / "corpora" / "fables.txt")}, "corpus"),
+        ({"hidden_size": 13}, "shape"),
+    ],
+)
+def test_another_corpus_or_shape_is_refused(change, named):
+    trainer = new_trainer()
+    with pytest.raises(UsageError, match=named):
+        new_trainer(**change).restore(trainer.capture(), None)
+
+
+def train(model, *options):
+    return invoke("train", CORPUS, "--lines", "--model", model, *options)
+
+
+def test_command_goes_on_after_a_signal(tmp_path):
+    """SIGINT in the middle, then --resume: the model is that of a run without the signal."""
+    quick = ("--layers", 1, "--hidden-size", 16, "--batch-size", 16, "--steps", 400)
+    whole, model = tmp_path / "whole.safetensors", tmp_path / "model.safetensors"
+    log = tmp_path / "log.jsonl"
+    assert train(whole, *quick, "--log", tmp_path / "whole.jsonl").exit_code == 0
+    command = ("train", CORPUS, "--lines", "--model", model, *quick, "--log", log)
+    with start(*command) as process:
+        while b"validation" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    stopped_at = load_resume(resume_path(model)).values["step"]
+    assert 0 < stopped_at < 400
+    result = train(model, "--resume", "--log", log)
+    assert result.exit_code == 0, result.stderr
+    for name, tensor in load_model(whole).tensors.items():
+        np.testing.assert_array_equal(tensor, load_model(model).tensors[name])
+    steps = [[json.loads(line)["step"] for line in path.read_text().splitlines()]
+             for path in (tmp_path / "whole.jsonl", log)]  # fmt: skip
+    assert steps[0] == steps[1]
+
+
+def test_more_steps_can_be_given_and_other_options_cannot(tmp_path):
+    model = tmp_path / "model.safetensors"
+    assert train(model, *QUICK).exit_code == 0
+    complete = train(model, "--resume")
+    assert complete.exit_code == 2 and "complete" in complete.stderr
+    refused = train(model, "--resume", "--hidden-size", 32)
+    assert refused.exit_code == 2 and "--hidden-size 16" in refused.stderr
+    extended = train(model, "--resume", "--steps", 40)
+    assert extended.exit_code == 0 and "--steps 40" in extended.stderr
+    assert load_resume(resume_path(model)).values["step"] == 40
+
+
+def test_resuming_without_a_run_or_with_a_damaged_file_is_one_line(tmp_path):
+    model = tmp_path / "model.safetensors"
+    missing = train(model, "--resume")
+    assert missing.exit_code == 1 and len(missing.stderr.splitlines()) == 1
+    resume_path(model).write_bytes(b"garbage")
+    with pytest.raises(ModelFileError, match="resume file"):
+        load_resume(resume_path(model))
+    assert train(model, "--resume").exit_code == 1
