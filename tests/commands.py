@@ -1,0 +1,94 @@
+"""The program as a user runs it: in a process of its own, on a terminal, or within this one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+from click.testing import CliRunner
+from subprocesses import ROOT
+
+from charrnn.cli import main
+
+#: Options of ``train`` that make a run of a second.
+QUICK = ("--layers", "1", "--hidden-size", "16", "--batch-size", "16", "--sequence-length", "32",
+         "--steps", "30", "--warmup-steps", "5", "--validations", "3")  # fmt: skip
+
+#: Python code that makes the import of the modules in ``blocked`` fail.
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Block())
+"""
+
+
+def _environment(more):
+    kept = {k: v for k, v in os.environ.items() if k != "CHARRNN_MODEL"}
+    return kept | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in more.items()}
+
+
+def start(*arguments, environment=None, **options):
+    """The running program, with pipes unless ``options`` of Popen say otherwise."""
+    given = {s: subprocess.PIPE for s in ("stdin", "stdout", "stderr")} | options
+    command = [sys.executable, "-m", "charrnn", *map(str, arguments)]
+    return subprocess.Popen(command, env=_environment(environment or {}), **given)
+
+
+def execute(*arguments, stdin=b"", **options):
+    """Run the program to its end; ``stdout`` and ``stderr`` of the answer are bytes."""
+    with start(*arguments, **options) as process:
+        stdout, stderr = process.communicate(stdin, timeout=120)
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+def execute_code(code, *arguments):
+    """Run Python code as a process."""
+    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)],
+                          capture_output=True, env=_environment({}), timeout=120)  # fmt: skip
+
+
+def on_terminal(stream, *arguments, columns=120):
+    """Run with ``stream`` ("stdout" or "stderr") a terminal; exit code and what it showed."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    shown = b""
+    with start(*arguments, **{stream: follower}) as process:
+        os.close(follower)
+        process.stdin.close()
+        while True:
+            try:
+                piece = os.read(leader, 65536)
+            except OSError:  # Linux: the last writer has closed it
+                break
+            if not piece:
+                break
+            shown += piece
+    os.close(leader)
+    return process.returncode, shown.decode()
+
+
+def invoke(*arguments, stdin=None):
+    """Run a command within this process; an exception that it lets out is a failed test."""
+    result = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def assert_one_line_error(done, code, *words):
+    """Ended with ``code`` and one line on standard error that holds ``words``."""
+    text = done.stderr if isinstance(done.stderr, str) else done.stderr.decode()
+    status = done.returncode if hasattr(done, "returncode") else done.exit_code
+    assert "Traceback" not in text, text
+    assert text.startswith("Error: ") and text.count("\n") == 1 and text.endswith("\n"), text
+    assert status == code, text
+    for word in words:
+        assert str(word) in text

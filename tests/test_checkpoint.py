@@ -1,0 +1,442 @@
+"""The model file: bit for bit, atomic, and never believed."""
+
+import dataclasses
+import errno
+import io
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from commands import invoke
+from safetensors.numpy import save as to_safetensors
+from subprocesses import ROOT
+from trained import FABLES, fables, with_biases
+
+from charrnn import checkpoint
+from charrnn.checkpoint import FORMAT_VERSION, SavedModel, load_model, save_model
+from charrnn.errors import CharrnnError, ModelFileError
+from charrnn.language_model import load
+
+
+def _assert_same(one, other):
+    assert (one.config, one.vocabulary, one.training) == (
+        other.config, other.vocabulary, other.training,
+    )  # fmt: skip
+    assert one.tensors.keys() == other.tensors.keys()
+    for name, tensor in one.tensors.items():
+        assert tensor.dtype == other.tensors[name].dtype == np.float32
+        assert tensor.tobytes() == other.tensors[name].tobytes(), name
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def saved(path):
+    """A model in the file ``path``."""
+    model = with_biases("abc", biases=[(3, 1.5)])
+    save_model(path, model)
+    return model
+
+
+# Round trips
+
+
+def test_a_trained_model_comes_back_bit_for_bit(path):
+    save_model(path, fables())
+    _assert_same(load_model(path), fables())
+    again = path.with_name("again.safetensors")
+    load(path).save(again)
+    _assert_same(load_model(again), fables())
+
+
+@pytest.mark.parametrize("characters", ["a", "\0\x1b\n\"\\'", "éß日本\U0001f600", "<unk>"])
+def test_any_characters_come_back(path, characters):
+    characters = "".join(dict.fromkeys(characters))
+    model = with_biases(characters, embedding_size=5)
+    save_model(path, model)
+    _assert_same(load_model(path), model)
+
+
+def test_extreme_weights_and_any_memory_layout_come_back(path):
+    model = with_biases("abcd", hidden_size=4, layers=2)
+    rng = np.random.default_rng(1)
+    for name, tensor in model.tensors.items():
+        values = rng.choice(np.array([-0.0, 1e-45, -3.4e38, 1 / 3, 0], np.float32), tensor.shape)
+        strided = np.zeros((*values.shape[::-1], 2), np.float32)[..., 0].T
+        strided[...] = values
+        model.tensors[name] = strided
+    assert not model.tensors["readout.weight"].flags.c_contiguous
+    save_model(path, model)
+    _assert_same(load_model(path), model)
+
+
+def test_the_file_has_the_permissions_of_any_new_file(path, saved):
+    plain = path.with_name("plain")
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.torch
+def test_the_file_is_pytorchs(path):
+    torch = pytest.importorskip("torch")
+    tensors = pytest.importorskip("safetensors.torch")
+    save_model(path, fables())
+    config = fables().config
+    assert config.cell == "lstm" and not config.embedding_size
+    state = tensors.load_file(path)
+    rnn = torch.nn.LSTM(config.input_size, config.hidden_size, config.layers)
+    readout = torch.nn.Linear(config.hidden_size, config.vocabulary_size)
+    for module, prefix in ((rnn, "rnn."), (readout, "readout.")):
+        module.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        )
+    model = load(path)
+    text = FABLES.read_text(encoding="utf-8")[:200]
+    tokens = torch.tensor([0, *model.vocabulary.encode(text).tolist(), 1])
+    with torch.no_grad():
+        logits = readout(
+            rnn(torch.nn.functional.one_hot(tokens[:-1], config.input_size).float())[0]
+        )
+        nats = torch.nn.functional.cross_entropy(logits, tokens[1:], reduction="sum")
+    assert model.evaluate(text).nats == pytest.approx(float(nats), rel=1e-5)
+
+
+# Atomic writes
+
+
+def _fail(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class _FullDisk(io.FileIO):
+    """Takes the first half of what is written."""
+
+    def write(self, data):
+        super().write(data[: len(data) // 2])
+        _fail()
+
+
+@pytest.mark.parametrize(
+    ("name", "failing"),
+    [
+        ("replace", _fail),
+        ("fsync", _fail),
+        ("chmod", _fail),
+        ("fdopen", lambda handle, mode: _FullDisk(handle, "w")),
+    ],
+)
+def test_a_failing_write_leaves_the_old_file(path, saved, monkeypatch, name, failing):
+    before = path.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.os, name, failing)
+        with pytest.raises(ModelFileError, match="No space left") as caught:
+            save_model(path, fables())
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_an_interrupted_write_leaves_no_temporary_file(path, saved, monkeypatch):
+    before = path.read_bytes()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(path, fables())
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ModelFileError, match="cannot write"):
+        save_model(tmp_path / "no" / "m.safetensors", with_biases("ab"))
+
+
+_SAVE_FOR_EVER = """
+import sys
+from charrnn.checkpoint import load_model, save_model
+models = [load_model(path) for path in sys.argv[2:]]
+while True:
+    for model in models:
+        save_model(sys.argv[1], model)
+        print(flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file(path):
+    """The one or the other of two models that are saved in turn."""
+    models = [with_biases("ab", hidden_size=200, biases=[(3, bias)]) for bias in (0.0, 2.0)]
+    sources = [path.with_name(f"{number}.safetensors") for number in (0, 1)]
+    for source, model in zip(sources, models, strict=True):
+        save_model(source, model)
+    moments = random.Random(1)
+    for _ in range(20):
+        with subprocess.Popen(
+            [sys.executable, "-c", _SAVE_FOR_EVER, path, *sources],
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        ) as process:
+            process.stdout.readline()
+            # A save takes some milliseconds, most of them in fsync.
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(moments.uniform(0, 0.02))
+            process.kill()
+        found = load_model(path)
+        _assert_same(found, models[int(found.tensors["readout.bias"][3] > 0)])
+
+
+def test_what_a_killed_save_left_is_cleaned_up(path, saved):
+    """A process is killed in the middle of its save; the next save tidies up after it."""
+    code = (
+        "import os, sys; from charrnn import checkpoint as c; m = c.load_model(sys.argv[1]);"
+        "c.os.replace = lambda *_: os.kill(os.getpid(), 9); c.save_model(sys.argv[1], m)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, "-c", code, path], env=environment)
+    assert killed.returncode == -9
+    assert len(os.listdir(path.parent)) == 2
+    save_model(path, saved)
+    assert os.listdir(path.parent) == [path.name]
+
+
+# What is refused
+
+
+def _contents(path, saved, *, tensors=None, config=None, **metadata):
+    """Writes the file anew with other tensors, configuration values or metadata."""
+    tensors = saved.tensors if tensors is None else tensors
+    values = {
+        "format": "charrnn",
+        "format_version": str(FORMAT_VERSION),
+        "config": json.dumps(dataclasses.asdict(saved.config) | (config or {})),
+        "characters": json.dumps(saved.vocabulary.characters),
+        "training": json.dumps(saved.training),
+        "checksum": checkpoint._checksum(tensors),
+    }
+    values |= metadata
+    path.write_bytes(to_safetensors(tensors, {k: v for k, v in values.items() if v is not None}))
+
+
+def _zip():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", b"x" * 100)
+    return file.getvalue()
+
+
+def _with_header(header):
+    return len(header).to_bytes(8, "little") + header
+
+
+@pytest.mark.parametrize(
+    "contents",
+    {
+        "empty": b"",
+        "short": b"1234567",
+        "pickle": pickle.dumps({"weights": [1.0] * 50}),
+        "zip": _zip(),
+        "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(100),
+        "zeros": bytes(1000),
+        "text": b"Once upon a time there was a heron.\n" * 20,
+        "header beyond the file": (10**6).to_bytes(8, "little") + b"{}",
+        "header of 2^63": (2**63).to_bytes(8, "little") + b"{}" * 50,
+        "header is no JSON": _with_header(b"{nonsense"),
+        "header is not UTF-8": _with_header(b'{"\xff":1}'),
+        "deep nesting": _with_header(b"[" * 100_000 + b"]" * 100_000),
+        "no metadata": to_safetensors({"a": np.zeros(3)}),
+        "foreign metadata": to_safetensors({"a": np.zeros(3)}, {"format": "pt"}),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_foreign_files_are_not_models(path, contents):
+    path.write_bytes(contents[1])
+    with pytest.raises(ModelFileError, match="not a charrnn model") as caught:
+        load_model(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_future_version_is_refused_with_both_versions(path, saved):
+    _contents(path, saved, format_version="7", characters="[")
+    with pytest.raises(ModelFileError, match=f"version 7.* version {FORMAT_VERSION}"):
+        load_model(path)
+
+
+def _changed(tensors, **changes):
+    names = {"bias": "readout.bias", "weight": "rnn.weight_ih_l0", "more": "rnn.weight_ih_l1"}
+    changed = dict(tensors)
+    for name, change in changes.items():
+        changed[names[name]] = change(changed.get(names[name]))
+    return {name: tensor for name, tensor in changed.items() if tensor is not None}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bias": lambda t: None},
+        {"more": lambda t: np.zeros((12, 3), np.float32)},
+        {"bias": lambda t: t[:-1]},
+        {"bias": lambda t: t[:, None]},
+        {"bias": lambda t: t[:0]},
+        {"weight": lambda t: np.ascontiguousarray(t.T)},
+        {"weight": lambda t: t.astype(np.float64)},
+        {"weight": lambda t: t.astype(np.float16)},
+        {"weight": lambda t: t.view(np.int32)},
+    ],
+)
+def test_tensors_must_be_those_of_the_configuration(path, saved, changes):
+    _contents(path, saved, tensors=_changed(saved.tensors, **changes))
+    with pytest.raises(ModelFileError, match="damaged") as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"config": {"hidden_size": 10**9}},
+        {"config": {"hidden_size": 65_536, "layers": 64}},
+        {"config": {"hidden_size": -3}},
+        {"config": {"hidden_size": 4}},
+        {"config": {"hidden_size": "3"}},
+        {"config": {"hidden_size": 3.0}},
+        {"config": {"hidden_size": 3.5}},
+        {"config": {"hidden_size": None}},
+        {"config": {"layers": 2}},
+        {"config": {"layers": 1.0}},
+        {"config": {"layers": 0}},
+        {"config": {"layers": 10**4000}},
+        {"config": {"cell": "gru"}},
+        {"config": {"cell": "unheard-of"}},
+        {"config": {"cell": ["lstm"]}},
+        {"config": {"embedding_size": 7}},
+        {"config": {"vocabulary_size": 7}},
+        {"config": {"more": 1}},
+        {"characters": '"abcd"'},
+        {"characters": '"aba"'},
+        {"characters": '"aa"'},
+        {"characters": '"ab\\ud800"'},
+        {"characters": '["a", "b", "c"]'},
+        {"characters": "abc"},
+        {"characters": None},
+        {"training": None},
+        {"training": "3"},
+        {"training": "[" * 100_000},
+        {"checksum": None},
+        {"checksum": ""},
+        {"format_version": None},
+        {"format_version": "one"},
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_descriptions_that_make_no_sense_are_refused(path, saved, metadata):
+    _contents(path, saved, **metadata)
+    with pytest.raises(ModelFileError) as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 10_000
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"documents": "many"},
+        {"documents": None},
+        {"text": 3},
+        {"validation_loss": "low"},
+        {"corpus": {"a": [1]}, "options": [1], "steps": None},
+    ],
+    ids=str,
+)
+def test_figures_that_make_no_sense_are_no_crash(path, saved, training, tmp_path):
+    """They may be refused or ignored."""
+    _contents(path, saved, training=json.dumps(training))
+    text = tmp_path / "a.txt"
+    text.write_text("abc")
+    for command in (["sample", "--length", "3"], ["info"], ["evaluate", text]):
+        assert invoke(*command, "--model", path).exit_code in (0, 1)
+
+
+def test_every_flipped_bit_of_the_weights_is_seen(path, saved):
+    whole = path.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    for at in random.Random(1).sample(range(start, len(whole)), 20):
+        for bit in (0, 7):
+            damaged = bytearray(whole)
+            damaged[at] ^= 1 << bit
+            path.write_bytes(damaged)
+            with pytest.raises(ModelFileError, match="checksum"):
+                load_model(path)
+
+
+@pytest.mark.parametrize("part", ["header", "tail"])
+def test_files_cut_short_or_made_longer_are_refused(path, saved, part):
+    whole = path.read_bytes()
+    cuts = range(0, 600, 7) if part == "header" else range(len(whole) - 200, len(whole), 7)
+    for contents in [*(whole[:cut] for cut in cuts), whole + b"\0", whole + whole]:
+        path.write_bytes(contents)
+        with pytest.raises(ModelFileError):
+            load_model(path)
+
+
+def test_any_byte_of_the_header_may_be_wrong(path, saved):
+    """Whatever it then says: a model file, or an error in words."""
+    whole = path.read_bytes()
+    size = 8 + int.from_bytes(whole[:8], "little")
+    rng = random.Random(2)
+    for at in range(size):
+        damaged = bytearray(whole)
+        damaged[at] = rng.choice([0, 0x22, 0x30, 0x7B, 0xFF, damaged[at] ^ 1])
+        path.write_bytes(damaged)
+        try:
+            model = load_model(path)
+        except CharrnnError as error:
+            assert "\n" not in str(error)
+        else:
+            assert isinstance(model, SavedModel)
+
+
+def _fifo(path):
+    os.mkfifo(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("create", "words"),
+    [
+        (lambda path: path.mkdir() or path, "regular file"),
+        (_fifo, "regular file"),
+        (lambda path: "/dev/zero", "regular file"),
+        (lambda path: path, "charrnn train CORPUS --model"),
+        (lambda path: path.with_name("x" * 300), "cannot read"),
+    ],
+    ids=["folder", "fifo", "/dev/zero", "missing", "impossible"],
+)
+def test_what_is_no_regular_file_is_refused(path, create, words):
+    with pytest.raises(ModelFileError, match=words) as caught:
+        load_model(create(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_load_for_info_only(path, saved, value):
+    saved.tensors["rnn.weight_hh_l0"][1, 2] = value
+    save_model(path, saved)
+    assert not load_model(path).finite
+    with pytest.raises(ModelFileError, match="NaN or infinite"):
+        load(path)
+    assert json.loads(invoke("info", "--json", "--model", path).stdout)["finite"] is False
+    table = dict(
+        line.rsplit(maxsplit=1) for line in invoke("info", "--model", path).stdout.splitlines()
+    )
+    assert table["finite"] == "no"

@@ -1,0 +1,96 @@
+"""What all commands have in common: help, versions, one place for errors."""
+
+import signal
+
+import click
+import pytest
+from commands import assert_one_line_error, execute, invoke
+
+import charrnn
+from charrnn import cli, errors
+from charrnn.cli import main
+
+COMMANDS = sorted(main.commands)
+PARAMETERS = [(name, p) for name in COMMANDS for p in main.commands[name].params]
+IDS = [f"{name} {p.name}" for name, p in PARAMETERS]
+
+
+def test_the_commands_are_there():
+    assert {"train", "sample", "evaluate", "info"} <= set(COMMANDS)
+    shown = invoke("--help").stdout
+    for name in COMMANDS:
+        assert f"  {name} " in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_documented(name):
+    done = invoke(name, "--help")
+    assert (done.exit_code, done.stderr) == (0, "")
+    first = (main.commands[name].help or "").splitlines()[0]
+    assert first.endswith(".") and first in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(("name", "parameter"), PARAMETERS, ids=IDS)
+def test_every_parameter_is_documented(name, parameter):
+    shown = " ".join(invoke(name, "--help").stdout.split())
+    if isinstance(parameter, click.Argument):
+        assert parameter.name.upper() in (main.commands[name].help or "")
+        return
+    assert parameter.help and parameter.help[-1] in ".]"
+    assert all(word in shown for word in (*parameter.opts, *parameter.help.split()))
+
+
+def test_defaults_are_shown():
+    shown = invoke("train", "--help").stdout
+    for part in ("model.safetensors", "[default: 64]", "[default: 128]", "[default: adam]"):
+        assert part in shown
+
+
+def test_the_version():
+    assert invoke("--version").stdout.split() == ["charrnn,", "version", charrnn.__version__]
+
+
+def test_wrong_usage_is_exit_code_2():
+    for arguments in (["unheard-of"], ["--unheard-of"], ["train"], ["evaluate"], ["info", "x"]):
+        done = invoke(*arguments)
+        assert done.exit_code == 2
+        assert "Error: " in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.UsageError("so"), 2),
+        (errors.CorpusError("so"), 1),
+        (errors.ModelFileError("so"), 1),
+        (errors.TrainingError("so"), 1),
+        (errors.CharrnnError("so"), 1),
+        (MemoryError(), 1),
+    ],
+    ids=repr,
+)
+def test_errors_become_one_line_and_a_code(monkeypatch, error, code):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("charrnn.checkpoint.load_model", fail)
+    words = "memory" if isinstance(error, MemoryError) else "so"
+    assert_one_line_error(invoke("info"), code, words)
+
+
+def test_an_interruption_is_exit_code_130(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("charrnn.checkpoint.load_model", interrupt)
+    assert invoke("info").exit_code == 128 + signal.SIGINT
+    assert cli.signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("command", [["train"], ["evaluate"]])
+def test_a_folder_or_a_binary_file_is_one_line(tmp_path, command):
+    """As a process, where nothing hides a traceback."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes(range(256)))
+    done = execute(*command, path, "--model", tmp_path / "m.safetensors")
+    assert_one_line_error(done, 1)

@@ -1,0 +1,91 @@
+"""Every value out of range is refused with its name and its range; the ends of a range are in."""
+
+import math
+
+import pytest
+from commands import assert_one_line_error, invoke
+
+from charrnn.cells import CELLS
+from charrnn.config import MAX_SIZE, OPTIMIZERS, ModelConfig, TextConfig, TrainingConfig
+from charrnn.errors import UsageError
+
+
+def _model(**values):
+    return ModelConfig(**{"vocabulary_size": 30, **values})
+
+
+#: Class, field, the ends of its range, values beyond them, words of the message.
+RANGES = [
+    (_model, "vocabulary_size", (4, MAX_SIZE), (3, 0, -1, MAX_SIZE + 1), "vocabulary size"),
+    (_model, "layers", (1, 64), (0, -1, 65), "layers must be from 1 to 64"),
+    (_model, "hidden_size", (1, MAX_SIZE), (0, -3, 10**9), "hidden size must be from 1 to 65536"),
+    (_model, "embedding_size", (0, MAX_SIZE), (-1, 10**9), "embedding size must be from 0 to"),
+    (TextConfig, "min_count", (1, 10**9), (0, -1), "min count must be from 1"),
+    (TextConfig, "validation_fraction", (0, 0.9), (-0.1, 0.91, math.nan), "from 0 to 0.9"),
+    (TrainingConfig, "batch_size", (1, MAX_SIZE), (0, -1), "batch size must be from 1 to 65536"),
+    (TrainingConfig, "sequence_length", (1, MAX_SIZE), (0, MAX_SIZE + 1), "sequence length"),
+    (TrainingConfig, "epochs", (0.1, 1000), (0, -1, math.nan, math.inf), "epochs must be"),
+    (TrainingConfig, "steps", (1, 10**9), (0, -1), "steps must be above 0"),
+    (TrainingConfig, "budget", (0.1, 1e6), (0, -1.5, math.nan), "budget must be above 0"),
+    (TrainingConfig, "learning_rate", (1e-9, 99.9), (0, -1, 100, math.nan), "learning rate"),
+    (TrainingConfig, "warmup_steps", (0, 10**9), (-1,), "warm-up steps must be from 0"),
+    (TrainingConfig, "final_rate", (0, 1), (-0.1, 1.1, math.nan), "final rate must be from 0 to 1"),
+    (TrainingConfig, "beta1", (0, 0.999), (1, -0.1, math.nan), "betas must be from 0 to below 1"),
+    (TrainingConfig, "beta2", (0, 0.999), (1, -0.1, math.nan), "betas must be from 0 to below 1"),
+    (TrainingConfig, "dropout", (0, 0.999), (1, 1.5, -0.1, math.nan), "from 0 to below 1"),
+    (TrainingConfig, "clip_norm", (0, 1e9), (-1, math.nan), "clipping must not be negative"),
+    (TrainingConfig, "clip_value", (0, 1e9), (-1, math.nan), "clipping must not be negative"),
+    (TrainingConfig, "validations", (1, 10**6), (0, 10**6 + 1), "validations must be from 1"),
+    (TrainingConfig, "seed", (0, 2**63 - 1), (-1, 2**63), "seed must be from 0"),
+    (TrainingConfig, "threads", (0, 4096), (-1, 4097), "threads must be from 0 to 4096"),
+]
+
+
+@pytest.mark.parametrize(
+    ("create", "field", "value", "words"),
+    [(create, field, value, words) for create, field, _, wrong, words in RANGES for value in wrong],
+)
+def test_values_out_of_range_are_refused(create, field, value, words):
+    with pytest.raises(UsageError) as caught:
+        create(**{field: value})
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("create", "field", "ends"), [row[:3] for row in RANGES])
+def test_the_ends_of_a_range_are_taken(create, field, ends):
+    for value in ends:
+        assert getattr(create(**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("create", "values", "choices"),
+    [
+        (_model, {"cell": "lstn"}, [name for name, _ in CELLS]),
+        (_model, {"activation": "relu"}, ["lstm", "tanh", "relu"]),
+        (_model, {"cell": "elman", "activation": "sin"}, ["elman", "tanh", "relu", "sin"]),
+        (TrainingConfig, {"optimizer": "adamw"}, OPTIMIZERS),
+    ],
+)
+def test_unknown_names_are_refused_with_the_choices(create, values, choices):
+    with pytest.raises(UsageError) as caught:
+        create(**values)
+    assert all(choice in str(caught.value) for choice in choices)
+
+
+@pytest.mark.parametrize("given", [("epochs", "steps"), ("steps", "budget"), ("epochs", "budget")])
+def test_only_one_of_epochs_steps_and_budget(given, tmp_path):
+    with pytest.raises(UsageError, match=f"give only one of {', '.join(given)}"):
+        TrainingConfig(**dict.fromkeys(given, 3))
+    options = [word for name in given for word in (f"--{name}", "3")]
+    model = tmp_path / "m.safetensors"
+    done = invoke("train", "no-such-corpus.txt", "--model", model, *options)
+    assert_one_line_error(done, 2, *given)
+    assert not model.exists()
+
+
+def test_the_defaults_are_in_range():
+    assert TextConfig() == TextConfig(validation_fraction=0.1)
+    assert TrainingConfig().steps is None
+    assert _model().input_size == 30
+    assert _model(embedding_size=5).input_size == 5
