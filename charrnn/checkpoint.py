@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import hashlib
 import json
 import os
@@ -64,20 +65,22 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises ``ModelFileError`` where it cannot be written; the old file then still stands.
     """
-    temporary = None
+    prefix, suffix = f".{path.name}.", ".partial"
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            # What a killed process left goes too.
+            for partial in path.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
+                partial.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
         raise ModelFileError(f"cannot write {path}: {error.strerror}") from error
 
 
@@ -141,13 +144,32 @@ def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
         )
 
 
+_NUMBER = (int, float, type(None))
+
+#: Types of the training figures that commands rely on.
+_FIGURES: dict[str, Any] = {
+    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters", "skipped"), int),
+    **dict.fromkeys(("validation_loss", "training_loss", "seconds"), _NUMBER),
+    **dict.fromkeys(("text", "options"), dict),
+    "corpus": list,
+    "version": str,
+}
+
+
+def _checked_figures(figures: Any) -> dict[str, Any]:
+    for name, types in _FIGURES.items():
+        if name in figures and not isinstance(figures[name], types):
+            raise ValueError(f"{name} is {figures[name]!r}")
+    return dict(figures)
+
+
 def _read_metadata(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     try:
         parsed = {key: json.loads(metadata[key]) for key in ("config", "characters", "training")}
         return {
             "config": ModelConfig(**parsed["config"]),
             "vocabulary": Vocabulary(parsed["characters"]),
-            "training": dict(parsed["training"]),
+            "training": _checked_figures(parsed["training"]),
             "checksum": metadata["checksum"],
         }
     except (KeyError, TypeError, ValueError, RecursionError, CharrnnError) as error:

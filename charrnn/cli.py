@@ -195,11 +195,17 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threa
 def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
     """Names and values as one JSON object, or as a table for people."""
     if as_json:
-        click.echo(json.dumps(figures, ensure_ascii=False))
+        _print(json.dumps(figures))
         return
     width = max(map(len, figures))
-    for name, value in figures.items():
-        click.echo(f"{name.replace('_', ' '):<{width}}  {_shown(value)}")
+    rows = [f"{name.replace('_', ' '):<{width}}  {_shown(v)}" for name, v in figures.items()]
+    _print("\n".join(rows))
+
+
+def _print(text: str) -> None:
+    from charrnn.terminal import Output
+
+    Output().write(text + "\n")
 
 
 def _shown(value: Any) -> str:
@@ -253,7 +259,7 @@ def benchmark(vocabulary_size: int, embedding_size: int | None, cell: str, activ
     from charrnn.benchmark import benchmark as measure
 
     result = measure(shape, config, profile=profile)
-    click.echo(json.dumps(result) if as_json else _table_of(result))
+    _print(json.dumps(result) if as_json else _table_of(result))
 
 
 def _table_of(result: dict[str, dict[str, float]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from charrnn.cells import CELL_NAMES, CELLS
@@ -35,6 +36,9 @@ class ModelConfig:
     embedding_size: int = 0  # E: units that a character becomes; 0: one-hot
 
     def __post_init__(self) -> None:
+        for name in ("vocabulary_size", "layers", "hidden_size", "embedding_size"):
+            value = getattr(self, name)
+            _require(type(value) is int, f"{name} must be a whole number, not {value!r}")
         _require(self.cell in CELL_NAMES, f"cell must be one of {', '.join(CELL_NAMES)}")
         choices = [activation for name, activation in CELLS if name == self.cell]
         _require(
@@ -112,7 +116,8 @@ class TrainingConfig:
         given = [n for n in ("epochs", "steps", "budget") if getattr(self, n) is not None]
         _require(len(given) <= 1, f"give only one of {', '.join(given)}")
         for name in given:
-            _require(getattr(self, name) > 0, f"{name} must be above 0")
+            value = getattr(self, name)
+            _require(0 < value < math.inf, f"{name} must be above 0 and finite, not {value}")
         _require(self.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}")
         _require_between("batch size", self.batch_size, 1, MAX_SIZE)
         _require_between("sequence length", self.sequence_length, 1, MAX_SIZE)

@@ -51,12 +51,15 @@ class Network:
     ``prepare_training`` has been called, ``parameters`` the tensors as views into ``values``.
     After a change of ``values`` call ``pack``. With ``precision`` "bfloat16" products multiply
     bfloat16 and add in float32; all else stays float32. ``dtype`` float64 serves checks of
-    gradients. Raises ``UsageError`` where the processor cannot multiply bfloat16.
+    gradients. Raises ``UsageError`` for a negative number of threads, and where the processor
+    cannot multiply bfloat16.
     """
 
     def __init__(
         self, config: ModelConfig, *, threads: int = 0, precision: str = "auto", dtype=np.float32
     ) -> None:
+        if threads < 0:
+            raise UsageError(f"threads must be 0 (one for each processor) or more, not {threads}")
         self.config = config
         self.dtype = np.dtype(dtype)
         self.panels = _panel_dtype(precision, self.dtype)

@@ -29,7 +29,10 @@ model_option = click.option(
     show_default=True, envvar="CHARRNN_MODEL", help="The model file.",
 )  # fmt: skip
 threads_option = click.option(
-    "--threads", type=int, default=0, help="Threads to compute on.  [default: all processors]"
+    "--threads",
+    type=int,
+    default=0,
+    help="Threads to compute on.  [default: all processors]",
 )
 precision_option = click.option(
     "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
+from charrnn.errors import CharrnnError
 from charrnn.training import Record
 
 #: Seconds between two lines where standard error is no terminal.
@@ -30,7 +31,7 @@ def _describe(record: Record, loss: float) -> str:
     left = record.seconds * (1 - record.progress) / record.progress if record.progress else 0
     skipped = f"  {record.skipped} skipped" if record.skipped else ""
     return (
-        f"step {record.step:,}  loss {loss:.3f}  {loss / math.log(2):.3f} bits/char  "
+        f"step {record.step:,}  loss {loss:.3f} ({loss / math.log(2):.3f} bits)  "
         f"{record.characters_per_second:,.0f} chars/s  {_clock(left)} left{skipped}"
     )
 
@@ -62,7 +63,7 @@ class Reporter:
             total=1.0,
             file=sys.stderr,
             disable=not sys.stderr.isatty(),
-            bar_format="{percentage:3.0f}%|{bar:16}| {desc}",
+            bar_format="{percentage:3.0f}%|{bar:6}| {desc}",
             leave=False,
         )
 
@@ -108,5 +109,8 @@ class Reporter:
             k: v if not isinstance(v, float) or math.isfinite(v) else None
             for k, v in values.items()
         }
-        print(json.dumps(finite), file=self._log, flush=True)
+        try:
+            print(json.dumps(finite), file=self._log, flush=True)
+        except OSError as error:
+            raise CharrnnError(f"cannot write the log: {error.strerror}") from error
         self._logged.clear()

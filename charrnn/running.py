@@ -15,7 +15,7 @@ import click
 
 from charrnn.checkpoint import resume_path, save_model, save_resume
 from charrnn.compute.cache import announce_compilation
-from charrnn.errors import CharrnnError, ModelFileError, UsageError
+from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
 from charrnn.progress import Reporter
 from charrnn.training import Record, Trainer
 
@@ -68,8 +68,20 @@ def opened_log(path: Path | None, resumed_at: int | None) -> Iterator[Any]:
         file.writelines(kept)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CharrnnError(f"cannot write the log {path}: {error}") from error
-    with file:
+    try:
         yield file
+    finally:
+        with contextlib.suppress(OSError):  # a record that could not be written has been told of
+            file.close()
+
+
+def _steps(trainer: Trainer, path: Path) -> Iterator[Record]:
+    """The run's records; if it comes to nothing the message says where the last good model is."""
+    try:
+        yield from trainer.run()
+    except TrainingError as error:
+        kept = f"the best model so far is in {path}" if trainer.best else "no model was saved"
+        raise TrainingError(f"{error}; {kept}") from error
 
 
 #: Seconds after which a run is saved at the latest.
@@ -86,7 +98,7 @@ def run(trainer: Trainer, path: Path, log: Any) -> None:
             reporter.say(message)
         notice = "compiling for this processor, once: this takes about 15 seconds"
         with announce_compilation(lambda: reporter.say(notice)):
-            for record in trainer.run():
+            for record in _steps(trainer, path):
                 reporter.show(record)
                 if record.improved and trainer.best:
                     save_model(path, trainer.best)

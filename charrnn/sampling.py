@@ -115,7 +115,8 @@ def sample(
     ``UsageError`` for a temperature out of range.
     """
     check_temperature(temperature)
-    sharpness = 1 / temperature if temperature > 1e-30 else math.inf
+    # Beyond 1e20 all characters are equally likely, and a forbidden one must stay impossible.
+    sharpness = max(1 / temperature, 1e-20) if temperature > 1e-30 else math.inf
     weights = _Weights(network, [START, UNKNOWN] if may_end else [START, UNKNOWN, END])
     rngs = [np.random.default_rng([seed, k]) for k in texts]
     threads = min(network.team.threads, len(texts))

@@ -25,10 +25,13 @@ def _visible(match: re.Match[str]) -> str:
 class Output:
     """Writes generated text to standard output as UTF-8, whatever the locale, and flushes.
 
-    On a terminal control characters are shown (``^[``) instead of obeyed, unless ``raw``.
+    On a terminal control characters are shown (``^[``) instead of obeyed, unless ``raw``. Raises
+    ``CharrnnError`` where standard output is closed.
     """
 
     def __init__(self, *, raw: bool = False) -> None:
+        if sys.stdout is None:
+            raise CharrnnError("cannot write to standard output: it is closed")
         self._stream = sys.stdout.buffer
         self._shows_controls = sys.stdout.isatty() and not raw
 

@@ -24,8 +24,8 @@ def _most_probable(logits, at, width):
 def draw(logits, at, width, sharpness, uniform):
     """Index drawn from softmax(logits·sharpness), by inversion of ``uniform`` in [0, 1).
 
-    ``sharpness`` is one over the temperature; infinite, or without any finite logit to prefer,
-    it is the most probable index. The ``width`` logits at flat offset ``at`` are overwritten.
+    ``sharpness`` is one over the temperature, 1e-20 … 1e30; infinite, it is the most probable
+    index that is taken. The ``width`` logits at flat offset ``at`` are overwritten.
     """
     if sharpness > 1e30:
         return _most_probable(logits, at, width)

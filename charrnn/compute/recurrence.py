@@ -171,9 +171,9 @@ def backward_lanes(cell, gates, states, dstates, doutput, resets, panels, recurr
 def _multiply_lanes(a, a_at, a_row, depth, panels, start, start_at, start_row,
                     c, c_at, c_row, columns, steps, batch, first, last):  # fmt: skip
     """``multiply`` the lanes ``first … last`` of all steps; a whole batch is one piece."""
-    pieces = 1 if last - first == batch else steps
-    rows = steps * batch if pieces == 1 else last - first
-    for t in range(pieces):
+    whole = last - first == batch
+    rows = steps * batch if whole else last - first
+    for t in range(1 if whole else steps):
         row = t * batch + first
         multiply(a, a_at + row * a_row, a_row, rows, panels, depth,
                  start, start_at, start_row, c, c_at + row * c_row, c_row, columns)  # fmt: skip

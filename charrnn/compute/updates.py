@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from charrnn.compute.cache import kernel
 from charrnn.compute.vector import broadcast, lanes, load, maximum, minimum, square_root, store
 
@@ -25,7 +27,8 @@ def squares_of_blocks(gradients, sums, first, last):
     for block in range(first, last):
         total = 0.0
         for i in range(block * BLOCK, (block + 1) * BLOCK):
-            total += float(gradients[i]) * float(gradients[i])
+            g = np.float64(gradients[i])  # float() would leave it in float32
+            total += g * g
         sums[block] = total
 
 
