@@ -141,14 +141,22 @@ def sample(model_path: Path, length: int, prime: str | None, prime_file: Any, ra
     from charrnn.language_model import load
     from charrnn.terminal import Output
 
-    model = load(model_path, threads=threads, precision=precision)
     prime = _read_prime(prime, prime_file)
-    if unseen := model.vocabulary.unseen(prime):
-        click.echo(f"Warning: the model does not know {', '.join(map(repr, unseen))}: "
-                   "read as unknown characters", err=True)  # fmt: skip
     output = Output(raw=raw)
-    for piece in model.texts(length, prime=prime, **options):
-        output.write(piece)
+    with _announced_compilation():
+        model = load(model_path, threads=threads, precision=precision)
+        if unseen := model.vocabulary.unseen(prime):
+            click.echo(f"Warning: the model does not know {', '.join(map(repr, unseen))}: "
+                       "read as unknown characters", err=True)  # fmt: skip
+        for piece in model.texts(length, prime=prime, **options):
+            output.write(piece)
+
+
+def _announced_compilation() -> contextlib.AbstractContextManager[None]:
+    """Tell the user, once, if the block has to compile."""
+    from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
+
+    return announce_compilation(lambda: click.echo(COMPILATION_NOTICE, err=True))
 
 
 def _read_prime(prime: str | None, file: Any) -> str:
@@ -183,11 +191,12 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threa
     from charrnn.evaluation import evaluate as measure
     from charrnn.language_model import load
 
-    model = load(model_path, threads=threads, precision=precision)
-    if lines is None:
-        lines = model.training.get("text", {}).get("lines", False)
-    text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
-    result = measure(model.network, text.tokens)
+    with _announced_compilation():
+        model = load(model_path, threads=threads, precision=precision)
+        if lines is None:
+            lines = model.training.get("text", {}).get("lines", False)
+        text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
+        result = measure(model.network, text.tokens)
     names = ("nats_per_character", "bits_per_character", "perplexity", "characters", "unknown")
     _print_figures({name: getattr(result, name) for name in names}, as_json)
 
@@ -258,7 +267,8 @@ def benchmark(vocabulary_size: int, embedding_size: int | None, cell: str, activ
     config = TrainingConfig(**training)
     from charrnn.benchmark import benchmark as measure
 
-    result = measure(shape, config, profile=profile)
+    with _announced_compilation():
+        result = measure(shape, config, profile=profile)
     _print(json.dumps(result) if as_json else _table_of(result))
 
 

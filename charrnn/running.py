@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from charrnn.checkpoint import resume_path, save_model, save_resume
-from charrnn.compute.cache import announce_compilation
+from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
 from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
 from charrnn.progress import Reporter
 from charrnn.training import Record, Trainer
@@ -96,8 +96,7 @@ def run(trainer: Trainer, path: Path, log: Any) -> None:
     with _stopped_by_signals(trainer) as received, Reporter(log) as reporter:
         for message in trainer.remarks:
             reporter.say(message)
-        notice = "compiling for this processor, once: this takes about 15 seconds"
-        with announce_compilation(lambda: reporter.say(notice)):
+        with announce_compilation(lambda: reporter.say(COMPILATION_NOTICE)):
             for record in _steps(trainer, path):
                 reporter.show(record)
                 if record.improved and trainer.best:

@@ -5,6 +5,7 @@ import signal
 import click
 import pytest
 from commands import assert_one_line_error, execute, invoke
+from subprocesses import ROOT
 
 import charrnn
 from charrnn import cli, errors
@@ -20,6 +21,11 @@ def test_the_commands_are_there():
     shown = invoke("--help").stdout
     for name in COMMANDS:
         assert f"  {name} " in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_readme(name):
+    assert f"charrnn {name}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

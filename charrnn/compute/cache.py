@@ -97,6 +97,9 @@ def kernel(function):
     return compiled
 
 
+COMPILATION_NOTICE = "compiling for this processor, once: this takes about 15 seconds"
+
+
 class _FirstCompilation(event.Listener):
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify: Callable[[], None] | None = notify
