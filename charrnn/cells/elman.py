@@ -27,14 +27,8 @@ class Elman(NamedTuple):
         return (dh * (1.0 - saved[0] * saved[0]),), (dh * 0.0,)
 
 
-class ElmanRelu(NamedTuple):
+class ElmanRelu(Elman):
     """h_t = max(0, x W + h_{t-1} U + b)."""
-
-    gates = 1
-    states = ("h",)
-    first_bias = (0,)
-    blocks = 1
-    input_blocks = recurrent_blocks = (0,)
 
     def forward(self, gates, before):
         """Pre-activation → h, which is also all that the backward pass needs."""
