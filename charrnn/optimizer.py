@@ -110,7 +110,11 @@ class SGD(Optimizer):
         )  # fmt: skip
 
 
-_METHODS: dict[str, type[Adam] | type[RMSprop] | type[SGD]] = {"adam": Adam, "rmsprop": RMSprop, "sgd": SGD}
+_METHODS: dict[str, type[Adam] | type[RMSprop] | type[SGD]] = {
+    "adam": Adam,
+    "rmsprop": RMSprop,
+    "sgd": SGD,
+}
 
 
 def create_optimizer(config: TrainingConfig, network: Network) -> Optimizer:
