@@ -60,19 +60,30 @@ def opened_log(path: Path | None, resumed_at: int | None) -> Iterator[Any]:
         yield None
         return
     try:
-        kept = []
-        if resumed_at is not None and path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["step"] <= resumed_at]
+        kept = [] if resumed_at is None else _records_until(resumed_at, path)
         file = path.open("w", encoding="utf-8")
         file.writelines(kept)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CharrnnError(f"cannot write the log {path}: {error}") from error
+    except OSError as error:
+        raise CharrnnError(f"cannot write the log {path}: {error.strerror}") from error
     try:
         yield file
     finally:
         with contextlib.suppress(OSError):  # a record that could not be written has been told of
             file.close()
+
+
+def _records_until(step: int, path: Path) -> list[str]:
+    """The lines of a log up to a step, or up to a line that a killed run left unfinished."""
+    kept: list[str] = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+            try:
+                if json.loads(line)["step"] > step:
+                    break
+            except (ValueError, TypeError, KeyError):
+                break
+            kept.append(line)
+    return kept
 
 
 def _steps(trainer: Trainer, path: Path) -> Iterator[Record]:

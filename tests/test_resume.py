@@ -92,7 +92,7 @@ def train(model, *options):
 
 def test_command_goes_on_after_a_signal(tmp_path):
     """SIGINT in the middle, then --resume: the model is that of a run without the signal."""
-    quick = ("--layers", 1, "--hidden-size", 16, "--batch-size", 16, "--steps", 400)
+    quick = ("--layers", 1, "--hidden-size", 16, "--batch-size", 16, "--steps", 1500)
     whole, model = tmp_path / "whole.safetensors", tmp_path / "model.safetensors"
     log = tmp_path / "log.jsonl"
     assert train(whole, *quick, "--log", tmp_path / "whole.jsonl").exit_code == 0
@@ -104,7 +104,7 @@ def test_command_goes_on_after_a_signal(tmp_path):
         process.communicate(timeout=60)
     assert process.returncode == 130
     stopped_at = load_resume(resume_path(model)).values["step"]
-    assert 0 < stopped_at < 400
+    assert 0 < stopped_at < 1500
     result = train(model, "--resume", "--log", log)
     assert result.exit_code == 0, result.stderr
     for name, tensor in load_model(whole).tensors.items():
@@ -112,6 +112,17 @@ def test_command_goes_on_after_a_signal(tmp_path):
     steps = [[json.loads(line)["step"] for line in path.read_text().splitlines()]
              for path in (tmp_path / "whole.jsonl", log)]  # fmt: skip
     assert steps[0] == steps[1]
+
+
+def test_a_log_is_cut_at_the_step_and_at_an_unfinished_line(tmp_path):
+    model, log = tmp_path / "model.safetensors", tmp_path / "log.jsonl"
+    assert train(model, *QUICK, "--log", log).exit_code == 0
+    whole = log.read_text()
+    log.write_text(whole + '{"step": 31, "loss": 1}\n' + '{"step": 3')
+    assert train(model, "--resume", "--steps", 40, "--log", log).exit_code == 0
+    assert log.read_text().startswith(whole)
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    assert steps == sorted(set(steps)) and steps[-1] == 40
 
 
 def test_more_steps_can_be_given_and_other_options_cannot(tmp_path):
