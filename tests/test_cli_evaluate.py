@@ -7,7 +7,7 @@ import pytest
 from commands import assert_one_line_error, execute, invoke
 from trained import DINOSAURS, FABLES, dinosaurs, fables, with_biases
 
-from charrnn.checkpoint import SavedModel, save_model
+from charrnn.checkpoint import save_model
 from charrnn.language_model import load
 
 KEYS = ["nats_per_character", "bits_per_character", "perplexity", "characters", "unknown"]
@@ -17,12 +17,8 @@ KEYS = ["nats_per_character", "bits_per_character", "perplexity", "characters", 
 def models(tmp_path_factory):
     """A folder with the models "fables", "names" and "uniform", and some text."""
     folder = tmp_path_factory.mktemp("models")
-    names = dinosaurs()
-    training = names.training | {"documents": int(names.training["documents"])}
     save_model(folder / "fables", fables())
-    save_model(
-        folder / "names", SavedModel(names.config, names.vocabulary, names.tensors, training)
-    )
+    save_model(folder / "names", dinosaurs())
     save_model(folder / "uniform", with_biases("ab\n"))
     (folder / "text").write_bytes(FABLES.read_bytes()[:3000])
     return folder
