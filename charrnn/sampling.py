@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from charrnn.compute.generation import generate
+from charrnn.compute.barrier import abandon, create_barrier, take_long_waits
+from charrnn.compute.generation import CELL, COPY, INSTRUCTION_SIZE, MULTIPLY, generate
 from charrnn.compute.threads import share
 from charrnn.errors import UsageError
-from charrnn.layers import Matrix, Table
+from charrnn.layers import Matrix, Recurrent, Table
 from charrnn.model import NEVER, Network
 from charrnn.vocabulary import END, START, UNKNOWN
 
-#: Characters of each text between two looks at what was written: a screenful a second at worst,
-#: and little is drawn in vain behind the end of a text.
+#: Characters of each text until what was written is first looked at. A chunk that took less than
+#: ``_QUICK`` seconds doubles the next: text flows, and starting threads costs little.
 CHUNK = 64
+_QUICK = 0.02
+
+#: Bytes of weights from which a thread more is worth the barriers.
+_BYTES_OF_A_THREAD = 2**17
+
+#: Where other programs keep the processors busy, threads wait for one another and one alone is
+#: much faster: beyond so many long waits in a step they part, for so many seconds.
+_MOST_WAITS, _ALONE = 0.1, 1.0
 
 #: Texts that are written side by side: beyond this, more lanes make none of them faster.
 TOGETHER = 64
@@ -30,70 +40,136 @@ def check_temperature(temperature: float) -> None:
         )
 
 
+class _Program:
+    """A network as the feedback loop takes it: flat arrays and instructions with offsets.
+
+    There is room in memory for ``batch`` texts.
+    """
+
+    def __init__(self, network: Network, forbidden: list[int], batch: int) -> None:
+        self.network, self.batch = network, batch
+        self.cell = network.layers[0].cell
+        self._instructions: list[tuple] = []
+        self._weights: list[np.ndarray] = []
+        self._rows: list[np.ndarray] = []
+        self.memory_size = 0
+        embedding = network.embedding
+        source, width = 0, 0
+        if embedding:
+            width = embedding.rows.shape[1]
+            source = self._copy_rows(embedding.rows, width)
+        for layer in network.layers:
+            source, width = self._layer(layer, source), layer.width
+        bias = network.readout_bias.copy()
+        bias[forbidden] = NEVER
+        self.width = network.vocabulary_width
+        self.logits = self._copy_rows(bias, 0)
+        self._multiply(network.readout, source, width, self.logits, self.width)
+        rows = [i + (0,) * (INSTRUCTION_SIZE - len(i)) for i in self._instructions]
+        self.instructions = np.array(rows, np.int64)
+        self.weights, self.rows = np.concatenate(self._weights), np.concatenate(self._rows)
+
+    def _room(self, size: int) -> int:
+        """Place in memory for ``size`` values of each text."""
+        self.memory_size += size * self.batch
+        return self.memory_size - size * self.batch
+
+    def _copy_rows(self, table: np.ndarray, stride: int) -> int:
+        """A row of the table for each text; where in memory it is."""
+        width = table.shape[-1]
+        target, first = self._room(width), sum(rows.size for rows in self._rows)
+        self._rows.append(table.reshape(-1))
+        self._instructions.append((COPY, first, stride, target, width, width))
+        return target
+
+    def _multiply(self, matrix: Matrix, source: int, row: int, target: int, target_row: int):
+        first = sum(weights.size for weights in self._weights)
+        self._weights.append(matrix.forward)
+        end = first + matrix.forward.size
+        places = (matrix.depth, source, row, target, target_row, matrix.columns)
+        self._instructions.append((MULTIPLY, first, end, *places))
+
+    def _layer(self, layer: Recurrent, source: int) -> int:
+        """A recurrent layer that reads at ``source``; where its hidden state is."""
+        if isinstance(layer.input, Table):
+            gates = self._copy_rows(layer.input.rows, layer.row)
+        else:
+            gates = self._copy_rows(layer.bias, 0)
+            depth, first = layer.input.depth, layer.input_columns[0]
+            self._multiply(layer.input, source, depth, gates + first, layer.row)
+        states = self._room(len(layer.cell.states) * layer.width)
+        first = layer.recurrent_columns[0]
+        self._multiply(layer.recurrent, states, layer.width, gates + first, layer.row)
+        stride = self.batch * layer.width
+        self._instructions.append((CELL, gates, layer.row, states, stride, layer.width))
+        return states
+
+
 class _Writer:
-    """Some texts that one thread writes side by side, a chunk at a time."""
+    """Some texts that a crew of threads writes side by side, a chunk at a time."""
 
-    def __init__(self, weights: _Weights, rngs: Sequence[np.random.Generator], prime: np.ndarray):
-        network, batch = weights.network, len(rngs)
-        layer, dtype = network.layers[0], network.dtype
-        self._weights, self._rngs, self._prime = weights, rngs, prime
-        self.tokens = np.full((1, batch), START, np.int32)
-        self.ended = np.zeros(batch, np.uint8)
-        embedding = weights.table.shape[1] if network.embedding else 0
-        self._buffers = (
-            np.empty((1, batch, embedding), dtype),
-            np.empty((1, batch, layer.row), dtype),
-            np.zeros((len(network.layers), len(layer.cell.states), 2, batch, layer.width), dtype),
-            np.empty((1, batch, layer.width), dtype),
-            np.zeros((1, batch), np.uint8),
-            np.empty((batch, network.vocabulary_width), dtype),
-        )
+    def __init__(self, program: _Program, rngs: Sequence[np.random.Generator]) -> None:
+        self._program, self._rngs = program, rngs
+        self._memory = np.zeros(program.memory_size, program.network.dtype)
+        self._tokens = np.full(len(rngs), START, np.int32)
+        self.ended = np.zeros(len(rngs), np.uint8)
+        self.barrier = create_barrier()
 
-    def read_prime(self) -> None:
-        """Read the prompt; nothing is drawn."""
-        given = np.tile(self._prime.astype(np.int32), (len(self._rngs), 1))
-        self._advance(given, 1.0, np.empty(given.shape))
+    def prepare(self, count: int, given: np.ndarray | None) -> None:
+        """Let the next ``advance`` write ``count`` characters of each text, or read the given."""
+        shape = len(self._rngs), count
+        self._texts = np.full(shape, -1, np.int32)
+        self._uniforms = np.zeros(shape)
+        if given is None:
+            self._uniforms[:] = [rng.random(count) for rng in self._rngs]
+        else:
+            self._texts[:] = given
 
-    def write(self, count: int, sharpness: float) -> np.ndarray:
-        """Up to ``count`` further characters of each text [B, n]; fewer when all have ended."""
-        texts = np.full((len(self._rngs), count), -1, np.int32)
-        uniforms = np.stack([rng.random(count) for rng in self._rngs])
-        return texts[:, : self._advance(texts, sharpness, uniforms)]
-
-    def _advance(self, texts: np.ndarray, sharpness: float, uniforms: np.ndarray) -> int:
-        w = self._weights
-        return generate(
-            w.cell, w.plan, w.flat, w.biases, w.table, w.embedded, w.columns, w.readout,
-            w.readout_bias, self._buffers, self.tokens, sharpness, uniforms, END, texts, self.ended,
+    def advance(self, sharpness: float, part: int, crew: int) -> None:
+        """This thread's part of the work that was prepared."""
+        p = self._program
+        made = generate(
+            p.cell, p.instructions, p.weights, p.rows, self._memory, p.logits, p.width, sharpness,
+            self._uniforms, END, self._texts, self._tokens, self.ended, self.barrier, part, crew,
         )  # fmt: skip
+        if part == 0:
+            self._made = made
+
+    def written(self) -> np.ndarray:
+        """What was written of each text [B, n]; fewer than prepared when all have ended."""
+        return self._texts[:, : self._made]
 
 
-class _Weights:
-    """A network's packed weights as the feedback loop takes them: one array and offsets."""
+class _Desk:
+    """All writers of a network's texts, and the threads that do their work."""
 
-    def __init__(self, network: Network, forbidden: list[int]) -> None:
-        layers = network.layers
-        self.network, self.cell = network, layers[0].cell
-        self.embedded = network.embedding is not None
-        table = network.embedding or layers[0].input
-        assert isinstance(table, Table)
-        self.table = table.rows
-        self.columns = (layers[0].input_columns, layers[0].recurrent_columns)
-        nothing = np.empty(0, network.panels)
-        pieces = [
-            (
-                layer.input.forward if isinstance(layer.input, Matrix) else nothing,
-                layer.recurrent.forward,
-            )
-            for layer in layers
-        ]
-        self.flat = np.concatenate([piece for layer in pieces for piece in layer])
-        ends = np.cumsum([piece.size for layer in pieces for piece in layer])
-        self.plan = np.stack([np.r_[0, ends[:-1]], ends], axis=1).reshape(len(layers), 4)
-        self.biases = np.stack([layer.bias for layer in layers])
-        self.readout = network.readout.forward
-        self.readout_bias = network.readout_bias.copy()
-        self.readout_bias[forbidden] = NEVER
+    def __init__(self, network: Network, forbidden: list[int], rngs: list) -> None:
+        self._team, count = network.team, min(network.team.threads, len(rngs))
+        shares = [rngs[slice(*share(len(rngs), part, count))] for part in range(count)]
+        program = _Program(network, forbidden, max(map(len, shares)))
+        self.writers = [_Writer(program, mine) for mine in shares]
+        useful = program.weights.nbytes // _BYTES_OF_A_THREAD
+        self._crew = max(1, min(self._team.threads // count, useful))
+        self._alone_until = 0.0
+
+    def advance(self, sharpness: float, count: int, given: np.ndarray | None = None) -> None:
+        """Let all texts go on by ``count`` characters, or read the given."""
+        crew = self._crew if time.monotonic() >= self._alone_until else 1
+        for writer in self.writers:
+            writer.prepare(count, given)
+
+        def work(thread: int, _: int) -> None:
+            if thread < len(self.writers) * crew:
+                self.writers[thread // crew].advance(sharpness, thread % crew, crew)
+
+        self._team.run(work, self._give_up)
+        waits = max(take_long_waits(writer.barrier) for writer in self.writers)
+        if waits > _MOST_WAITS * count:
+            self._alone_until = time.monotonic() + _ALONE
+
+    def _give_up(self) -> None:
+        for writer in self.writers:
+            abandon(writer.barrier)
 
 
 def sample(
@@ -117,25 +193,31 @@ def sample(
     check_temperature(temperature)
     # Beyond 1e20 all characters are equally likely, and a forbidden one must stay impossible.
     sharpness = max(1 / temperature, 1e-20) if temperature > 1e-30 else math.inf
-    weights = _Weights(network, [START, UNKNOWN] if may_end else [START, UNKNOWN, END])
     rngs = [np.random.default_rng([seed, k]) for k in texts]
-    threads = min(network.team.threads, len(texts))
-    writers = [
-        _Writer(weights, rngs[slice(*share(len(texts), part, threads))], prime)
-        for part in range(threads)
-    ]
-    _on_threads(network, writers, lambda writer: writer.read_prime())
-    for written in range(0, length, CHUNK):
-        size = min(CHUNK, length - written)
-        before = [writer.ended.copy() for writer in writers]
-        chunks = _on_threads(network, writers, lambda writer: writer.write(size, sharpness))  # noqa: B023
+    desk = _Desk(network, [START, UNKNOWN] if may_end else [START, UNKNOWN, END], rngs)
+    for first, size in _chunks(prime.size):
+        desk.advance(sharpness, size, prime[first : first + size])
+    for _, size in _chunks(length):
+        before = [writer.ended.copy() for writer in desk.writers]
+        desk.advance(sharpness, size)
         yield [
             _until_end(row, done)
-            for chunk, ended in zip(chunks, before, strict=True)
-            for row, done in zip(chunk, ended, strict=True)
+            for writer, ended in zip(desk.writers, before, strict=True)
+            for row, done in zip(writer.written(), ended, strict=True)
         ]
-        if all(writer.ended.all() for writer in writers):
+        if all(writer.ended.all() for writer in desk.writers):
             return
+
+
+def _chunks(length: int) -> Iterator[tuple[int, int]]:
+    """First character and size of the chunks of a text, larger while they are quickly done."""
+    size, first = CHUNK, 0
+    while first < length:
+        started = time.perf_counter()
+        yield first, min(size, length - first)
+        first += size
+        if time.perf_counter() - started < _QUICK:
+            size *= 2
 
 
 def _until_end(row: np.ndarray, already_ended: int) -> np.ndarray:
@@ -144,15 +226,3 @@ def _until_end(row: np.ndarray, already_ended: int) -> np.ndarray:
         return row[:0]
     ends = np.flatnonzero(row == END)
     return row[: ends[0]] if ends.size else row
-
-
-def _on_threads(network: Network, writers: list[_Writer], work) -> list:
-    """``work`` of each writer, each on a thread of its own."""
-    results: list = [None] * len(writers)
-
-    def run(part: int, _: int) -> None:
-        if part < len(writers):
-            results[part] = work(writers[part])
-
-    network.team.run(run)
-    return results

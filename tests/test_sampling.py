@@ -11,6 +11,7 @@ from trained import dinosaurs, fables, language_model, with_biases
 
 from charrnn import sampling
 from charrnn.checkpoint import save_model
+from charrnn.compute import threads
 from charrnn.errors import UsageError
 from charrnn.model import Batch
 from charrnn.vocabulary import END, START, UNKNOWN
@@ -67,6 +68,24 @@ def test_temperature_0_takes_the_likeliest(cell, layers, embedding, prime):
         logs = twin.read(expected[-1])
     (found,) = _draw(network, length=100, temperature=0, prime=prime, may_end=False)
     assert found.tolist() == expected
+
+
+@every_cell
+def test_a_crew_of_threads_writes_what_one_thread_writes(cell, monkeypatch):
+    """Also in chunks where some of them had to part."""
+    monkeypatch.setattr(threads, "available_threads", lambda: 3)
+    monkeypatch.setattr(sampling, "_BYTES_OF_A_THREAD", 1)
+    config = config_of(cell, 2, hidden_size=70, embedding_size=5, vocabulary_size=60)
+    texts = {}
+    for count, alone in (1, 0.0), (2, 0.0), (3, 0.0), (3, 0.001):
+        monkeypatch.setattr(sampling, "_MOST_WAITS", 0.0 if alone else 1.0)
+        monkeypatch.setattr(sampling, "_ALONE", alone)
+        network = random_network(config, dtype=np.float32, threads=count)
+        (texts[count, alone],) = _draw(network, length=700, prime=range(3, 40), may_end=False)
+    first, *others = texts.values()
+    assert first.size == 700
+    for other in others:
+        np.testing.assert_array_equal(other, first)
 
 
 def test_temperature_0_of_a_trained_model_stops_at_its_end():
@@ -163,8 +182,8 @@ def test_a_text_depends_on_its_number_alone(source):
     many = list(language_model(source()).texts(100, count=70, seed=3))
     assert len(many) == 70
     assert len(set(many)) > 60
-    for threads, count in itertools.product((1, 2, 3), (2, 3, 65, 70)):
-        texts = list(language_model(source(), threads=threads).texts(100, count=count, seed=3))
+    for team, count in itertools.product((1, 2, 3), (2, 3, 65, 70)):
+        texts = list(language_model(source(), threads=team).texts(100, count=count, seed=3))
         assert texts == many[:count]
     one = language_model(source(), threads=2)
     assert "".join(one.texts(100, count=1, seed=3)) == many[0]

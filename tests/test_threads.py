@@ -54,3 +54,17 @@ def test_an_error_of_any_part_reaches_the_caller_once_all_have_finished(failing)
     assert sorted(finished) == sorted({0, 1, 2, 3} - {failing})
     team.run(lambda part, parts: finished.append(part))
     assert len(finished) == 7
+
+
+@pytest.mark.parametrize("failing", [0, 2])
+def test_others_are_told_of_a_failure_before_they_are_waited_for(failing):
+    """They may wait for the part that failed."""
+    told = threading.Event()
+
+    def work(part, parts):
+        if part == failing:
+            raise ArithmeticError(part)
+        assert told.wait(timeout=10)
+
+    with pytest.raises(ArithmeticError):
+        Team(4).run(work, told.set)

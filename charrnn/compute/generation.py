@@ -1,11 +1,38 @@
-"""The feedback loop of sampling: what is drawn at one step is read at the next."""
+"""The feedback loop of sampling: what is drawn at one step is read at the next.
+
+A step of a network is a *program*: a row of numbers for each instruction, which kernels of one
+step carry out one after the other on one flat array, the *memory*, with all values of B texts.
+A crew of threads shares the columns of each instruction and meets at a barrier behind it, so that
+one text too is written by all of them: with two threads each reads half of the weights, which is
+what a step waits for. Every element is one sum in one order whoever makes it.
+
+The instructions, with their operands; a *row stride* leads from one text to the next:
+
+``COPY``
+    first element in ``rows``, elements between the rows of two characters (0: one row for all),
+    target, its row stride, columns
+``MULTIPLY``
+    first and last offset into ``weights`` (panels), depth, source, its row stride, target, its row
+    stride, columns; the product is added to the target
+``CELL``
+    gates, their row stride, states, elements between two states of a text, width
+"""
 
 from __future__ import annotations
 
+from charrnn.compute.barrier import meet
 from charrnn.compute.cache import kernel
-from charrnn.compute.readout import gather_rows, logits_of_rows, softmax_row
-from charrnn.compute.recurrence import forward_lanes, project_lanes
+from charrnn.compute.packing import steps_of
+from charrnn.compute.products import multiply
+from charrnn.compute.readout import softmax_row
+from charrnn.compute.recurrence import step_of_units
+from charrnn.compute.target import TILE_VECTORS
 from charrnn.compute.vector import lanes, largest_lane, load, maximum, store
+
+COPY, MULTIPLY, CELL = range(3)
+
+#: Numbers of an instruction, the first being what it does.
+INSTRUCTION_SIZE = 9
 
 #: Below this a probability is that of a padded or forbidden column, whose logit is -1e30.
 _NOTHING = 1e-30
@@ -49,46 +76,83 @@ def draw(logits, at, width, sharpness, uniform):
 
 
 @kernel
-def generate(cell, plan, weights, biases, table, embedded, columns, readout, readout_bias, buffers,
-             tokens, sharpness, uniforms, end, texts, ended):  # fmt: skip
+def _share_of(count, unit, part, parts):
+    """The part's share of ``count`` columns: from and to, whole units but for the last."""
+    units = -(-count // unit)
+    return units * part // parts * unit, min(units * (part + 1) // parts * unit, count)
+
+
+@kernel
+def _copy(instruction, rows, tokens, memory, part, parts):
+    source, stride, target = instruction[1], instruction[2], instruction[3]
+    row, columns = instruction[4], instruction[5]
+    first, last = _share_of(columns, lanes(memory), part, parts)
+    for b in range(tokens.size):
+        at = source + tokens[b] * stride
+        for j in range(first, last, lanes(memory)):
+            store(memory, target + b * row + j, load(rows, at + j))
+
+
+@kernel
+def _multiply(instruction, weights, memory, batch, part, parts):
+    panels = weights[instruction[1] : instruction[2]]
+    depth, source, source_row = instruction[3], instruction[4], instruction[5]
+    target, row, columns = instruction[6], instruction[7], instruction[8]
+    first, last = _share_of(columns, TILE_VECTORS * lanes(memory), part, parts)
+    at = target + first
+    multiply(memory, source, source_row, batch, panels[first * steps_of(depth, panels) :], depth,
+             memory, at, row, memory, at, row, last - first)  # fmt: skip
+
+
+@kernel
+def _advance_cell(cell, instruction, memory, batch, part, parts):
+    gates, row = instruction[1], instruction[2]
+    states, stride, width = instruction[3], instruction[4], instruction[5]
+    first, last = _share_of(width, lanes(memory), part, parts)
+    for b in range(batch):
+        for j in range(first, last, lanes(memory)):
+            at = states + b * width + j
+            step_of_units(cell, memory, gates + b * row + j, width, memory, at, at, stride)
+
+
+@kernel
+def _choose(logits, width, sharpness, uniforms, end, texts, n, tokens, ended):
+    """Draw or take the n-th character of each text from its ``width`` logits in ``memory``."""
+    for b in range(tokens.size):
+        if texts[b, n] < 0:
+            texts[b, n] = draw(logits, b * width, width, sharpness, uniforms[b, n])
+            ended[b] |= texts[b, n] == end
+        tokens[b] = texts[b, n]
+
+
+@kernel
+def generate(cell, program, weights, rows, memory, logits, width, sharpness, uniforms, end,
+             texts, tokens, ended, barrier, part, parts):  # fmt: skip
     """Write characters into ``texts`` [B, N]; return how many steps were made.
 
     ``texts`` holds -1 where a character is to be drawn and the character where it is given (a
-    prompt). ``tokens`` [1, B] is what the first step reads and, afterwards, the last step wrote.
-    A text in which ``end`` was drawn is ``ended``; when all are, no more steps are made.
+    prompt). ``tokens`` [B] is what the first step reads and, afterwards, the last step wrote.
+    A text in which ``end`` was drawn is ``ended``; when all are, no more steps are made. The
+    program leaves logits [B, width] in ``memory`` from offset ``logits`` on.
 
-    ``plan`` [L, 4] holds first and last offsets into ``weights`` of each layer's input panels and
-    recurrent panels, ``biases`` [L, row] its bias; ``table`` the rows of characters, which are
-    embeddings if ``embedded``; ``columns`` those that the input and the recurrent product feed;
-    ``buffers`` = (inputs [1, B, ·], gates [1, B, row], states [L, S, 2, B, width], output
-    [1, B, width], resets [1, B] of zeros, logits [B, V]).
+    Every thread of a crew calls this with its ``part`` and the same ``barrier``.
     """
-    inputs, gates, states, output, resets, logits = buffers
-    layers, batch = plan.shape[0], tokens.shape[1]
-    width = logits.shape[1]
-    for n in range(texts.shape[1]):
-        for layer in range(layers):
-            a, b, c, d = plan[layer]
-            if layer > 0:
-                project_lanes(output, weights[a:b], biases[layer], gates, columns[0], 0, batch)
-            elif embedded:
-                gather_rows(table, tokens, inputs, 0, batch)
-                project_lanes(inputs, weights[a:b], biases[layer], gates, columns[0], 0, batch)
+    batch, steps = texts.shape
+    for n in range(steps):
+        for i in range(program.shape[0]):
+            instruction = program[i]
+            if instruction[0] == COPY:
+                _copy(instruction, rows, tokens, memory, part, parts)
+            elif instruction[0] == MULTIPLY:
+                _multiply(instruction, weights, memory, batch, part, parts)
             else:
-                gather_rows(table, tokens, gates, 0, batch)
-            forward_lanes(cell, gates, states[layer], output, resets, weights[c:d], columns[1],
-                          (0, 0, 1.0), 0, batch)  # fmt: skip
-            states[layer, :, 0] = states[layer, :, 1]
-        logits_of_rows(output[0], readout, readout_bias, logits)
-        alive = False
-        for text in range(batch):
-            if texts[text, n] < 0:
-                texts[text, n] = draw(
-                    logits.reshape(-1), text * width, width, sharpness, uniforms[text, n]
-                )
-                ended[text] |= texts[text, n] == end
-            tokens[0, text] = texts[text, n]
-            alive |= not ended[text]
-        if not alive:
+                _advance_cell(cell, instruction, memory, batch, part, parts)
+            if not meet(barrier, parts):
+                return n
+        if part == 0:
+            _choose(memory[logits:], width, sharpness, uniforms, end, texts, n, tokens, ended)
+        if not meet(barrier, parts):
+            return n
+        if ended.all():
             return n + 1
-    return texts.shape[1]
+    return steps

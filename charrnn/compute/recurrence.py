@@ -92,6 +92,19 @@ def _reset(array, at, stride, count, width):
 
 
 @kernel
+def step_of_units(cell, gates, at_gates, width, states, at, at_after, at_state):
+    """One step of a register of units, whose blocks are ``width`` and states ``at_state`` apart.
+
+    Pre-activations in ``gates`` become saved blocks; returns the new hidden state.
+    """
+    before = _load_states(cell, states, at, at_state)
+    saved, after = forward_of(cell, _load_blocks(cell, gates, at_gates, width), before)
+    store_tuple(gates, at_gates, width, saved)
+    store_tuple(states, at_after, at_state, after)
+    return after[0]
+
+
+@kernel
 def forward_lanes(cell, gates, states, output, resets, panels, recurrent, dropout,
                   first, last):  # fmt: skip
     """Run a layer over all steps; ``gates`` holds bias and input product, and is overwritten.
@@ -116,13 +129,8 @@ def forward_lanes(cell, gates, states, output, resets, panels, recurrent, dropou
             for j in range(0, width, lanes(gates)):
                 at = t * at_step + b * width + j
                 at_gates = (t * batch + b) * row + j
-                before = _load_states(cell, flat_states, at, at_state)
-                saved, after = forward_of(
-                    cell, _load_blocks(cell, flat_gates, at_gates, width), before
-                )
-                store_tuple(flat_gates, at_gates, width, saved)
-                store_tuple(flat_states, at + at_step, at_state, after)
-                h = after[0]
+                h = step_of_units(cell, flat_gates, at_gates, width, flat_states, at,
+                                  at + at_step, at_state)  # fmt: skip
                 if threshold > 0:
                     h = h * keep_mask(gates, key, at, threshold, scale)
                 store(flat_output, at, h)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 
 def available_threads() -> int:
@@ -25,14 +25,31 @@ class Team:
         self.threads = max(1, min(threads, available_threads()))
         self._helpers = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
 
-    def run(self, work: Callable[[int, int], None]) -> None:
-        """Call ``work(part, parts)`` for every part; return when all have finished."""
+    def run(
+        self, work: Callable[[int, int], None], give_up: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call ``work(part, parts)`` for every part; return when all have finished.
+
+        ``give_up()`` is called where a part fails or is interrupted: the others may wait for it.
+        """
         if self._helpers is None:
             work(0, 1)
             return
-        others = [self._helpers.submit(work, p, self.threads) for p in range(1, self.threads)]
+
+        def part(number: int) -> None:
+            try:
+                work(number, self.threads)
+            except BaseException:
+                give_up()
+                raise
+
+        others: list[Future] = []
         try:
-            work(0, self.threads)
+            others.extend(self._helpers.submit(part, p) for p in range(1, self.threads))
+            part(0)
+        except BaseException:
+            give_up()  # an interruption may come before the caller's own part has begun
+            raise
         finally:
             wait(others)
         for other in others:
