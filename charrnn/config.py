@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from charrnn.errors import UsageError
 
 #: Beyond this a network would not fit into memory, and indices into 32 bits.
 MAX_SIZE = 65_536
+
+INITIAL_STATES = ("zeros", "learned", "random")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -30,15 +33,19 @@ class ModelConfig:
 
     vocabulary_size: int  # V: characters and the three special tokens
     cell: str = "lstm"  # a name in charrnn.cells.CELLS
-    activation: str = "tanh"  # of the plain cell: tanh or relu; other cells know tanh only
+    activation: str = "tanh"  # of elman and jordan: tanh or relu; other cells know tanh only
     layers: int = 2  # L: stacked recurrent layers
     hidden_size: int = 128  # H: units of each layer
     embedding_size: int = 0  # E: units that a character becomes; 0: one-hot
+    readout_layers: int = 0  # feed-forward layers between the top recurrent layer and the logits
+    readout_size: int = 0  # units of each of them; 0: as many as hidden units
+    initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary_size", "layers", "hidden_size", "embedding_size"):
-            value = getattr(self, name)
-            _require(type(value) is int, f"{name} must be a whole number, not {value!r}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            kind, what = (int, "a whole number") if field.type == "int" else (str, "a word")
+            _require(type(value) is kind, f"{field.name} must be {what}, not {value!r}")
         _require(self.cell in CELL_NAMES, f"cell must be one of {', '.join(CELL_NAMES)}")
         choices = [activation for name, activation in CELLS if name == self.cell]
         _require(
@@ -46,9 +53,31 @@ class ModelConfig:
             f"activation of {self.cell} must be {' or '.join(choices)}, not {self.activation}",
         )
         _require_between("vocabulary size", self.vocabulary_size, 4, MAX_SIZE)
-        _require_between("layers", self.layers, 1, 64)
+        most = CELLS[self.cell, self.activation].most_layers
+        _require(self.layers == 1 or most > 1, f"{self.cell} takes one layer: give --layers 1")
+        _require_between("layers", self.layers, 1, most)
         _require_between("hidden size", self.hidden_size, 1, MAX_SIZE)
         _require_between("embedding size", self.embedding_size, 0, MAX_SIZE)
+        _require_between("readout layers", self.readout_layers, 0, 64)
+        _require_between("readout size", self.readout_size, 0, MAX_SIZE)
+        _require(
+            not self.readout_size or self.readout_layers > 0,
+            "a readout size needs --readout-layers",
+        )
+        feeds_back = CELLS[self.cell, self.activation].output_block is not None
+        _require(
+            not (feeds_back and self.readout_layers),
+            f"{self.cell} feeds its output back: it takes no readout layers",
+        )
+        _require(
+            self.initial_state in INITIAL_STATES,
+            f"initial state must be one of {', '.join(INITIAL_STATES)}",
+        )
+
+    @property
+    def dense_size(self) -> int:
+        """Units of each feed-forward layer of the readout."""
+        return self.readout_size or self.hidden_size
 
     @property
     def input_size(self) -> int:

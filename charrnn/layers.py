@@ -1,180 +1,226 @@
-"""The layers of a network: where their matrices lie, how they are packed, their passes.
+"""The layers of a network: their parameters, packed, and their way forward and back.
 
-Inside the compiled core a matrix is padded to whole registers and its columns are ordered in the
-cell's blocks; a parameter is neither. Index arrays translate, in both directions, when weights
-are packed after an update and when gradients come back.
+Recurrent and feed-forward layers have the same methods, so that a network is a chain of them:
+``pack_bias`` and ``pack`` after an update, ``forward`` and ``backward`` for some lanes,
+``differentiate`` and ``unpack`` for a thread's share of the gradients. ``places`` says where in
+the flat parameters a layer's own are, by their names in PyTorch.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from charrnn.compute import packing, products, readout, recurrence
+from charrnn.compute import packing, recurrence
 from charrnn.config import ModelConfig
-from charrnn.parameters import cell_of
+from charrnn.matrices import Matrix, Table, block_index, block_places, plain_index
+from charrnn.parameters import cell_of, memory_sizes
+
+#: The logit of a padded column: its probability is nothing, and no infinity gets into sums.
+NEVER = -1e30
 
 
-def plain_index(size: int, width: int, stride: int) -> np.ndarray:
-    """``arange(size)·stride``, then -1 (padding) up to ``width``."""
-    index = np.full(width, -1, np.int64)
-    index[:size] = np.arange(size) * stride
-    return index
+def state_width(config: ModelConfig, dtype) -> int:
+    """Elements of a state in the time loop: its largest size, padded."""
+    return packing.padded(max(config.hidden_size, *memory_sizes(config).values()), dtype)
 
 
-def block_index(blocks: tuple[int, ...], size: int, width: int, stride: int) -> np.ndarray:
-    """Where the columns of neighbouring padded blocks lie in a matrix with a row for each unit.
+class Readout:
+    """The matrix and the bias that make logits [·, ``width``] of the top layer's output."""
 
-    Column (blocks[g] - first block)·width + j is row g·size + j of the matrix, rows being
-    ``stride`` elements apart; -1 where j is padding.
-    """
-    index = np.full((len(blocks), width), -1, np.int64)
-    for gate, block in enumerate(blocks):
-        index[block - min(blocks), :size] = (gate * size + np.arange(size)) * stride
-    return index.reshape(-1)
+    def __init__(self, config: ModelConfig, places: dict, dtype, panels) -> None:
+        size = config.dense_size if config.readout_layers else config.hidden_size
+        depth = packing.padded(size, dtype) if config.readout_layers else state_width(config, dtype)
+        self._vocabulary, self._bias_at = config.vocabulary_size, places["bias"]
+        self.width = packing.padded(self._vocabulary, dtype)
+        columns = plain_index(self._vocabulary, self.width, size)
+        self.matrix = Matrix(places["weight"], plain_index(size, depth, 1), columns, dtype, panels)
+        self.bias = np.full(self.width, NEVER, dtype)
 
-
-class Matrix:
-    """A weight matrix, as panels for x·W (forward) and for d·Wᵀ (backward).
-
-    ``depth_index`` and ``column_index`` add up to the place of an element in the flat parameters,
-    counted from ``at``. ``panels`` is the dtype of the panels: ``dtype``, or ``packing.PAIRS``.
-    """
-
-    def __init__(self, at: int, depth_index, column_index, dtype, panels) -> None:
-        self.at, self.depth_index, self.column_index = at, depth_index, column_index
-        self.depth, self.columns = depth_index.size, column_index.size
-        self.forward = np.empty(packing.packed_size(self.depth, self.columns, panels), panels)
-        self.backward = np.empty(0, panels)
-        self.gradient = self.bias_gradient = np.empty(0, dtype)
-
-    def prepare_training(self) -> None:
-        """Allocate what only training needs."""
-        dtype, panels = self.gradient.dtype, self.forward.dtype
-        self.backward = np.empty(packing.packed_size(self.columns, self.depth, panels), panels)
-        self.gradient = np.empty(self.columns * self.depth, dtype)
-        self.bias_gradient = np.empty(self.columns, dtype)
-
-    def pack(self, values: np.ndarray, start: np.ndarray, part: int, parts: int) -> None:
-        """Write this thread's share of the panels; the bias is no part of them."""
-        rows, columns = self.depth_index, self.column_index
-        packing.pack(values, self.at, rows, columns, self.forward, part, parts)
-        if self.backward.size:
-            packing.pack(values, self.at, columns, rows, self.backward, part, parts)
-
-    def differentiate(self, d, first_column, x, scratch, accumulate, part, parts) -> None:
-        """Sum this thread's share of the gradient over rows d [N, ·] and x [N, depth]."""
-        products.weight_gradient(
-            d, first_column, self.columns, x, scratch, self.gradient, self.bias_gradient,
-            accumulate, part, parts,
-        )  # fmt: skip
+    def pack_bias(self, values: np.ndarray) -> None:
+        """Take the bias from the parameters."""
+        self.bias[: self._vocabulary] = values[self._bias_at :][: self._vocabulary]
 
     def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
-        """Write this thread's share of the gradient to the flat ``gradients``."""
-        packing.unpack(
-            self.gradient, self.depth_index, self.column_index, gradients, self.at, part, parts
-        )
+        """Write this thread's share of the gradients to the flat ``gradients``."""
+        self.matrix.unpack(gradients, part, parts)
+        if part == 0:
+            own = gradients[self._bias_at :][: self._vocabulary]
+            own[:] = self.matrix.bias_gradient[: self._vocabulary]
 
 
-class Table:
-    """Rows to be chosen by character: an embedding, or the input matrix of one-hot characters.
+class LayerBuffers:
+    """What a layer leaves behind in a pass of T steps over B lanes; shapes in ``recurrence``."""
 
-    A one-hot input times a matrix is one of its columns, so the table is that matrix transposed,
-    with the layer's bias added: choosing a row is the whole input product.
-    """
+    output: np.ndarray  # [T, B, width]
+    doutput: np.ndarray  # its gradient
 
-    def __init__(self, at: int, row_index, column_index, width: int, first: int, dtype) -> None:
-        self.at, self.row_index, self.column_index = at, row_index, column_index
-        self.first = first  # column of a row where the parameter's own columns begin
-        self.rows = np.empty((row_index.size, width), dtype)
-        self.gradient = np.empty((0, 0), dtype)
+    def __init__(self, steps: int, batch: int, width: int, dtype) -> None:
+        self.output = np.empty((steps, batch, width), dtype)
+        self.doutput = np.empty((steps, batch, width), dtype)
 
-    def prepare_training(self) -> None:
-        """Allocate what only training needs."""
-        shape = self.row_index.size, self.column_index.size
-        self.gradient = np.empty(shape, self.rows.dtype)
+
+class RecurrentBuffers(LayerBuffers):
+    """The buffers of a recurrent layer."""
+
+    def __init__(self, layer: Recurrent, steps: int, batch: int) -> None:
+        dtype, width = layer.bias.dtype, layer.width
+        super().__init__(steps, batch, width, dtype)
+        states, fields = len(layer.cell.states), len(layer.cell._fields)
+        self.gates = np.empty((steps, batch, layer.row), dtype)
+        self.states = np.zeros((states, steps + 1, batch, width), dtype)
+        self.initial = layer.initial  # what documents start from, [S, R, width]
+        self.dstates = np.empty((states, batch, width), dtype)
+        self.dinitial = np.empty((states, batch, width), dtype)
+        self.dfields = np.empty((fields, batch, width), dtype)
+        self.dmiddle = np.empty((batch, width), dtype)
+
+
+class _Product:
+    """A matrix that the time loop multiplies, with what it reads and the columns that it feeds."""
+
+    def __init__(self, matrix: Matrix, source: int, first: int, *, shared: bool = False) -> None:
+        self.matrix, self.source, self.first = matrix, source, first
+        self.shared = shared  # whether the matrix is the readout's, which has a gradient before
 
     @property
-    def bias_gradient(self) -> np.ndarray:
-        """Gradient of what was added to every row."""
-        return self.gradient.sum(axis=0)
+    def forward(self) -> tuple:
+        """As ``recurrence.forward_lanes`` takes it."""
+        return self.matrix.forward, self.source, self.first, self.matrix.columns
 
-    def pack(self, values: np.ndarray, start: np.ndarray, part: int, parts: int) -> None:
-        """Write this thread's share of the rows: ``start`` [width] plus the parameter."""
-        readout.fill_table(
-            values, self.at, self.row_index, self.column_index, self.first, start,
-            self.rows, part, parts,
-        )  # fmt: skip
+    @property
+    def backward(self) -> tuple:
+        """As ``recurrence.backward_lanes`` takes it."""
+        return self.matrix.backward, self.source, self.first, self.matrix.columns
 
-    def gather(self, indices, result, first: int, last: int) -> None:
-        """result[:, first:last] = rows[indices]."""
-        readout.gather_rows(self.rows, indices, result, first, last)
-
-    def scatter(self, d, indices, part: int, parts: int) -> None:
-        """Sum the gradients ``d`` [T, B, ·] of the chosen rows, this thread's columns."""
-        readout.scatter_rows(d, self.first, indices, self.gradient, part, parts)
-
-    def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
-        """Write this thread's share of the gradient to the flat ``gradients``."""
-        packing.unpack(
-            self.gradient.reshape(-1), self.column_index, self.row_index, gradients, self.at,
-            part, parts,
-        )  # fmt: skip
+    @property
+    def own(self) -> list[Matrix]:
+        """The matrix, unless it is another's."""
+        return [] if self.shared else [self.matrix]
 
 
 class Recurrent:
     """A recurrent layer: an input matrix (or a table, where it reads characters), a recurrent
-    matrix and two biases, whose places in the flat parameters are given.
+    matrix, two biases and what else its cell has. ``readout`` is the network's, for cells that
+    feed its output back.
     """
 
-    def __init__(self, config: ModelConfig, layer: int, places: dict, dtype, panels) -> None:
-        self.cell = cell = cell_of(config)
-        size = config.hidden_size
-        inputs = size if layer else config.input_size
-        self.width = width = packing.padded(size, dtype)
+    def __init__(self, config: ModelConfig, layer: int, places: dict, readout: Readout) -> None:
+        self._config, self._readout = config, readout
+        cell, dtype = cell_of(config), readout.bias.dtype
+        self.width = width = state_width(config, dtype)
         self.row = cell.blocks * width
-        self.input_columns = (min(cell.input_blocks) * width, cell.gates * width)
-        self.recurrent_columns = (min(cell.recurrent_blocks) * width, cell.gates * width)
         self.bias = np.zeros(self.row, dtype)
-        self._input_bias = places["bias_ih"], block_index(cell.input_blocks, size, width, 1)
-        self._recurrent_bias = places["bias_hh"], block_index(cell.recurrent_blocks, size, width, 1)
-        self.recurrent = Matrix(
-            places["weight_hh"],
-            plain_index(size, width, 1),
-            block_index(cell.recurrent_blocks, size, width, size),
-            dtype,
-            panels,
+        self.cell: Any = cell(*(np.zeros(width, dtype) for _ in cell._fields))
+        self.initial = np.zeros((len(cell.states), 1, width), dtype)
+        self._fields = [places[name] for name in cell._fields]
+        self._initials = [
+            (places[f"initial_{name}"], size, cell.states.index(name))
+            for name, size in memory_sizes(config).items()
+            if f"initial_{name}" in places
+        ]
+        self._biases: list[tuple] = []
+        self._place_input(places, config.hidden_size if layer else config.input_size,
+                          is_table=layer == 0 and not config.embedding_size)  # fmt: skip
+        self._place_products(places)
+
+    def _matrix(self, at: int, depth: np.ndarray, columns: np.ndarray) -> Matrix:
+        return Matrix(at, depth, columns, self.bias.dtype, self._readout.matrix.forward.dtype)
+
+    def _add_bias(self, at: int, blocks: tuple, matrix: Matrix | Table) -> None:
+        """A bias among the parameters, its columns in a row, and the matrix that it belongs to."""
+        columns = block_places(blocks, self._config.hidden_size, self.width)
+        self._biases.append((at, columns, matrix, min(blocks) * self.width))
+
+    def _place_input(self, places: dict, inputs: int, *, is_table: bool) -> None:
+        blocks, width = self.cell.input_blocks, self.width
+        at, columns = (
+            places["weight_ih"],
+            block_index(blocks, self._config.hidden_size, width, inputs),
         )
-        at, columns = places["weight_ih"], block_index(cell.input_blocks, size, width, inputs)
+        self.input_columns = min(blocks) * width, columns.size
         self.input: Matrix | Table
-        if layer == 0 and not config.embedding_size:
+        if is_table:
             rows = np.arange(inputs)
-            self.input = Table(at, rows, columns, self.row, self.input_columns[0], dtype)
+            first, dtype = self.input_columns[0], self.bias.dtype
+            self.input = Table(at, rows, columns, self.row, first, dtype)
         else:
-            depth = plain_index(inputs, packing.padded(inputs, dtype), 1)
-            self.input = Matrix(at, depth, columns, dtype, panels)
+            depth = plain_index(inputs, packing.padded(inputs, self.bias.dtype), 1)
+            self.input = self._matrix(at, depth, columns)
+        self._add_bias(places["bias_ih"], blocks, self.input)
+
+    def _place_products(self, places: dict) -> None:
+        cell, size, width = self.cell, self._config.hidden_size, self.width
+        fed_back = memory_sizes(self._config)[cell.states[cell.source]]
+        at, bias_at, blocks = places["weight_hh"], places["bias_hh"], cell.recurrent_blocks
+        columns = block_index(blocks, size, width, fed_back)
+        matrix = self._matrix(at, plain_index(fed_back, width, 1), columns)
+        self.recurrent = _Product(matrix, cell.source, min(blocks) * width)
+        self._add_bias(bias_at, blocks, matrix)
+        self.middle: _Product | None = None
+        if cell.output_block is not None:
+            first = cell.output_block * width
+            self.middle = _Product(self._readout.matrix, cell.middle * width, first, shared=True)
+        elif cell.middle_blocks:
+            before = len(blocks) * size
+            columns = block_index(cell.middle_blocks, size, width, size)
+            matrix = self._matrix(at + before * size, plain_index(size, width, 1), columns)
+            first = min(cell.middle_blocks) * width
+            self.middle = _Product(matrix, cell.middle * width, first)
+            self._add_bias(bias_at + before, cell.middle_blocks, matrix)
+
+    @property
+    def products(self) -> list[_Product]:
+        """What the time loop multiplies in a step."""
+        return [self.recurrent, *([self.middle] if self.middle else [])]
+
+    def matrices(self) -> list[Matrix]:
+        """The layer's own matrices."""
+        own = [matrix for product in self.products for matrix in product.own]
+        return [self.input, *own] if isinstance(self.input, Matrix) else own
+
+    def buffers(self, steps: int, batch: int) -> RecurrentBuffers:
+        """Room for a pass."""
+        return RecurrentBuffers(self, steps, batch)
 
     def prepare_training(self) -> None:
         """Allocate what only training needs."""
-        self.input.prepare_training()
-        self.recurrent.prepare_training()
+        for part in {id(m): m for m in (self.input, *self.matrices())}.values():
+            part.prepare_training()
 
     def pack_bias(self, values: np.ndarray) -> None:
-        """Add the two biases up in one row of blocks; ``pack`` of a table needs it."""
+        """Add the biases up in one row of blocks, and take what else is no matrix."""
         self.bias[:] = 0
-        for (first, _), (at, index) in self._placed_biases():
-            present = np.flatnonzero(index >= 0)
-            self.bias[first + present] += values[at + index[present]]
-
-    def _placed_biases(self):
-        columns = self.input_columns, self.recurrent_columns
-        return zip(columns, (self._input_bias, self._recurrent_bias), strict=True)
+        if self.middle and self.middle.shared:
+            logits = self.bias[self.middle.first :][: self.width]
+            logits[:] = NEVER
+            logits[: self._readout.width] = self._readout.bias
+        for at, columns, _, _ in self._biases:
+            self.bias[columns] += values[at : at + columns.size]
+        size = self._config.hidden_size
+        for at, field in zip(self._fields, self.cell, strict=True):
+            field[:size] = values[at : at + size]
+        for at, elements, state in self._initials:
+            self.initial[state, 0, :elements] = values[at : at + elements]
 
     def pack(self, values: np.ndarray, part: int, parts: int) -> None:
-        """Write this thread's share of the packed weights."""
-        self.input.pack(values, self.bias, part, parts)
-        self.recurrent.pack(values, self.bias, part, parts)
+        """Write this thread's share of the packed weights; ``pack_bias`` comes first."""
+        if isinstance(self.input, Table):
+            self.input.pack(values, self.bias, part, parts)
+        for matrix in self.matrices():
+            matrix.pack(values, part, parts)
 
-    def forward(self, x, run: LayerBuffers, resets, dropout, first: int, last: int) -> None:
+    def _middle_forward(self) -> tuple:
+        return self.middle.forward if self.middle else self._no_product()
+
+    def _middle_backward(self) -> tuple:
+        return self.middle.backward if self.middle else self._no_product()
+
+    def _no_product(self) -> tuple:
+        return self.recurrent.matrix.forward[:0], 0, 0, 0
+
+    def forward(self, x, run, resets, dropout, first: int, last: int) -> None:
         """All steps of the lanes ``first … last``; ``x`` [T, B, ·] or characters [T, B]."""
         if isinstance(self.input, Table):
             self.input.gather(x, run.gates, first, last)
@@ -183,57 +229,114 @@ class Recurrent:
                 x, self.input.forward, self.bias, run.gates, self.input_columns, first, last
             )
         recurrence.forward_lanes(
-            self.cell, run.gates, run.states, run.output, resets, self.recurrent.forward,
-            self.recurrent_columns, dropout, first, last,
+            self.cell, run.gates, run.states, run.output, resets, run.initial,
+            self.recurrent.forward, self._middle_forward(), dropout, first, last,
         )  # fmt: skip
 
-    def backward(self, run: LayerBuffers, dx, resets, dropout, first: int, last: int) -> None:
+    def backward(self, run, dx, resets, dropout, first: int, last: int) -> None:
         """The way back; gradients of the pre-activations stay in ``run.gates``.
 
         ``dx`` receives the gradient of the input, unless the input is characters.
         """
+        for gradient in (run.dstates, run.dinitial, run.dfields):
+            gradient[:, first:last] = 0
         recurrence.backward_lanes(
-            self.cell, run.gates, run.states, run.dstates, run.doutput, resets,
-            self.recurrent.backward, self.recurrent_columns, dropout, first, last,
+            self.cell, run.gates, run.states, run.dstates, run.doutput, resets, run.dinitial,
+            run.dfields, run.dmiddle, self.recurrent.backward, self._middle_backward(), dropout,
+            first, last,
         )  # fmt: skip
         if isinstance(self.input, Matrix):
             recurrence.unproject_lanes(
                 run.gates, self.input_columns, self.input.backward, dx, first, last
             )
 
-    def differentiate(self, x, run: LayerBuffers, scratch, part: int, parts: int) -> None:
+    def differentiate(self, x, run, scratch, part: int, parts: int) -> None:
         """Sum this thread's share of the gradients of all matrices and biases."""
         d = run.gates.reshape(-1, self.row)
-        hidden = run.states[0, :-1].reshape(-1, self.width)
-        self.recurrent.differentiate(
-            d, self.recurrent_columns[0], hidden, scratch, False, part, parts
-        )
+        states = run.states[self.recurrent.source, :-1].reshape(-1, self.width)
+        shared = scratch, part, parts
+        self.recurrent.matrix.differentiate(d, self.recurrent.first, states, 0, False, *shared)
+        if m := self.middle:
+            m.matrix.differentiate(d, m.first, d, m.source, m.shared, *shared)
         if isinstance(self.input, Table):
             self.input.scatter(run.gates, x, part, parts)
         else:
             x = x.reshape(-1, x.shape[2])
-            self.input.differentiate(d, self.input_columns[0], x, scratch, False, part, parts)
+            self.input.differentiate(d, self.input_columns[0], x, 0, False, *shared)
 
-    def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
+    def unpack(self, gradients: np.ndarray, run, part: int, parts: int) -> None:
         """Write this thread's share of the gradients to the flat ``gradients``."""
-        self.input.unpack(gradients, part, parts)
-        self.recurrent.unpack(gradients, part, parts)
+        if isinstance(self.input, Table):
+            self.input.unpack(gradients, part, parts)
+        for matrix in self.matrices():
+            matrix.unpack(gradients, part, parts)
         if part == 0:
-            for matrix, (at, index) in (
-                (self.input, self._input_bias),
-                (self.recurrent, self._recurrent_bias),
-            ):
-                present = np.flatnonzero(index >= 0)
-                gradients[at + index[present]] = matrix.bias_gradient[present]
+            self._unpack_vectors(gradients, run)
+
+    def _unpack_vectors(self, gradients: np.ndarray, run: RecurrentBuffers) -> None:
+        for at, columns, matrix, first in self._biases:
+            gradients[at : at + columns.size] = matrix.bias_gradient[columns - first]
+        size = self._config.hidden_size
+        for at, gradient in zip(self._fields, run.dfields, strict=True):
+            gradients[at : at + size] = gradient.sum(axis=0)[:size]
+        for at, elements, state in self._initials:
+            gradients[at : at + elements] = run.dinitial[state].sum(axis=0)[:elements]
 
 
-class LayerBuffers:
-    """What a layer leaves behind in a pass of T steps over B lanes; sizes in ``recurrence``."""
+class Dense:
+    """A feed-forward layer of the readout, each step by itself: y = tanh(x W + b)."""
 
-    def __init__(self, layer: Recurrent, steps: int, batch: int, dtype) -> None:
-        count, width = len(layer.cell.states), layer.width
-        self.gates = np.empty((steps, batch, layer.row), dtype)
-        self.states = np.zeros((count, steps + 1, batch, width), dtype)
-        self.output = np.empty((steps, batch, width), dtype)
-        self.dstates = np.empty((count, batch, width), dtype)
-        self.doutput = np.empty((steps, batch, width), dtype)
+    def __init__(self, config: ModelConfig, number: int, places: dict, readout: Readout) -> None:
+        inputs, size = config.dense_size if number else config.hidden_size, config.dense_size
+        dtype, self._size = readout.bias.dtype, size
+        self.width = packing.padded(size, dtype)
+        columns = plain_index(size, self.width, inputs)
+        depth = plain_index(inputs, packing.padded(inputs, dtype), 1)
+        self.matrix = Matrix(places["weight"], depth, columns, dtype, readout.matrix.forward.dtype)
+        self.bias, self._bias_at = np.zeros(self.width, dtype), places["bias"]
+
+    def matrices(self) -> list[Matrix]:
+        """The layer's own matrices."""
+        return [self.matrix]
+
+    def buffers(self, steps: int, batch: int) -> LayerBuffers:
+        """Room for a pass."""
+        return LayerBuffers(steps, batch, self.width, self.bias.dtype)
+
+    def prepare_training(self) -> None:
+        """Allocate what only training needs."""
+        self.matrix.prepare_training()
+
+    def pack_bias(self, values: np.ndarray) -> None:
+        """Take the bias from the parameters."""
+        self.bias[: self._size] = values[self._bias_at :][: self._size]
+
+    def pack(self, values: np.ndarray, part: int, parts: int) -> None:
+        """Write this thread's share of the packed weights."""
+        self.matrix.pack(values, part, parts)
+
+    def forward(self, x, run, resets, dropout, first: int, last: int) -> None:
+        """All steps of the lanes ``first … last``, which do not see one another."""
+        columns = 0, self.width
+        recurrence.project_lanes(
+            x, self.matrix.forward, self.bias, run.output, columns, first, last
+        )
+        recurrence.tanh_lanes(run.output, first, last)
+
+    def backward(self, run, dx, resets, dropout, first: int, last: int) -> None:
+        """The way back; gradients of the pre-activations stay in ``run.doutput``."""
+        recurrence.untanh_lanes(run.doutput, run.output, first, last)
+        columns = 0, self.width
+        recurrence.unproject_lanes(run.doutput, columns, self.matrix.backward, dx, first, last)
+
+    def differentiate(self, x, run, scratch, part: int, parts: int) -> None:
+        """Sum this thread's share of the gradients."""
+        d, x = run.doutput.reshape(-1, self.width), x.reshape(-1, x.shape[2])
+        self.matrix.differentiate(d, 0, x, 0, False, scratch, part, parts)
+
+    def unpack(self, gradients: np.ndarray, run, part: int, parts: int) -> None:
+        """Write this thread's share of the gradients to the flat ``gradients``."""
+        self.matrix.unpack(gradients, part, parts)
+        if part == 0:
+            own = gradients[self._bias_at :][: self._size]
+            own[:] = self.matrix.bias_gradient[: self._size]

@@ -12,14 +12,21 @@ from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.compute.threads import Team, available_threads, share
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
-from charrnn.layers import LayerBuffers, Matrix, Recurrent, Table, plain_index
-from charrnn.parameters import initial_values, parameter_count, parameter_shapes, views
+from charrnn.layers import Dense, LayerBuffers, Readout, Recurrent
+from charrnn.matrices import Matrix, Table, plain_index
+from charrnn.parameters import (
+    initial_values,
+    memory_sizes,
+    parameter_count,
+    parameter_shapes,
+    views,
+)
 
 #: Bytes that the logits of one block of rows may take, so that memory does not grow as T·B·V.
 _LOGIT_BYTES = 16 * 2**20
 
-#: The logit of a padded column: its probability is nothing, and no infinity gets into sums.
-NEVER = -1e30
+#: Standard deviation of random initial states: a part of what states become.
+_RANDOM_STATE = 0.1
 
 _NO_DROPOUT = (0, 0, 1.0)
 
@@ -73,36 +80,32 @@ class Network:
 
     def _place_matrices(self) -> None:
         config, dtype = self.config, self.dtype
-        at, offset = {}, 0
-        for name, values in self.parameters.items():
-            at[name], offset = offset, offset + values.size
-        self.layers = [
-            Recurrent(
-                config,
-                layer,
-                {
-                    n: at[f"rnn.{n}_l{layer}"]
-                    for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-                },
-                dtype,
-                self.panels,
-            )
+        self.readout = Readout(config, self._places("readout."), dtype, self.panels)
+        self.recurrent_layers = [
+            Recurrent(config, layer, self._places("rnn.", f"_l{layer}"), self.readout)
             for layer in range(config.layers)
         ]
-        self.width = self.layers[0].width
-        size, vocabulary = config.hidden_size, config.vocabulary_size
-        self.vocabulary_width = packing.padded(vocabulary, dtype)
-        columns = plain_index(vocabulary, self.vocabulary_width, size)
-        depth = plain_index(size, self.width, 1)
-        self.readout = Matrix(at["readout.weight"], depth, columns, dtype, self.panels)
-        self.readout_bias = np.full(self.vocabulary_width, NEVER, dtype)
-        self._readout_bias_at = at["readout.bias"]
+        self.dense_layers = [
+            Dense(config, number, self._places(f"dense.{number}."), self.readout)
+            for number in range(config.readout_layers)
+        ]
+        self.layers: list[Recurrent | Dense] = [*self.recurrent_layers, *self.dense_layers]
         self.embedding: Table | None = None
         if inputs := config.embedding_size:
             width = packing.padded(inputs, dtype)
-            rows = np.arange(vocabulary) * inputs
+            rows = np.arange(config.vocabulary_size) * inputs
             columns = plain_index(inputs, width, 1)
-            self.embedding = Table(at["embedding.weight"], rows, columns, width, 0, dtype)
+            at = self._places("embedding.")["weight"]
+            self.embedding = Table(at, rows, columns, width, 0, dtype)
+
+    def _places(self, prefix: str, suffix: str = "") -> dict[str, int]:
+        """Where in ``values`` the parameters with such names begin, by what is between."""
+        places, at = {}, 0
+        for name, values in self.parameters.items():
+            if name.startswith(prefix) and name.endswith(suffix):
+                places[name.removeprefix(prefix).removesuffix(suffix)] = at
+            at += values.size
+        return places
 
     def initialize(self, *, rng: np.random.Generator) -> None:
         """Draw the first values of all parameters."""
@@ -116,7 +119,7 @@ class Network:
         self.gradients = np.zeros_like(self.values)
         for layer in self.layers:
             layer.prepare_training()
-        self.readout.prepare_training()
+        self.readout.matrix.prepare_training()
         if self.embedding:
             self.embedding.prepare_training()
         self.pack()
@@ -129,15 +132,13 @@ class Network:
 
     def pack(self) -> None:
         """Bring the packed weights up to date with ``values``."""
-        for layer in self.layers:
-            layer.pack_bias(self.values)
-        vocabulary, at = self.config.vocabulary_size, self._readout_bias_at
-        self.readout_bias[:vocabulary] = self.values[at : at + vocabulary]
+        for part in (self.readout, *self.layers):
+            part.pack_bias(self.values)
 
         def work(part: int, parts: int) -> None:
             for layer in self.layers:
                 layer.pack(self.values, part, parts)
-            self.readout.pack(self.values, self.readout_bias, part, parts)
+            self.readout.matrix.pack(self.values, part, parts)
             if self.embedding:
                 start = np.zeros(self.embedding.rows.shape[1], self.dtype)
                 self.embedding.pack(self.values, start, part, parts)
@@ -146,18 +147,17 @@ class Network:
 
     def matrices(self) -> list[Matrix]:
         """All matrices that take part in products."""
-        inputs = [layer.input for layer in self.layers if isinstance(layer.input, Matrix)]
-        return [*inputs, *(layer.recurrent for layer in self.layers), self.readout]
+        return [*(m for layer in self.layers for m in layer.matrices()), self.readout.matrix]
 
     def initial_state(self, batch: int) -> np.ndarray:
-        """The state before any document: zeros [L, S, B, width], H padded to ``width``."""
-        count = len(self.layers[0].cell.states)
-        return np.zeros((len(self.layers), count, batch, self.width), self.dtype)
+        """The state before any document [L, S, B, width], sizes padded to ``width``."""
+        return np.stack([np.repeat(r.initial, batch, axis=1) for r in self.recurrent_layers])
 
     def losses(self, batch: Batch, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """-log P of each target [T, B] in nats, and the state after the last step."""
         run = self._run(batch)
-        self._forward(batch, run, state, _NO_DROPOUT)
+        self._start(batch, run, state)
+        self._forward(batch, run, _NO_DROPOUT)
         for first, last in run.row_blocks():
             self._share_rows(first, last, lambda a, b: self._losses_of_rows(run, batch, a, b))
         return run.losses.reshape(batch.targets.shape).copy(), run.state()
@@ -168,17 +168,20 @@ class Network:
         """As ``losses``; ``gradients`` becomes the gradient of the *sum* of the losses.
 
         ``dropout`` is the share of each layer's outputs that is dropped and the key (32 bits) of
-        the masks. ``initial_gradients`` then holds the gradient with respect to ``state``.
+        all that is random. ``initial_gradients`` then holds the gradient with respect to ``state``.
         """
         rate, key = dropout
         run = self._run(batch)
         mask = (key, round(rate * 2**32), 1 / (1 - rate))
-        self._forward(batch, run, state, mask)
+        self._start(batch, run, state)
+        if self.config.initial_state == "random":
+            self._start_anywhere(run, np.random.default_rng(key))
+        self._forward(batch, run, mask)
         for number, (first, last) in enumerate(run.row_blocks()):
             self._differentiate_readout(run, batch, first, last, accumulate=number > 0)
         self._backward(batch, run, mask)
         self._collect_gradients(batch, run)
-        self.initial_gradients = np.stack([layer.dstates for layer in run.layers])
+        self.initial_gradients = np.stack([buffers.dstates for buffers in run.recurrent])
         return run.losses.reshape(batch.targets.shape).copy(), run.state()
 
     def _run(self, batch: Batch) -> _Run:
@@ -210,15 +213,35 @@ class Network:
         key, threshold, scale = mask
         return [((key + 0x9E3779B9 * n) % 2**32, threshold, scale) for n in range(len(self.layers))]
 
-    def _forward(self, batch: Batch, run: _Run, state: np.ndarray, mask: tuple) -> None:
+    def _start(self, batch: Batch, run: _Run, state: np.ndarray) -> None:
+        """Let the chunk start from ``state`` and its documents from the layers' initial states."""
+        run.starts = (batch.resets != 0).astype(np.int32)
+        for layer, buffers, values in zip(self.recurrent_layers, run.recurrent, state, strict=True):
+            buffers.initial = layer.initial
+            buffers.states[:, 0] = values
+
+    def _start_anywhere(self, run: _Run, rng: np.random.Generator) -> None:
+        """Let each document start from a random state of its own."""
+        documents = np.flatnonzero(run.starts)
+        run.starts.flat[documents] = np.arange(1, documents.size + 1)
+        memory = memory_sizes(self.config)
+        for buffers in run.recurrent:
+            shape = buffers.initial.shape[0], max(documents.size, 1), buffers.initial.shape[2]
+            buffers.initial = np.zeros(shape, self.dtype)
+            for name, state in zip(
+                self.recurrent_layers[0].cell.states, buffers.initial, strict=True
+            ):
+                size = memory.get(name, 0)
+                state[:, :size] = _RANDOM_STATE * rng.standard_normal((len(state), size))
+
+    def _forward(self, batch: Batch, run: _Run, mask: tuple) -> None:
         def work(first: int, last: int) -> None:
             if self.embedding:
                 self.embedding.gather(batch.inputs, run.embedded, first, last)
             inputs, masks = self._layer_inputs(batch, run), self._masks(mask)
             for layer, buffers, x, m in zip(self.layers, run.layers, inputs, masks, strict=True):
-                layer.forward(x, buffers, batch.resets, m, first, last)
+                layer.forward(x, buffers, run.starts, m, first, last)
 
-        run.set_state(state)
         self._share_lanes(batch.inputs.shape[1], work)
 
     def _losses_of_rows(self, run: _Run, batch: Batch, first: int, last: int) -> None:
@@ -226,7 +249,7 @@ class Network:
         start = first - first % run.block_rows
         logits = run.logits[first - start : last - start]
         hidden, targets = run.hidden[first:last], batch.targets.reshape(-1)[first:last]
-        readout.logits_of_rows(hidden, self.readout.forward, self.readout_bias, logits)
+        readout.logits_of_rows(hidden, self.readout.matrix.forward, self.readout.bias, logits)
         readout.cross_entropy_rows(logits, targets, run.losses[first:last])
 
     def _differentiate_readout(self, run, batch, first, last, *, accumulate: bool) -> None:
@@ -235,14 +258,13 @@ class Network:
 
         def rows(a: int, b: int) -> None:
             self._losses_of_rows(run, batch, a, b)
-            dhidden = run.dhidden[a:b]
-            readout.rows_times_weights(
-                logits[a - first : b - first], self.readout.backward, dhidden
-            )
+            rows_of_logits, dhidden = logits[a - first : b - first], run.dhidden[a:b]
+            readout.rows_times_weights(rows_of_logits, self.readout.matrix.backward, dhidden)
 
         def columns(part: int, parts: int) -> None:
-            scratch = run.scratch[part]
-            self.readout.differentiate(logits, 0, hidden, scratch, accumulate, part, parts)
+            self.readout.matrix.differentiate(
+                logits, 0, hidden, 0, accumulate, run.scratch[part], part, parts
+            )
 
         self._share_rows(first, last, rows)
         self.team.run(columns)
@@ -253,8 +275,7 @@ class Network:
 
         def work(first: int, last: int) -> None:
             for layer, buffers, dx, m in reversed(chain):
-                buffers.dstates[:, first:last] = 0
-                layer.backward(buffers, dx, batch.resets, m, first, last)
+                layer.backward(buffers, dx, run.starts, m, first, last)
 
         self._share_lanes(batch.inputs.shape[1], work)
 
@@ -267,16 +288,14 @@ class Network:
                 self.embedding.scatter(run.dembedded, batch.inputs, part, parts)
 
         def unpack(part: int, parts: int) -> None:
-            for layer in self.layers:
-                layer.unpack(self.gradients, part, parts)
+            for layer, buffers in zip(self.layers, run.layers, strict=True):
+                layer.unpack(self.gradients, buffers, part, parts)
             self.readout.unpack(self.gradients, part, parts)
             if self.embedding:
                 self.embedding.unpack(self.gradients, part, parts)
 
         self.team.run(sums)
         self.team.run(unpack)
-        vocabulary, at = self.config.vocabulary_size, self._readout_bias_at
-        self.gradients[at : at + vocabulary] = self.readout.bias_gradient[:vocabulary]
 
 
 class _Run:
@@ -284,15 +303,18 @@ class _Run:
 
     def __init__(self, network: Network, steps: int, batch: int) -> None:
         dtype, rows = network.dtype, steps * batch
-        self.layers = [LayerBuffers(layer, steps, batch, dtype) for layer in network.layers]
+        self.recurrent = [layer.buffers(steps, batch) for layer in network.recurrent_layers]
+        dense = [layer.buffers(steps, batch) for layer in network.dense_layers]
+        self.layers: list[LayerBuffers] = [*self.recurrent, *dense]
+        self.starts = np.zeros((steps, batch), np.int32)  # as the time loop takes its resets
         self.embedded = self.dembedded = None
         if network.embedding:
             width = network.embedding.rows.shape[1]
             self.embedded = np.empty((steps, batch, width), dtype)
             self.dembedded = np.empty((steps, batch, width), dtype)
-        row_bytes = network.vocabulary_width * dtype.itemsize
+        row_bytes = network.readout.width * dtype.itemsize
         self.block_rows = min(rows, max(64, _LOGIT_BYTES // row_bytes))
-        self.logits = np.empty((self.block_rows, network.vocabulary_width), dtype)
+        self.logits = np.empty((self.block_rows, network.readout.width), dtype)
         self.losses = np.empty(rows, dtype)
         self.hidden = self.layers[-1].output.reshape(rows, -1)
         self.dhidden = self.layers[-1].doutput.reshape(rows, -1)
@@ -305,11 +327,6 @@ class _Run:
         for first in range(0, self.losses.size, self.block_rows):
             yield first, min(first + self.block_rows, self.losses.size)
 
-    def set_state(self, state: np.ndarray) -> None:
-        """Let the chunk start from ``state`` [L, S, B, width]."""
-        for layer, values in zip(self.layers, state, strict=True):
-            layer.states[:, 0] = values
-
     def state(self) -> np.ndarray:
         """The state that the chunk leaves, [L, S, B, width]."""
-        return np.stack([layer.states[:, -1] for layer in self.layers])
+        return np.stack([buffers.states[:, -1] for buffers in self.recurrent])

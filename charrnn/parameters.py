@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -11,25 +12,48 @@ from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
 
 
-def cell_of(config: ModelConfig):
-    """An instance of the cell that ``config`` names."""
-    return CELLS[config.cell, config.activation]()
+def cell_of(config: ModelConfig) -> Any:
+    """The cell that ``config`` names."""
+    return CELLS[config.cell, config.activation]
+
+
+def memory_sizes(config: ModelConfig) -> dict[str, int]:
+    """Elements of each state that a step reads from the one before."""
+    cell = cell_of(config)
+    if cell.output_block is None:
+        return dict.fromkeys(cell.states, config.hidden_size)
+    return {cell.states[cell.source]: config.vocabulary_size}
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes in a fixed order: ``torch.nn.Embedding``, ``LSTM/GRU/RNN``, ``Linear``."""
-    rows = cell_of(config).gates * config.hidden_size
+    """Names and shapes in a fixed order: ``torch.nn.Embedding``, ``LSTM/GRU/RNN``, ``Linear``.
+
+    Beside PyTorch's there are a cell's per-unit parameters, such as ``rnn.peephole_i_l0`` [H], and
+    learned initial states, such as ``rnn.initial_h_l0`` [H].
+    """
+    memory = memory_sizes(config)
+    cell, size = cell_of(config), config.hidden_size
+    rows = cell.gates * size
     shapes: dict[str, tuple[int, ...]] = {}
     if config.embedding_size:
         shapes["embedding.weight"] = (config.vocabulary_size, config.embedding_size)
     inputs = config.input_size
     for layer in range(config.layers):
         shapes[f"rnn.weight_ih_l{layer}"] = (rows, inputs)
-        shapes[f"rnn.weight_hh_l{layer}"] = (rows, config.hidden_size)
+        shapes[f"rnn.weight_hh_l{layer}"] = (rows, memory[cell.states[cell.source]])
         shapes[f"rnn.bias_ih_l{layer}"] = (rows,)
         shapes[f"rnn.bias_hh_l{layer}"] = (rows,)
-        inputs = config.hidden_size
-    shapes["readout.weight"] = (config.vocabulary_size, config.hidden_size)
+        for name in cell._fields:
+            shapes[f"rnn.{name}_l{layer}"] = (size,)
+        if config.initial_state == "learned":
+            for state, elements in memory.items():
+                shapes[f"rnn.initial_{state}_l{layer}"] = (elements,)
+        inputs = size
+    for number in range(config.readout_layers):
+        shapes[f"dense.{number}.weight"] = (config.dense_size, inputs)
+        shapes[f"dense.{number}.bias"] = (config.dense_size,)
+        inputs = config.dense_size
+    shapes["readout.weight"] = (config.vocabulary_size, inputs)
     shapes["readout.bias"] = (config.vocabulary_size,)
     return shapes
 
@@ -60,8 +84,9 @@ def initial_values(config: ModelConfig, *, rng: np.random.Generator) -> Iterator
     """First values in the order of ``parameter_shapes``, float32.
 
     Input and readout matrices are uniform with a variance of 1 / inputs (a one-hot character is
-    one input), times ``_GAIN``² where hidden states come in. Recurrent matrices are orthogonal,
-    gate by gate (Saxe et al. 2014). Biases are the cell's ``first_bias``, or zero.
+    one input), times ``_GAIN``² where states come in. Recurrent matrices are orthogonal,
+    gate by gate (Saxe et al. 2014); one that reads a fed-back distribution over characters is drawn
+    as the input matrix is. Biases are the cell's ``first_bias``, or zero; all else is zero.
     """
     cell = cell_of(config)
     for name, shape in parameter_shapes(config).items():
@@ -69,10 +94,12 @@ def initial_values(config: ModelConfig, *, rng: np.random.Generator) -> Iterator
             yield rng.standard_normal(shape, dtype=np.float32)
         elif name == "rnn.weight_ih_l0":
             yield _uniform(shape, config.embedding_size or 1, 1.0, rng)
+        elif "weight_hh" in name and cell.output_block is not None:
+            yield _uniform(shape, 1, 1.0, rng)
         elif "weight_hh" in name:
             yield np.concatenate([_orthogonal(shape[1], rng) for _ in range(cell.gates)])
         elif "weight" in name:
-            yield _uniform(shape, config.hidden_size, _GAIN, rng)
+            yield _uniform(shape, shape[1], _GAIN, rng)
         elif "bias_ih" in name:
             yield np.repeat(np.float32(cell.first_bias), config.hidden_size)
         else:

@@ -13,6 +13,7 @@ import numpy as np
 
 from charrnn.compute import packing, products, readout, recurrence, updates
 from charrnn.compute.threads import share
+from charrnn.matrices import Matrix
 from charrnn.training import Trainer
 
 _STEPS = 20
@@ -60,6 +61,21 @@ def _timed_kernels() -> Iterator[dict[str, float]]:
         yield seconds
 
 
+def _multiply_both_ways(matrix: Matrix, batch: int, steps: int, lanes: int) -> None:
+    """The products of some lanes with a matrix of the time loop, forward and backward."""
+    dtype, depth, columns = matrix.gradient.dtype, matrix.depth, matrix.columns
+    states, gates = np.zeros(batch * depth, dtype), np.zeros(batch * columns, dtype)
+    for _ in range(steps):
+        products.multiply(
+            states, 0, depth, lanes, matrix.forward, depth,
+            gates, 0, columns, gates, 0, columns, columns,
+        )  # fmt: skip
+        products.multiply(
+            gates, 0, columns, lanes, matrix.backward, columns,
+            states, 0, depth, states, 0, depth, depth,
+        )  # fmt: skip
+
+
 def _seconds_of_loop_products(trainer: Trainer) -> float:
     """Seconds of all threads for the recurrent products of one step, forward and backward."""
     network, batch, steps = trainer.network, trainer.lanes.batch, trainer.lanes.length
@@ -68,20 +84,9 @@ def _seconds_of_loop_products(trainer: Trainer) -> float:
     def work(part: int, parts: int) -> None:
         first, last = share(batch, part, parts)
         start = time.perf_counter()
-        for layer in network.layers:
-            matrix, width = layer.recurrent, layer.width
-            hidden = np.zeros(batch * width, network.dtype)
-            gates = np.zeros(batch * layer.row, network.dtype)
-            column, columns = layer.recurrent_columns
-            for _ in range(steps):
-                products.multiply(
-                    hidden, 0, width, last - first, matrix.forward, width,
-                    gates, column, layer.row, gates, column, layer.row, columns,
-                )  # fmt: skip
-                products.multiply(
-                    gates, column, layer.row, last - first, matrix.backward, columns,
-                    hidden, 0, width, hidden, 0, width, width,
-                )  # fmt: skip
+        for layer in network.recurrent_layers:
+            for product in layer.products:
+                _multiply_both_ways(product.matrix, batch, steps, last - first)
         spent[part] = time.perf_counter() - start
 
     network.team.run(work)

@@ -9,11 +9,21 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from charrnn.compute.barrier import abandon, create_barrier, take_long_waits
-from charrnn.compute.generation import CELL, COPY, INSTRUCTION_SIZE, MULTIPLY, generate
+from charrnn.compute.generation import (
+    CELL,
+    COPY,
+    INSTRUCTION_SIZE,
+    MULTIPLY,
+    NORMALIZE,
+    PREPARE,
+    TANH,
+    generate,
+)
 from charrnn.compute.threads import share
 from charrnn.errors import UsageError
-from charrnn.layers import Matrix, Recurrent, Table
-from charrnn.model import NEVER, Network
+from charrnn.layers import NEVER, Dense, Recurrent
+from charrnn.matrices import Matrix, Table
+from charrnn.model import Network
 from charrnn.vocabulary import END, START, UNKNOWN
 
 #: Characters of each text until what was written is first looked at. A chunk that took less than
@@ -43,42 +53,59 @@ def check_temperature(temperature: float) -> None:
 class _Program:
     """A network as the feedback loop takes it: flat arrays and instructions with offsets.
 
-    There is room in memory for ``batch`` texts.
+    There is room in memory for ``batch`` texts. ``initial`` are places there and what they hold
+    at first.
     """
 
     def __init__(self, network: Network, forbidden: list[int], batch: int) -> None:
         self.network, self.batch = network, batch
-        self.cell = network.layers[0].cell
+        recurrent = network.recurrent_layers
+        cell = recurrent[0].cell
+        fields = zip(*(layer.cell for layer in recurrent), strict=True)
+        self.cell = type(cell)(*(np.concatenate(field) for field in fields))
         self._instructions: list[tuple] = []
         self._weights: list[np.ndarray] = []
         self._rows: list[np.ndarray] = []
         self.memory_size = 0
-        embedding = network.embedding
-        source, width = 0, 0
-        if embedding:
-            width = embedding.rows.shape[1]
-            source = self._copy_rows(embedding.rows, width)
-        for layer in network.layers:
-            source, width = self._layer(layer, source), layer.width
-        bias = network.readout_bias.copy()
+        self.initial: list[tuple[int, np.ndarray]] = []
+        source = self._copy_rows(network.embedding.rows) if network.embedding else 0
+        for number, layer in enumerate(recurrent):
+            source = self._recurrent(layer, source, number * layer.width)
+        width = recurrent[-1].width
+        for dense in network.dense_layers:
+            source, width = self._dense(dense, source, width), dense.width
+        bias = network.readout.bias.copy()
         bias[forbidden] = NEVER
-        self.width = network.vocabulary_width
-        self.logits = self._copy_rows(bias, 0)
-        self._multiply(network.readout, source, width, self.logits, self.width)
+        self.width = network.readout.width
+        self.logits = self._copy_row(bias)
+        self._multiply(network.readout.matrix, source, width, self.logits, self.width)
         rows = [i + (0,) * (INSTRUCTION_SIZE - len(i)) for i in self._instructions]
         self.instructions = np.array(rows, np.int64)
         self.weights, self.rows = np.concatenate(self._weights), np.concatenate(self._rows)
+
+    def memory(self) -> np.ndarray:
+        """New memory; all texts are at their beginning."""
+        memory = np.zeros(self.memory_size, self.network.dtype)
+        for at, values in self.initial:
+            memory[at : at + values.size] = values
+        return memory
 
     def _room(self, size: int) -> int:
         """Place in memory for ``size`` values of each text."""
         self.memory_size += size * self.batch
         return self.memory_size - size * self.batch
 
-    def _copy_rows(self, table: np.ndarray, stride: int) -> int:
-        """A row of the table for each text; where in memory it is."""
-        width = table.shape[-1]
+    def _copy_rows(self, table: np.ndarray) -> int:
+        """Each text's row of the table, chosen by its character; where in memory it is."""
+        return self._copy(table.reshape(-1), table.shape[1], table.shape[1])
+
+    def _copy_row(self, row: np.ndarray) -> int:
+        """The row for each text; where in memory it is."""
+        return self._copy(row, 0, row.size)
+
+    def _copy(self, rows: np.ndarray, stride: int, width: int) -> int:
         target, first = self._room(width), sum(rows.size for rows in self._rows)
-        self._rows.append(table.reshape(-1))
+        self._rows.append(rows)
         self._instructions.append((COPY, first, stride, target, width, width))
         return target
 
@@ -89,20 +116,36 @@ class _Program:
         places = (matrix.depth, source, row, target, target_row, matrix.columns)
         self._instructions.append((MULTIPLY, first, end, *places))
 
-    def _layer(self, layer: Recurrent, source: int) -> int:
+    def _recurrent(self, layer: Recurrent, source: int, unit: int) -> int:
         """A recurrent layer that reads at ``source``; where its hidden state is."""
+        row, width = layer.row, layer.width
         if isinstance(layer.input, Table):
-            gates = self._copy_rows(layer.input.rows, layer.row)
+            gates = self._copy_rows(layer.input.rows)
         else:
-            gates = self._copy_rows(layer.bias, 0)
-            depth, first = layer.input.depth, layer.input_columns[0]
-            self._multiply(layer.input, source, depth, gates + first, layer.row)
-        states = self._room(len(layer.cell.states) * layer.width)
-        first = layer.recurrent_columns[0]
-        self._multiply(layer.recurrent, states, layer.width, gates + first, layer.row)
-        stride = self.batch * layer.width
-        self._instructions.append((CELL, gates, layer.row, states, stride, layer.width))
+            gates = self._copy_row(layer.bias)
+            at = gates + layer.input_columns[0]
+            self._multiply(layer.input, source, layer.input.depth, at, row)
+        states, stride = self._room(len(layer.initial) * width), self.batch * width
+        self.initial.append((states, np.repeat(layer.initial, self.batch, axis=1).reshape(-1)))
+        places = gates, row, states, stride, width, unit
+        first = layer.recurrent
+        at = states + first.source * stride
+        self._multiply(first.matrix, at, width, gates + first.first, row)
+        if second := layer.middle:
+            self._instructions.append((PREPARE, *places))
+            at = gates + second.source
+            self._multiply(second.matrix, at, row, gates + second.first, row)
+            if second.shared:
+                self._instructions.append((NORMALIZE, *places))
+        self._instructions.append((CELL, *places))
         return states
+
+    def _dense(self, layer: Dense, source: int, source_row: int) -> int:
+        """A feed-forward layer that reads at ``source``; where its output is."""
+        target = self._copy_row(layer.bias)
+        self._multiply(layer.matrix, source, source_row, target, layer.width)
+        self._instructions.append((TANH, target, layer.width, layer.width))
+        return target
 
 
 class _Writer:
@@ -110,7 +153,7 @@ class _Writer:
 
     def __init__(self, program: _Program, rngs: Sequence[np.random.Generator]) -> None:
         self._program, self._rngs = program, rngs
-        self._memory = np.zeros(program.memory_size, program.network.dtype)
+        self._memory = program.memory()
         self._tokens = np.full(len(rngs), START, np.int32)
         self.ended = np.zeros(len(rngs), np.uint8)
         self.barrier = create_barrier()

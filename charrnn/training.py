@@ -234,7 +234,7 @@ class Trainer:
         """Leave the weights as they are, and forget a state that may be the cause."""
         self.skipped += 1
         self._skipped_in_a_row += 1
-        self.state[:] = 0
+        self.state = self.network.initial_state(self.lanes.batch)
         if self._skipped_in_a_row == MOST_SKIPPED:
             raise TrainingError(
                 f"training came to nothing: {MOST_SKIPPED} gradients in a row were not finite at "

@@ -42,12 +42,64 @@ def elman_relu_step(*arguments):
     return elman_step(*arguments, g=lambda x: np.where(x > 0, x, 0))
 
 
+def lstm_peephole_step(x, state, w_ih, w_hh, b_ih, b_hh, p_i, p_f, p_o):
+    """As ``lstm_step``; i and f also see p ⊙ c', o sees p ⊙ c."""
+    h, c = state
+    i, f, g, o = np.split(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 4, axis=-1)
+    c = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * np.tanh(g)
+    return sigmoid(o + p_o * c) * np.tanh(c), c
+
+
+def lstm_coupled_step(x, state, w_ih, w_hh, b_ih, b_hh):
+    """As ``lstm_step`` with i = 1 - f."""
+    h, c = state
+    f, g, o = np.split(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 3, axis=-1)
+    c = sigmoid(f) * c + (1 - sigmoid(f)) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def gru_reset_before_step(x, state, w_ih, w_hh, b_ih, b_hh):
+    """r, z = σ(…); n = tanh(x W_n + (r ⊙ h') U_n + b_n); h = (1 - z) ⊙ n + z ⊙ h'."""
+    (h,) = state
+    r_in, z_in, n_in = np.split(x @ w_ih.T + b_ih, 3, axis=-1)
+    u_r, u_z, u_n = np.split(w_hh, 3)
+    b_r, b_z, b_n = np.split(b_hh, 3)
+    r = sigmoid(r_in + h @ u_r.T + b_r)
+    z = sigmoid(z_in + h @ u_z.T + b_z)
+    n = np.tanh(n_in + (r * h) @ u_n.T + b_n)
+    return ((1 - z) * n + z * h,)
+
+
+def gru_minimal_step(x, state, w_ih, w_hh, b_ih, b_hh):
+    """z = σ(…); n = tanh(…); h = (1 - z) ⊙ n + z ⊙ h'."""
+    (h,) = state
+    z, n = np.split(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 2, axis=-1)
+    return ((1 - sigmoid(z)) * np.tanh(n) + sigmoid(z) * h,)
+
+
+def jordan_step(x, state, w_ih, w_hh, b_ih, b_hh, g=np.tanh):
+    """h = g(x W + y' U + b); y, the softmax of the readout, is filled in by ``forward``."""
+    _, y = state
+    return g(x @ w_ih.T + b_ih + y @ w_hh.T + b_hh), None
+
+
+def jordan_relu_step(*arguments):
+    """The same with g = max(0, ·)."""
+    return jordan_step(*arguments, g=lambda x: np.where(x > 0, x, 0))
+
+
 #: The twin of each cell of the registry.
 STEPS = {
     ("lstm", "tanh"): lstm_step,
+    ("lstm-peephole", "tanh"): lstm_peephole_step,
+    ("lstm-coupled", "tanh"): lstm_coupled_step,
     ("gru", "tanh"): gru_step,
+    ("gru-reset-before", "tanh"): gru_reset_before_step,
+    ("gru-minimal", "tanh"): gru_minimal_step,
     ("elman", "tanh"): elman_step,
     ("elman", "relu"): elman_relu_step,
+    ("jordan", "tanh"): jordan_step,
+    ("jordan", "relu"): jordan_relu_step,
 }
 
 
@@ -86,25 +138,53 @@ def weight_gradient(d, x):
 
 
 def forward(config, parameters, batch, state):
-    """Losses [T, B] and final states [L, S, B, H] of a network, from ``state`` [L, S, B, H].
+    """Losses [T, B] and final states of a network, from ``state`` [L, S, B, ≥ sizes].
 
-    A nonzero reset at [t, b] makes lane b start from the zero state before step t.
+    A nonzero reset at [t, b] makes lane b start from the initial state before step t. The states
+    come back as they were given, padded with zeros.
     """
     p = {name: np.asarray(tensor, np.float64) for name, tensor in parameters.items()}
     step = STEPS[config.cell, config.activation]
     embedding = p.get("embedding.weight", np.eye(config.vocabulary_size))
-    states = [tuple(np.asarray(layer, np.float64)) for layer in state]
+    cells = [_parameters_of(p, layer) for layer in range(config.layers)]
+    fed_back = step in (jordan_step, jordan_relu_step)
+    sizes = [config.hidden_size] * len(state[0])
+    if fed_back:
+        sizes[1] = config.vocabulary_size
+    names = "hy" if fed_back else "hc"
+    states = [[s[:, :n].astype(float) for s, n in zip(layer, sizes, strict=True)]
+              for layer in state]  # fmt: skip
     losses = []
     for t in range(len(batch.inputs)):
         x = embedding[batch.inputs[t]]
         running = (batch.resets[t] == 0)[:, None]
-        for layer in range(config.layers):
-            weights = (
-                p[f"rnn.{name}_l{layer}"]
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
-            states[layer] = step(x, tuple(np.where(running, s, 0) for s in states[layer]), *weights)
+        for layer, weights in enumerate(cells):
+            before = [
+                np.where(running, s, p.get(f"rnn.initial_{name}_l{layer}", 0))
+                for name, s in zip(names, states[layer], strict=False)
+            ]
+            states[layer] = list(step(x, before, *weights))
             x = states[layer][0]
+        for number in range(config.readout_layers):
+            x = np.tanh(x @ p[f"dense.{number}.weight"].T + p[f"dense.{number}.bias"])
         logits = x @ p["readout.weight"].T + p["readout.bias"]
+        if fed_back:
+            states[0][1] = softmax(logits)
         losses.append(cross_entropy(logits, batch.targets[t])[0])
-    return np.array(losses), np.array(states)
+    return np.array(losses), _padded(states, state.shape)
+
+
+def _parameters_of(parameters, layer):
+    """A layer's parameters in the order in which the steps take them."""
+    names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+    names += [f"peephole_{gate}" for gate in "ifo"]
+    found = (parameters.get(f"rnn.{name}_l{layer}") for name in names)
+    return [tensor for tensor in found if tensor is not None]
+
+
+def _padded(states, shape):
+    result = np.zeros(shape)
+    for layer, own in enumerate(states):
+        for number, values in enumerate(own):
+            result[layer, number, :, : values.shape[1]] = values
+    return result

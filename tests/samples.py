@@ -8,15 +8,19 @@ import pytest
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
 from charrnn.model import Batch, Network
+from charrnn.parameters import memory_sizes
 
 #: Runs a test for every cell of the registry, none of them named.
 every_cell = pytest.mark.parametrize("cell", CELLS, ids=["-".join(key) for key in CELLS])
 
 
-def config_of(cell, layers=1, hidden_size=7, embedding_size=0, vocabulary_size=11):
-    """The configuration of a network of ``cell``, a key of the registry."""
+def config_of(cell, layers=1, hidden_size=7, embedding_size=0, vocabulary_size=11, **more):
+    """The configuration of a network of ``cell``, a key of the registry, as deep as it can be."""
     name, activation = cell
-    return ModelConfig(vocabulary_size, name, activation, layers, hidden_size, embedding_size)
+    layers = min(layers, CELLS[cell].most_layers)
+    return ModelConfig(
+        vocabulary_size, name, activation, layers, hidden_size, embedding_size, **more
+    )
 
 
 def random_network(config, *, dtype=np.float64, threads=1, seed=1):
@@ -25,7 +29,7 @@ def random_network(config, *, dtype=np.float64, threads=1, seed=1):
     rng = np.random.default_rng(seed)
     network.initialize(rng=rng)
     for name, parameter in network.parameters.items():
-        if "bias" in name:
+        if parameter.ndim == 1:
             parameter[...] = rng.normal(0, 0.3, parameter.shape)
     network.prepare_training()
     return network
@@ -44,10 +48,12 @@ def random_batch(config, steps, lanes, *, resets=True, seed=2):
 
 
 def random_state(network, lanes, *, seed=3):
-    """A state that is not zero but in the padded columns."""
-    state, size = network.initial_state(lanes), network.config.hidden_size
-    rng = np.random.default_rng(seed)
-    state[..., :size] = rng.normal(0, 0.5, (*state.shape[:-1], size))
+    """A state whose memory is not zero but in the padded columns."""
+    state, rng = network.initial_state(lanes), np.random.default_rng(seed)
+    names = network.recurrent_layers[0].cell.states
+    for name, size in memory_sizes(network.config).items():
+        part = state[:, names.index(name), :, :size]
+        part[...] = rng.normal(0, 0.5, part.shape)
     return state
 
 

@@ -10,8 +10,8 @@ A cell is a ``NamedTuple`` class, so that compiled code is specialised by its ty
 ``first_bias``
     for each gate the bias of a new network;
 ``blocks``
-    number of H-wide blocks in a row of the time loop: the pre-activations at first, then what
-    the backward pass needs, then gradients;
+    number of blocks in a row of the time loop: the pre-activations at first, then what the
+    backward pass needs, then gradients;
 ``input_blocks``, ``recurrent_blocks``
     for each gate the block to which the product with the input, and that with the previous
     hidden state, is added; each is a permutation of neighbouring blocks;
@@ -22,22 +22,54 @@ A cell is a ``NamedTuple`` class, so that compiled code is specialised by its ty
     pre-activations, gradients of the states before *without* what flows through the recurrent
     product, which the time loop adds).
 
-The two methods are plain arithmetic: they run on NumPy arrays as they stand, and compiled on
+Where it needs more than ``charrnn.cells.cell.Cell``, it also declares
+
+fields of the ``NamedTuple``
+    per-unit parameters [H], which its methods use as ``self.name``; ``backward`` then returns
+    their gradients too;
+``source``
+    which of the states the recurrent product reads;
+``middle``, ``middle_blocks``
+    a second product in each step: the block that it reads and the blocks, of the gates that
+    ``recurrent_blocks`` leaves out, that it feeds. ``prepare(gates, before)`` makes of the
+    pre-activations the blocks with that block among them, ``forward`` and ``backward`` follow
+    and precede the product, and ``unprepare(saved, before, dmiddle, dbefore)`` is the way back
+    through ``prepare``. The middle block is kept as it is to the end;
+``output_block``
+    a block that the second product, being the network's own readout, turns into logits and the
+    time loop into probabilities; its gradient in ``dafter`` is that of the logits;
+``most_layers``
+    how many layers can be stacked.
+
+The methods are plain arithmetic: they run on NumPy arrays as they stand, and compiled on
 vector registers. A new cell is one file and one entry in ``CELLS``.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from charrnn.cells.elman import Elman, ElmanRelu
 from charrnn.cells.gru import Gru
+from charrnn.cells.gru_minimal import GruMinimal
+from charrnn.cells.gru_reset_before import GruResetBefore
+from charrnn.cells.jordan import Jordan, JordanRelu
 from charrnn.cells.lstm import Lstm
+from charrnn.cells.lstm_coupled import LstmCoupled
+from charrnn.cells.lstm_peephole import LstmPeephole
 
 #: Cells by the name that a user gives and, where a cell has a choice, its activation.
-CELLS = {
+CELLS: dict[tuple[str, str], Any] = {
     ("lstm", "tanh"): Lstm,
+    ("lstm-peephole", "tanh"): LstmPeephole,
+    ("lstm-coupled", "tanh"): LstmCoupled,
     ("gru", "tanh"): Gru,
+    ("gru-reset-before", "tanh"): GruResetBefore,
+    ("gru-minimal", "tanh"): GruMinimal,
     ("elman", "tanh"): Elman,
     ("elman", "relu"): ElmanRelu,
+    ("jordan", "tanh"): Jordan,
+    ("jordan", "relu"): JordanRelu,
 }
 
 CELL_NAMES = tuple(dict.fromkeys(name for name, _ in CELLS))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from charrnn.cells.cell import Cell
 from charrnn.compute.functions import relu, step, tanh
 
 
-class Elman(NamedTuple):
+class Elman(Cell):
     """h_t = tanh(x W + h_{t-1} U + b)."""
 
     gates = 1
-    states = ("h",)
     first_bias = (0,)
     blocks = 1
     input_blocks = recurrent_blocks = (0,)

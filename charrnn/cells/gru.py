@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from charrnn.cells.cell import Cell
 from charrnn.compute.functions import sigmoid, tanh
 
 
-class Gru(NamedTuple):
+class Gru(Cell):
     """The state is a mixture of itself and of a new candidate n.
 
     r, z = σ(x W_· + h_{t-1} U_· + b_·)
@@ -18,7 +17,6 @@ class Gru(NamedTuple):
     """
 
     gates = 3
-    states = ("h",)
     first_bias = (0, 0, 0)
     blocks = 4
     input_blocks = (1, 2, 0)

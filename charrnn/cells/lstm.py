@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from charrnn.cells.cell import Cell
 from charrnn.compute.functions import sigmoid, tanh
 
 
-class Lstm(NamedTuple):
+class Lstm(Cell):
     """Gates decide what the cell state c forgets, takes in and shows.
 
     i, f, o = σ(x W_· + h_{t-1} U_· + b_·)

@@ -14,22 +14,26 @@ The instructions, with their operands; a *row stride* leads from one text to the
 ``MULTIPLY``
     first and last offset into ``weights`` (panels), depth, source, its row stride, target, its row
     stride, columns; the product is added to the target
-``CELL``
-    gates, their row stride, states, elements between two states of a text, width
+``PREPARE``, ``NORMALIZE`` (before and behind a cell's second product), ``CELL``
+    gates, their row stride, states, elements between two states of a text, width, the layer's
+    first unit in the cell's fields
+``TANH``
+    target, its row stride, columns
 """
 
 from __future__ import annotations
 
 from charrnn.compute.barrier import meet
 from charrnn.compute.cache import kernel
+from charrnn.compute.functions import tanh
 from charrnn.compute.packing import steps_of
+from charrnn.compute.pointwise import normalize, prepare, step
 from charrnn.compute.products import multiply
 from charrnn.compute.readout import softmax_row
-from charrnn.compute.recurrence import step_of_units
 from charrnn.compute.target import TILE_VECTORS
 from charrnn.compute.vector import lanes, largest_lane, load, maximum, store
 
-COPY, MULTIPLY, CELL = range(3)
+COPY, MULTIPLY, PREPARE, NORMALIZE, CELL, TANH = range(6)
 
 #: Numbers of an instruction, the first being what it does.
 INSTRUCTION_SIZE = 9
@@ -107,12 +111,26 @@ def _multiply(instruction, weights, memory, batch, part, parts):
 @kernel
 def _advance_cell(cell, instruction, memory, batch, part, parts):
     gates, row = instruction[1], instruction[2]
-    states, stride, width = instruction[3], instruction[4], instruction[5]
+    states, stride, width, unit = instruction[3], instruction[4], instruction[5], instruction[6]
     first, last = _share_of(width, lanes(memory), part, parts)
     for b in range(batch):
+        if instruction[0] == NORMALIZE and part == 0:
+            normalize(cell, memory, gates + b * row, width)
         for j in range(first, last, lanes(memory)):
-            at = states + b * width + j
-            step_of_units(cell, memory, gates + b * row + j, width, memory, at, at, stride)
+            at, at_gates = states + b * width + j, gates + b * row + j
+            if instruction[0] == PREPARE:
+                prepare(cell, memory, at_gates, width, memory, at, stride)
+            elif instruction[0] == CELL:
+                step(cell, unit + j, memory, at_gates, width, memory, at, at, stride)
+
+
+@kernel
+def _tanh(instruction, memory, batch, part, parts):
+    target, row = instruction[1], instruction[2]
+    first, last = _share_of(instruction[3], lanes(memory), part, parts)
+    for b in range(batch):
+        for j in range(target + b * row + first, target + b * row + last, lanes(memory)):
+            store(memory, j, tanh(load(memory, j)))
 
 
 @kernel
@@ -145,6 +163,8 @@ def generate(cell, program, weights, rows, memory, logits, width, sharpness, uni
                 _copy(instruction, rows, tokens, memory, part, parts)
             elif instruction[0] == MULTIPLY:
                 _multiply(instruction, weights, memory, batch, part, parts)
+            elif instruction[0] == TANH:
+                _tanh(instruction, memory, batch, part, parts)
             else:
                 _advance_cell(cell, instruction, memory, batch, part, parts)
             if not meet(barrier, parts):

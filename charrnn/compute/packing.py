@@ -163,15 +163,17 @@ def _store_rows(packed, at, x, x_at, x_row, step, depth):
 
 
 @kernel
-def pack_rows(x, x_at, width, depth, panels, panels_at):
-    """Copy ``depth`` rows of ``width`` columns into panels that are ``BLOCK_DEPTH`` deep."""
+def pack_rows(x, x_at, x_row, width, depth, panels, panels_at):
+    """Copy ``width`` columns of ``depth`` rows, ``x_row`` elements apart, into panels that are
+    ``BLOCK_DEPTH`` deep.
+    """
     strip = TILE_VECTORS * lanes(x)
     full = steps_of(BLOCK_DEPTH, panels)
     for step in range(steps_of(depth, panels)):
         for column in range(0, width, lanes(x)):
             panel, within = column // strip, column % strip
             at = panels_at + (panel * full + step) * strip + within
-            store_rows(panels, at, x, x_at + column, width, step, depth)
+            store_rows(panels, at, x, x_at + column, x_row, step, depth)
 
 
 @kernel

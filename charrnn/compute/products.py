@@ -198,15 +198,16 @@ def multiply(a, a_at, a_row, rows, panels, depth, start, start_at, start_row,
 
 
 @kernel
-def weight_gradient(d, d_first, columns, x, scratch, result, bias, accumulate, part, parts):
+def weight_gradient(d, d_first, columns, x, x_first, width, scratch, result, bias, accumulate,
+                    part, parts):  # fmt: skip
     """result[columns, width] (+)= Dᵀ·X and bias[columns] (+)= Σ D, summed over rows.
 
-    D is ``columns`` columns of ``d`` [N, ·] from ``d_first`` on, X is ``x`` [N, width]; both
-    counts are ``padded``. Threads share the columns of D and never split the sum. ``scratch``
-    [gradient_scratch_size(width)] is the thread's own.
+    D is ``columns`` columns of ``d`` [N, ·] from ``d_first`` on, X is ``width`` columns of ``x``
+    [N, ·] from ``x_first`` on; both counts are ``padded``. Threads share the columns of D and never
+    split the sum. ``scratch`` [gradient_scratch_size(width)] is the thread's own.
     """
     rows, d_row = d.shape
-    width = x.shape[1]
+    x_row = x.shape[1]
     flat_d, flat_x = d.reshape(-1), x.reshape(-1)
     strip = TILE_VECTORS * lanes(x)
     unit = max(TILE_ROWS, lanes(x))
@@ -220,7 +221,7 @@ def weight_gradient(d, d_first, columns, x, scratch, result, bias, accumulate, p
     for row in range(0, rows, BLOCK_DEPTH):
         depth = min(BLOCK_DEPTH, rows - row)
         steps = steps_of(depth, scratch)
-        pack_rows(flat_x, row * width, width, depth, scratch, panels_at)
+        pack_rows(flat_x, row * x_row + x_first, x_row, width, depth, scratch, panels_at)
         for column in range(first, last, unit):
             d_at = row * d_row + d_first + column
             pack_columns(flat_d, d_at, d_row, unit, depth, scratch, bias, column)

@@ -5,8 +5,12 @@ and which of them the input and the previous hidden state feed. One row of ``gat
 three stages in place: pre-activations, then what the backward pass needs, then gradients.
 
 Shapes, with H padded to ``width``: gates [T, B, blocks·width], states [S, T + 1, B, width]
-(state s *before* step t is ``states[s, t]``, reset to the initial state where a document starts;
-``states[:, T]`` is what the last step leaves), output [T, B, width].
+(state s *before* step t is ``states[s, t]``, reset to an initial state where a document starts;
+``states[:, T]`` is what the last step leaves), output [T, B, width], initial [S, R, width],
+resets [T, B]: 0, or r + 1 where a document starts from row r of the initial states.
+
+A cell may have a second product in a step: its *middle* block, made by ``prepare``, feeds other
+blocks through a matrix of its own before the step is completed.
 
 Every function works on the lanes ``first … last`` of the batch only. Lanes never meet, so each
 thread takes its own through all steps, without a barrier, and results do not depend on how many
@@ -16,163 +20,153 @@ threads there are.
 from __future__ import annotations
 
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic, overload
 
-from charrnn.compute import activations  # noqa: F401  (the cells' functions in compiled code)
 from charrnn.compute.cache import kernel
+from charrnn.compute.functions import tanh
+from charrnn.compute.pointwise import normalize, prepare, step, step_back, unnormalize, unprepare
 from charrnn.compute.products import multiply
-from charrnn.compute.vector import (
-    VectorType,
-    broadcast,
-    keep_mask,
-    lanes,
-    llvm_type,
-    load,
-    pointer,
-    store,
-    store_tuple,
-    unaligned_load,
-)
-
-
-def forward_of(self, gates, before):
-    """The cell's ``forward``, in compiled code."""
-    return self.forward(gates, before)
-
-
-def backward_of(self, saved, before, dafter):
-    """The cell's ``backward``, in compiled code."""
-    return self.backward(saved, before, dafter)
-
-
-@overload(forward_of)
-def _forward_of(self, gates, before):
-    return self.instance_class.forward
-
-
-@overload(backward_of)
-def _backward_of(self, saved, before, dafter):
-    return self.instance_class.backward
-
-
-def _registers(count_of):
-    """An intrinsic that loads as many registers, ``stride`` apart, as ``count_of(cell class)``."""
-
-    @intrinsic
-    def load_registers(typingctx, cell, array, offset, stride):
-        count = count_of(cell.instance_class)
-        result = types.UniTuple(VectorType(array.dtype), count)
-
-        def codegen(context, builder, sig, args):
-            _, array_, position, stride_ = args
-            values = []
-            for _ in range(count):
-                data = pointer(context, builder, sig.args[1], array_, position)
-                values.append(unaligned_load(builder, data, llvm_type(result.dtype)))
-                position = builder.add(position, stride_)
-            return context.make_tuple(builder, result, values)
-
-        return result(cell, array, types.intp, types.intp), codegen
-
-    return load_registers
-
-
-_load_blocks = _registers(lambda cell: cell.blocks)
-_load_states = _registers(lambda cell: len(cell.states))
+from charrnn.compute.vector import broadcast, keep_mask, lanes, load, store
 
 
 @kernel
-def _reset(array, at, stride, count, width):
-    """Set ``count`` rows of ``width`` elements, ``stride`` apart, to the initial state: zeros."""
-    for s in range(count):
-        start = at + s * stride
-        for j in range(start, start + width, lanes(array)):
-            store(array, j, broadcast(array, 0.0))
+def _reset(states, at, stride, initial, row, width):
+    """Set the states at ``at``, ``stride`` apart, to a row of the initial states [S, R, width]."""
+    rows = initial.shape[1]
+    flat = initial.reshape(-1)
+    for s in range(initial.shape[0]):
+        for j in range(0, width, lanes(states)):
+            store(states, at + s * stride + j, load(flat, (s * rows + row) * width + j))
 
 
 @kernel
-def step_of_units(cell, gates, at_gates, width, states, at, at_after, at_state):
-    """One step of a register of units, whose blocks are ``width`` and states ``at_state`` apart.
-
-    Pre-activations in ``gates`` become saved blocks; returns the new hidden state.
-    """
-    before = _load_states(cell, states, at, at_state)
-    saved, after = forward_of(cell, _load_blocks(cell, gates, at_gates, width), before)
-    store_tuple(gates, at_gates, width, saved)
-    store_tuple(states, at_after, at_state, after)
-    return after[0]
+def _through_middle(cell, gates, states, at_states, stride, at_rows, row, width, product,
+                    lane_count):  # fmt: skip
+    """The second product of a step, between ``prepare`` and the step itself."""
+    panels, source, target, columns = product
+    for b in range(lane_count):
+        for j in range(0, width, lanes(gates)):
+            prepare(cell, gates, at_rows + b * row + j, width, states, at_states + b * width + j,
+                    stride)  # fmt: skip
+    here = at_rows + target
+    multiply(gates, at_rows + source, row, lane_count, panels, width,
+             gates, here, row, gates, here, row, columns)  # fmt: skip
+    for b in range(lane_count):
+        normalize(cell, gates, at_rows + b * row, width)
 
 
 @kernel
-def forward_lanes(cell, gates, states, output, resets, panels, recurrent, dropout,
+def forward_lanes(cell, gates, states, output, resets, initial, recurrent, middle, dropout,
                   first, last):  # fmt: skip
     """Run a layer over all steps; ``gates`` holds bias and input product, and is overwritten.
 
-    ``resets`` [T, B] is nonzero where a document starts; ``recurrent`` = (first column, number of
-    columns) of the blocks that the hidden state feeds; ``dropout`` = (key, threshold, scale) of
-    ``keep_mask`` for the output, the recurrent path is not touched.
+    ``recurrent`` = (panels, the state that they multiply, first column, columns) of the product
+    that the previous step feeds; ``middle`` = (panels, first column of the block that they
+    multiply, first column, columns) of the second product, without columns if there is none;
+    ``dropout`` = (key, threshold, scale) of ``keep_mask`` for the output, the recurrent path is
+    not touched.
     """
     steps, batch, row = gates.shape
-    count, _, _, width = states.shape
+    width = states.shape[3]
     at_state, at_step = (steps + 1) * batch * width, batch * width
+    panels, source, column, columns = recurrent
     key, threshold, scale = dropout
     flat_gates, flat_states, flat_output = gates.reshape(-1), states.reshape(-1), output.reshape(-1)
     for t in range(steps):
         for b in range(first, last):
             if resets[t, b]:
-                _reset(flat_states, t * at_step + b * width, at_state, count, width)
-        here = (t * batch + first) * row + recurrent[0]
-        multiply(flat_states, (t * batch + first) * width, width, last - first, panels,
-                 width, flat_gates, here, row, flat_gates, here, row, recurrent[1])  # fmt: skip
+                at = t * at_step + b * width
+                _reset(flat_states, at, at_state, initial, resets[t, b] - 1, width)
+        at_rows, at_states = (t * batch + first) * row, (t * batch + first) * width
+        here = at_rows + column
+        multiply(flat_states, source * at_state + at_states, width, last - first, panels,
+                 width, flat_gates, here, row, flat_gates, here, row, columns)  # fmt: skip
+        if middle[3]:
+            _through_middle(cell, flat_gates, flat_states, at_states, at_state, at_rows, row,
+                            width, middle, last - first)  # fmt: skip
         for b in range(first, last):
             for j in range(0, width, lanes(gates)):
                 at = t * at_step + b * width + j
                 at_gates = (t * batch + b) * row + j
-                h = step_of_units(cell, flat_gates, at_gates, width, flat_states, at,
-                                  at + at_step, at_state)  # fmt: skip
+                h = step(cell, j, flat_gates, at_gates, width, flat_states, at, at + at_step,
+                         at_state)  # fmt: skip
                 if threshold > 0:
                     h = h * keep_mask(gates, key, at, threshold, scale)
                 store(flat_output, at, h)
 
 
 @kernel
-def backward_lanes(cell, gates, states, dstates, doutput, resets, panels, recurrent,
-                   dropout, first, last):  # fmt: skip
+def _back_through_middle(cell, gates, states, at_states, stride, at_rows, row, width, product,
+                         dstates, at_d, stride_d, dmiddle, doutput, at_output,
+                         lane_count):  # fmt: skip
+    """The way back through ``_through_middle``; ``product`` has the transposed panels."""
+    panels, _, target, columns = product
+    zeros = np.zeros(width, gates.dtype)
+    multiply(gates, at_rows + target, row, lane_count, panels, columns,
+             zeros, 0, 0, dmiddle, at_d, width, width)  # fmt: skip
+    for b in range(lane_count):
+        for j in range(0, width, lanes(gates)):
+            place = b * width + j
+            unprepare(cell, gates, at_rows + b * row + j, width, states, at_states + place, stride,
+                      dstates, at_d + place, stride_d, dmiddle,
+                      doutput, at_output + place)  # fmt: skip
+
+
+@kernel
+def backward_lanes(cell, gates, states, dstates, doutput, resets, dinitial, dfields, dmiddle,
+                   recurrent, middle, dropout, first, last):  # fmt: skip
     """The way back through ``forward_lanes``; saved blocks in ``gates`` become gradients.
 
     ``dstates`` [S, B, width] holds the gradient of the states that the last step leaves, and at
-    the end that of the initial states; ``panels`` hold the transposed recurrent weights.
+    the end that of the first step's; ``doutput`` [T, B, width] turns from the gradient of the
+    output into the whole gradient of the hidden state after each step. Added to are ``dinitial``
+    [S, B, width], gradients of the states that documents start from, and ``dfields`` [F, B, width],
+    those of the cell's per-unit parameters: lane by lane, so that threads do not meet.
+    ``dmiddle`` [B, width] is scratch. The panels are those of the transposed weights.
     """
     steps, batch, row = gates.shape
-    count, _, _, width = states.shape
+    count, width = states.shape[0], states.shape[3]
     at_state, at_step = (steps + 1) * batch * width, batch * width
+    panels, source, column, columns = recurrent
     key, threshold, scale = dropout
     flat_gates, flat_states = gates.reshape(-1), states.reshape(-1)
     flat_dstates, flat_doutput = dstates.reshape(-1), doutput.reshape(-1)
+    flat_dfields, flat_dinitial = dfields.reshape(-1), dinitial.reshape(-1)
+    flat_dmiddle = dmiddle.reshape(-1)
     for t in range(steps - 1, -1, -1):
         for b in range(first, last):
+            unnormalize(cell, flat_gates, (t * batch + b) * row, width, flat_dstates,
+                        source * at_step + b * width)  # fmt: skip
             for j in range(0, width, lanes(gates)):
                 at = t * at_step + b * width + j
                 at_gates = (t * batch + b) * row + j
                 dh = load(flat_doutput, at)
                 if threshold > 0:
                     dh = dh * keep_mask(gates, key, at, threshold, scale)
-                dafter = _load_states(cell, flat_dstates, b * width + j, at_step)
-                dblocks, dbefore = backward_of(
-                    cell,
-                    _load_blocks(cell, flat_gates, at_gates, width),
-                    _load_states(cell, flat_states, at, at_state),
-                    (dafter[0] + dh,) + dafter[1:],  # noqa: RUF005  (Numba knows no unpacking here)
-                )
-                store_tuple(flat_gates, at_gates, width, dblocks)
-                store_tuple(flat_dstates, b * width + j, at_step, dbefore)
-        multiply(flat_gates, (t * batch + first) * row + recurrent[0], row, last - first,
-                 panels, recurrent[1], flat_dstates, first * width, width,
-                 flat_dstates, first * width, width, width)  # fmt: skip
+                dh = step_back(cell, j, flat_gates, at_gates, width, flat_states, at, at_state,
+                               flat_dstates, b * width + j, at_step, dh, flat_dfields,
+                               at_step)  # fmt: skip
+                store(flat_doutput, at, dh)
+        at_rows = (t * batch + first) * row
+        if middle[3]:
+            _back_through_middle(cell, flat_gates, flat_states, (t * batch + first) * width,
+                                 at_state, at_rows, row, width, middle, flat_dstates,
+                                 first * width, at_step, flat_dmiddle, flat_doutput,
+                                 (t * batch + first) * width, last - first)  # fmt: skip
+        here = source * at_step + first * width
+        multiply(flat_gates, at_rows + column, row, last - first, panels, columns,
+                 flat_dstates, here, width, flat_dstates, here, width, width)  # fmt: skip
         for b in range(first, last):
             if resets[t, b]:
-                _reset(flat_dstates, b * width, at_step, count, width)
+                _collect(flat_dinitial, flat_dstates, b * width, at_step, count, width)
+
+
+@kernel
+def _collect(dinitial, dstates, at, stride, count, width):
+    """Move the gradient of the states that a document started from to ``dinitial``."""
+    for s in range(count):
+        for j in range(at + s * stride, at + s * stride + width, lanes(dstates)):
+            store(dinitial, j, load(dinitial, j) + load(dstates, j))
+            store(dstates, j, broadcast(dstates, 0.0))
 
 
 @kernel
@@ -215,3 +209,24 @@ def unproject_lanes(dgates, columns, panels, dinputs, first, last):
     flat_dgates, flat_dinputs = dgates.reshape(-1), dinputs.reshape(-1)
     _multiply_lanes(flat_dgates, columns[0], row, columns[1], panels, zeros, 0, 0,
                     flat_dinputs, 0, width, width, steps, batch, first, last)  # fmt: skip
+
+
+@kernel
+def tanh_lanes(values, first, last):
+    """values[:, first:last] = tanh of themselves, for [T, B, width]."""
+    steps, batch, width = values.shape
+    flat = values.reshape(-1)
+    for t in range(steps):
+        for at in range((t * batch + first) * width, (t * batch + last) * width, lanes(values)):
+            store(flat, at, tanh(load(flat, at)))
+
+
+@kernel
+def untanh_lanes(dvalues, values, first, last):
+    """dvalues[:, first:last] becomes the gradient of what ``tanh_lanes`` made ``values`` of."""
+    steps, batch, width = values.shape
+    flat, flat_d = values.reshape(-1), dvalues.reshape(-1)
+    for t in range(steps):
+        for at in range((t * batch + first) * width, (t * batch + last) * width, lanes(values)):
+            y = load(flat, at)
+            store(flat_d, at, load(flat_d, at) * (1.0 - y * y))

@@ -1,0 +1,16 @@
+"""What most cells have in common; see ``charrnn.cells`` for the meaning of the attributes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Cell(NamedTuple):
+    """A cell with one state, one product in a step and no per-unit parameters."""
+
+    states = ("h",)
+    source = 0
+    middle = 0
+    middle_blocks = ()
+    output_block = None
+    most_layers = 64

@@ -1,0 +1,265 @@
+"""A cell's equations on one register of units: from its row of blocks and its states to the next.
+
+A cell is a ``NamedTuple`` class (see ``charrnn.cells``); compiled code is specialised by its type.
+Its fields, if it has any, are per-unit parameters: an instance holds a flat array for each, and
+``_of_units`` makes of it an instance that holds a register for each, whose methods are the
+equations. The kernels here work on flat arrays: blocks of a row are ``width`` elements apart,
+states of a lane ``stride``.
+"""
+
+from __future__ import annotations
+
+from numba.core import cgutils, types
+from numba.extending import intrinsic, overload
+
+from charrnn.compute import activations  # noqa: F401  (the cells' functions in compiled code)
+from charrnn.compute.cache import kernel
+from charrnn.compute.readout import softmax_row
+from charrnn.compute.vector import (
+    VectorType,
+    broadcast,
+    lanes,
+    llvm_type,
+    load,
+    pointer,
+    store,
+    store_tuple,
+    sum_of_lanes,
+    unaligned_load,
+    unaligned_store,
+)
+
+
+def _forward(self, gates, before):
+    """The cell's ``forward``, in compiled code."""
+
+
+def _backward(self, saved, before, dafter):
+    """The cell's ``backward``, in compiled code."""
+
+
+def _prepare(self, gates, before):
+    """The cell's ``prepare``, in compiled code."""
+
+
+def _unprepare(self, saved, before, dmiddle, dbefore):
+    """The cell's ``unprepare``, in compiled code."""
+
+
+@overload(_forward)
+def _forward_of(self, gates, before):
+    return self.instance_class.forward
+
+
+@overload(_backward)
+def _backward_of(self, saved, before, dafter):
+    return self.instance_class.backward
+
+
+@overload(_prepare)
+def _prepare_of(self, gates, before):
+    return self.instance_class.prepare
+
+
+@overload(_unprepare)
+def _unprepare_of(self, saved, before, dmiddle, dbefore):
+    return self.instance_class.unprepare
+
+
+def _registers(count_of):
+    """An intrinsic that loads as many registers, ``stride`` apart, as ``count_of(cell class)``."""
+
+    @intrinsic
+    def load_registers(typingctx, cell, array, offset, stride):
+        count = count_of(cell.instance_class)
+        result = types.UniTuple(VectorType(array.dtype), count)
+
+        def codegen(context, builder, sig, args):
+            _, array_, position, stride_ = args
+            values = []
+            for _ in range(count):
+                data = pointer(context, builder, sig.args[1], array_, position)
+                values.append(unaligned_load(builder, data, llvm_type(result.dtype)))
+                position = builder.add(position, stride_)
+            return context.make_tuple(builder, result, values)
+
+        return result(cell, array, types.intp, types.intp), codegen
+
+    return load_registers
+
+
+_load_blocks = _registers(lambda cell: cell.blocks)
+_load_states = _registers(lambda cell: len(cell.states))
+
+
+@intrinsic
+def _of_units(typingctx, cell, offset):
+    """The cell with a register at ``offset`` of each of its fields, which are flat arrays."""
+    if not len(cell):
+        return cell(cell, types.intp), lambda context, builder, sig, args: args[0]
+    result = types.NamedUniTuple(VectorType(cell.dtype.dtype), len(cell), cell.instance_class)
+
+    def codegen(context, builder, sig, args):
+        values = []
+        for number in range(len(cell)):
+            array = builder.extract_value(args[0], number)
+            data = pointer(context, builder, cell.dtype, array, args[1])
+            values.append(unaligned_load(builder, data, llvm_type(result.dtype)))
+        return context.make_tuple(builder, result, values)
+
+    return result(cell, types.intp), codegen
+
+
+@intrinsic
+def _add_tuple(typingctx, array, offset, stride, values):
+    """Add the registers of the tuple ``values`` to those that are ``stride`` elements apart."""
+
+    def codegen(context, builder, sig, args):
+        position = args[1]
+        for value in cgutils.unpack_tuple(builder, args[3]):
+            data = pointer(context, builder, sig.args[0], args[0], position)
+            total = builder.fadd(unaligned_load(builder, data, value.type), value)
+            unaligned_store(builder, total, data)
+            position = builder.add(position, args[2])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, values), codegen
+
+
+@kernel
+def step(cell, unit, gates, at_gates, width, states, at, at_after, stride):
+    """One step of the units from ``unit`` on; returns the register of their new hidden state.
+
+    Pre-activations in ``gates`` become saved blocks; the states at ``at`` lead to ``at_after``.
+    """
+    before = _load_states(cell, states, at, stride)
+    blocks = _load_blocks(cell, gates, at_gates, width)
+    saved, after = _forward(_of_units(cell, unit), blocks, before)
+    store_tuple(gates, at_gates, width, saved)
+    store_tuple(states, at_after, stride, after)
+    return after[0]
+
+
+def _differentiated(cell, blocks, before, dafter):
+    """Gradients of blocks, of the states before and of the cell's fields."""
+
+
+@overload(_differentiated)
+def _differentiated_of(cell, blocks, before, dafter):
+    if cell.instance_class._fields:
+        return lambda cell, blocks, before, dafter: _backward(cell, blocks, before, dafter)
+
+    def without_fields(cell, blocks, before, dafter):
+        dblocks, dbefore = _backward(cell, blocks, before, dafter)
+        return dblocks, dbefore, ()
+
+    return without_fields
+
+
+@kernel
+def step_back(cell, unit, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d, dh,
+              dfields, stride_fields):  # fmt: skip
+    """The way back through ``step``; returns the whole gradient of the new hidden state.
+
+    Saved blocks become gradients; ``dstates`` at ``at_d`` turns from the gradient of the states
+    after the step, without ``dh`` that comes from above, into that of the states before it.
+    """
+    dafter = _load_states(cell, dstates, at_d, stride_d)
+    dafter = (dafter[0] + dh,) + dafter[1:]  # noqa: RUF005  (Numba knows no unpacking here)
+    before = _load_states(cell, states, at, stride)
+    blocks = _load_blocks(cell, gates, at_gates, width)
+    dblocks, dbefore, dparameters = _differentiated(_of_units(cell, unit), blocks, before, dafter)
+    store_tuple(gates, at_gates, width, dblocks)
+    store_tuple(dstates, at_d, stride_d, dbefore)
+    _add_tuple(dfields, at_d, stride_fields, dparameters)
+    return dafter[0]
+
+
+# --- cells with a second product ---------------------------------------------------------------
+
+
+def prepare(cell, gates, at_gates, width, states, at, stride):
+    """Make of pre-activations what the second product reads; nothing for other cells."""
+
+
+def unprepare(cell, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d, dmiddle,
+              doutput, at_output):  # fmt: skip
+    """The way back through ``prepare`` and the second product; nothing for other cells.
+
+    Where the second product reads the hidden state, its gradient in ``doutput`` becomes whole.
+    """
+
+
+def normalize(cell, gates, at_row, width):
+    """Softmax over the block that is the network's output; nothing for other cells."""
+
+
+def unnormalize(cell, gates, at_row, width, dstate, at_d):
+    """The way back: the gradient of probabilities in ``dstate`` becomes that of logits."""
+
+
+@overload(prepare)
+def _prepare_units(cell, gates, at_gates, width, states, at, stride):
+    if not cell.instance_class.middle_blocks:
+        return lambda cell, gates, at_gates, width, states, at, stride: None
+
+    def units(cell, gates, at_gates, width, states, at, stride):
+        before = _load_states(cell, states, at, stride)
+        blocks = _prepare(cell, _load_blocks(cell, gates, at_gates, width), before)
+        store_tuple(gates, at_gates, width, blocks)
+
+    return units
+
+
+@overload(unprepare)
+def _unprepare_units(cell, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d,
+                     dmiddle, doutput, at_output):  # fmt: skip
+    reads_hidden_state = cell.instance_class.output_block is not None
+
+    def nothing(cell, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d,
+                dmiddle, doutput, at_output):  # fmt: skip
+        pass
+
+    def units(cell, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d,
+              dmiddle, doutput, at_output):  # fmt: skip
+        blocks = _load_blocks(cell, gates, at_gates, width)
+        before = _load_states(cell, states, at, stride)
+        dbefore = _load_states(cell, dstates, at_d, stride_d)
+        d = load(dmiddle, at_d)
+        dblocks, dbefore = _unprepare(cell, blocks, before, d, dbefore)
+        store_tuple(gates, at_gates, width, dblocks)
+        store_tuple(dstates, at_d, stride_d, dbefore)
+        if reads_hidden_state:
+            store(doutput, at_output, load(doutput, at_output) + d)
+
+    return units if cell.instance_class.middle_blocks else nothing
+
+
+@overload(normalize)
+def _normalize_row(cell, gates, at_row, width):
+    block = cell.instance_class.output_block
+    if block is None:
+        return lambda cell, gates, at_row, width: None
+
+    def row(cell, gates, at_row, width):
+        softmax_row(gates, at_row + block * width, width)
+
+    return row
+
+
+@overload(unnormalize)
+def _unnormalize_row(cell, gates, at_row, width, dstate, at_d):
+    block = cell.instance_class.output_block
+    if block is None:
+        return lambda cell, gates, at_row, width, dstate, at_d: None
+
+    def row(cell, gates, at_row, width, dstate, at_d):
+        y = at_row + block * width
+        total = broadcast(gates, 0.0)
+        for j in range(0, width, lanes(gates)):
+            total = total + load(gates, y + j) * load(dstate, at_d + j)
+        mean = sum_of_lanes(total)
+        for j in range(0, width, lanes(gates)):
+            store(dstate, at_d + j, load(gates, y + j) * (load(dstate, at_d + j) - mean))
+
+    return row

@@ -1,0 +1,127 @@
+"""The matrices of a network: where they lie among the parameters, and how they are packed.
+
+Inside the compiled core a matrix is padded to whole registers and its columns are ordered in the
+cell's blocks; a parameter is neither. Index arrays translate, in both directions, when weights
+are packed after an update and when gradients come back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charrnn.compute import packing, products, readout
+
+
+def plain_index(size: int, width: int, stride: int) -> np.ndarray:
+    """``arange(size)·stride``, then -1 (padding) up to ``width``."""
+    index = np.full(width, -1, np.int64)
+    index[:size] = np.arange(size) * stride
+    return index
+
+
+def block_index(blocks: tuple[int, ...], size: int, width: int, stride: int) -> np.ndarray:
+    """Where the columns of neighbouring padded blocks lie in a matrix with a row for each unit.
+
+    Column (blocks[g] - first block)·width + j is row g·size + j of the matrix, rows being
+    ``stride`` elements apart; -1 where j is padding.
+    """
+    index = np.full((len(blocks), width), -1, np.int64)
+    for gate, block in enumerate(blocks):
+        index[block - min(blocks), :size] = (gate * size + np.arange(size)) * stride
+    return index.reshape(-1)
+
+
+def block_places(blocks: tuple[int, ...], size: int, width: int) -> np.ndarray:
+    """Columns of a row that hold the units of some blocks, gate by gate."""
+    return np.concatenate([block * width + np.arange(size) for block in blocks])
+
+
+class Matrix:
+    """A weight matrix, as panels for x·W (forward) and for d·Wᵀ (backward).
+
+    ``depth_index`` and ``column_index`` add up to the place of an element in the flat parameters,
+    counted from ``at``. ``panels`` is the dtype of the panels: ``dtype``, or ``packing.PAIRS``.
+    """
+
+    def __init__(self, at: int, depth_index, column_index, dtype, panels) -> None:
+        self.at, self.depth_index, self.column_index = at, depth_index, column_index
+        self.depth, self.columns = depth_index.size, column_index.size
+        self.forward = np.empty(packing.packed_size(self.depth, self.columns, panels), panels)
+        self.backward = np.empty(0, panels)
+        self.gradient = self.bias_gradient = np.empty(0, dtype)
+
+    def prepare_training(self) -> None:
+        """Allocate what only training needs."""
+        dtype, panels = self.gradient.dtype, self.forward.dtype
+        self.backward = np.empty(packing.packed_size(self.columns, self.depth, panels), panels)
+        self.gradient = np.empty(self.columns * self.depth, dtype)
+        self.bias_gradient = np.empty(self.columns, dtype)
+
+    def pack(self, values: np.ndarray, part: int, parts: int) -> None:
+        """Write this thread's share of the panels."""
+        rows, columns = self.depth_index, self.column_index
+        packing.pack(values, self.at, rows, columns, self.forward, part, parts)
+        if self.backward.size:
+            packing.pack(values, self.at, columns, rows, self.backward, part, parts)
+
+    def differentiate(self, d, first, x, x_first, accumulate, scratch, part, parts) -> None:
+        """Sum this thread's share of the gradient over rows d [N, ·] and x [N, ·].
+
+        Their columns from ``first`` and ``x_first`` on are what the matrix makes and reads.
+        """
+        products.weight_gradient(
+            d, first, self.columns, x, x_first, self.depth, scratch, self.gradient,
+            self.bias_gradient, accumulate, part, parts,
+        )  # fmt: skip
+
+    def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
+        """Write this thread's share of the gradient to the flat ``gradients``."""
+        packing.unpack(
+            self.gradient, self.depth_index, self.column_index, gradients, self.at, part, parts
+        )
+
+
+class Table:
+    """Rows to be chosen by character: an embedding, or the input matrix of one-hot characters.
+
+    A one-hot input times a matrix is one of its columns, so the table is that matrix transposed,
+    with the layer's bias added: choosing a row is the whole input product.
+    """
+
+    def __init__(self, at: int, row_index, column_index, width: int, first: int, dtype) -> None:
+        self.at, self.row_index, self.column_index = at, row_index, column_index
+        self.first = first  # column of a row where the parameter's own columns begin
+        self.rows = np.empty((row_index.size, width), dtype)
+        self.gradient = np.empty((0, 0), dtype)
+
+    def prepare_training(self) -> None:
+        """Allocate what only training needs."""
+        shape = self.row_index.size, self.column_index.size
+        self.gradient = np.empty(shape, self.rows.dtype)
+
+    @property
+    def bias_gradient(self) -> np.ndarray:
+        """Gradient of what was added to every row."""
+        return self.gradient.sum(axis=0)
+
+    def pack(self, values: np.ndarray, start: np.ndarray, part: int, parts: int) -> None:
+        """Write this thread's share of the rows: ``start`` [width] plus the parameter."""
+        readout.fill_table(
+            values, self.at, self.row_index, self.column_index, self.first, start,
+            self.rows, part, parts,
+        )  # fmt: skip
+
+    def gather(self, indices, result, first: int, last: int) -> None:
+        """result[:, first:last] = rows[indices]."""
+        readout.gather_rows(self.rows, indices, result, first, last)
+
+    def scatter(self, d, indices, part: int, parts: int) -> None:
+        """Sum the gradients ``d`` [T, B, ·] of the chosen rows, this thread's columns."""
+        readout.scatter_rows(d, self.first, indices, self.gradient, part, parts)
+
+    def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
+        """Write this thread's share of the gradient to the flat ``gradients``."""
+        packing.unpack(
+            self.gradient.reshape(-1), self.column_index, self.row_index, gradients, self.at,
+            part, parts,
+        )  # fmt: skip
