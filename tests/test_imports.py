@@ -17,7 +17,7 @@ RANKS = (
     ("config", "vocabulary"),
     ("parameters", "options"),
     ("layers", "corpus", "checkpoint"),
-    ("model", "description"),
+    ("model", "description", "dataset"),
     ("optimizer", "evaluation", "sampling"),
     ("language_model",),
     ("training",),
