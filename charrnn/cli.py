@@ -19,6 +19,7 @@ from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import CharrnnError, UsageError
 from charrnn.options import (
     SHAPE,
+    extent_options,
     json_option,
     model_option,
     option,
@@ -69,6 +70,7 @@ def main() -> None:
               help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
 @shape_options
 @text_options
+@extent_options(epochs="  [default: 10, and at least 1,000 steps]")
 @training_options
 def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, force: bool,
           resume: bool, log_path: Path | None, **options: Any) -> None:  # fmt: skip
