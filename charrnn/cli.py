@@ -15,19 +15,25 @@ from typing import Any
 import click
 
 from charrnn import __version__
+from charrnn.cells import CELL_NAMES
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import CharrnnError, UsageError
 from charrnn.options import (
+    EXTENT,
     SHAPE,
+    SIZES,
+    extent_options,
     json_option,
     model_option,
     option,
     precision_option,
     shape_options,
+    size_options,
     text_options,
     threads_option,
     training_options,
 )
+from charrnn.tables import benchmark_table, comparison_table, figures_table
 
 
 class _Group(click.Group):
@@ -69,6 +75,7 @@ def main() -> None:
               help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
 @shape_options
 @text_options
+@extent_options(epochs="  [default: 10, and at least 1,000 steps]")
 @training_options
 def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, force: bool,
           resume: bool, log_path: Path | None, **options: Any) -> None:  # fmt: skip
@@ -203,12 +210,7 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threa
 
 def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
     """Names and values as one JSON object, or as a table for people."""
-    if as_json:
-        _print(json.dumps(figures))
-        return
-    width = max(map(len, figures))
-    rows = [f"{name.replace('_', ' '):<{width}}  {_shown(v)}" for name, v in figures.items()]
-    _print("\n".join(rows))
+    _print(json.dumps(figures) if as_json else figures_table(figures))
 
 
 def _print(text: str) -> None:
@@ -217,16 +219,50 @@ def _print(text: str) -> None:
     Output().write(text + "\n")
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (int, float)):
-        return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {v}" for k, v in value.items() if v not in (None, False))
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return value if value.isprintable() else repr(value)[1:-1]
+@main.command()
+@click.argument("corpus", nargs=-1, required=True)
+@click.option("--cells", default=",".join(CELL_NAMES), show_default=True,
+              help="Cells to compare, with commas between their names.")  # fmt: skip
+@click.option(
+    "--equal",
+    type=click.Choice(("size", "weights")),
+    default="size",
+    show_default=True,
+    help="Give all the same hidden size, or about as many weights as an lstm of the sizes has.",
+)
+@click.option("--output", "folder", type=click.Path(path_type=Path),
+              help="Keep each cell's best model in this folder, as CELL.safetensors.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite the models in the folder.")
+@size_options
+@text_options
+@extent_options(budget="  [default: 1m]")
+@training_options
+@json_option
+def compare(corpus: tuple[str, ...], cells: str, equal: str, folder: Path | None, force: bool,
+            as_json: bool, **options: Any) -> None:  # fmt: skip
+    """Train several cells on the files of CORPUS and say how well each did; - is standard input.
+
+    Each is trained for the same time (or the same --epochs or --steps), on the same text, with the
+    same seed and options. Ctrl-C ends the comparison, and shows the cells that are through.
+    """
+    from charrnn import comparison
+
+    names = comparison.named_cells(cells)
+    sizes = {name: options.pop(name) for name in SIZES}
+    text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
+    if all(options[name] is None for name in EXTENT):
+        options["budget"] = comparison.DEFAULT_BUDGET
+    training = TrainingConfig(**options)
+    if folder:
+        comparison.prepare_folder(folder, names, force)
+    results = []
+    try:
+        for result in comparison.compare(corpus, names, text, training, folder=folder,
+                                         equal_weights=equal == "weights", **sizes):  # fmt: skip
+            results.append(vars(result))
+    finally:  # what was learned is shown, however the comparison ends
+        if results:
+            _print(json.dumps(results) if as_json else comparison_table(results))
 
 
 @main.command()
@@ -269,22 +305,4 @@ def benchmark(vocabulary_size: int, embedding_size: int | None, cell: str, activ
 
     with _announced_compilation():
         result = measure(shape, config, profile=profile)
-    _print(json.dumps(result) if as_json else _table_of(result))
-
-
-def _table_of(result: dict[str, dict[str, float]]) -> str:
-    limit = result["limit"]
-    lines = [
-        f"limit           {limit['gflops']:.0f} GFLOP/s, {limit['gigabytes_per_second']:.0f} GB/s",
-        f"{'':<15} {'characters/s':>12} {'GFLOP/s':>9} {'of limit':>9}",
-    ]
-    for name in ("training", "evaluation", "sampling", "sampling_batch"):
-        row = result[name]
-        lines.append(
-            f"{name.replace('_', ' '):<15} {row['characters_per_second']:>12,.0f} "
-            f"{row['gflops']:>9.1f} {row['percent_of_limit']:>8.1f}%"
-        )
-    if "profile" in result:
-        lines.append("a training step's time")
-        lines += [f"  {part:<13} {percent:>11.1f}%" for part, percent in result["profile"].items()]
-    return "\n".join(lines)
+    _print(json.dumps(result) if as_json else benchmark_table(result))

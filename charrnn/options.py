@@ -61,11 +61,7 @@ def options(*options: Any) -> Any:
     return decorate
 
 
-shape_options = options(
-    click.option("--cell", type=click.Choice(CELL_NAMES), default="lstm", show_default=True,
-                 help="The recurrent cell."),
-    click.option("--activation", type=click.Choice(("tanh", "relu")), default="tanh",
-                 show_default=True, help="Activation of the plain cell (elman)."),
+size_options = options(
     click.option("--layers", type=int, default=2, show_default=True,
                  help="Recurrent layers, one on top of the other."),
     click.option("--hidden-size", type=int, default=128, show_default=True,
@@ -73,6 +69,14 @@ shape_options = options(
     click.option("--embedding-size", type=int,
                  help="Units that a character becomes; 0: one-hot.  [default: 0 for up to 256 "
                       "characters, else 128]"),
+)  # fmt: skip
+
+shape_options = options(
+    click.option("--cell", type=click.Choice(CELL_NAMES), default="lstm", show_default=True,
+                 help="The recurrent cell."),
+    click.option("--activation", type=click.Choice(("tanh", "relu")), default="tanh",
+                 show_default=True, help="Activation of the plain cell (elman)."),
+    size_options,
 )  # fmt: skip
 
 text_options = options(
@@ -85,14 +89,22 @@ text_options = options(
             "Share of the corpus kept for validation: its end, or as many documents."),
 )  # fmt: skip
 
+
+def extent_options(*, epochs: str = "", budget: str = "") -> Any:
+    """How long a run is; ``epochs`` or ``budget`` ends that option's help with the default."""
+    return options(
+        option(TrainingConfig, "--epochs", float,
+               f"Stop after so many passes over the text.{epochs}"),
+        option(TrainingConfig, "--steps", int, "Stop after so many updates."),
+        option(TrainingConfig, "--budget", Duration(),
+               f"Stop after a time such as 45s, 3m or 1h.{budget}"),
+    )  # fmt: skip
+
+
 training_options = options(
     option(TrainingConfig, "--batch-size", int, "Lanes that read the corpus side by side."),
     option(TrainingConfig, "--sequence-length", int,
             "Characters back through which gradients flow."),
-    option(TrainingConfig, "--epochs", float,
-            "Stop after so many passes over the text.  [default: 10, and at least 1,000 steps]"),
-    option(TrainingConfig, "--steps", int, "Stop after so many updates."),
-    option(TrainingConfig, "--budget", Duration(), "Stop after a time such as 45s, 3m or 1h."),
     option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
     option(TrainingConfig, "--learning-rate", float,
             "Highest learning rate.  [default: 0.008 adam, 0.002 rmsprop, 0.5 sgd]"),
@@ -111,4 +123,6 @@ training_options = options(
     precision_option,
 )  # fmt: skip
 
-SHAPE = ("cell", "activation", "layers", "hidden_size", "embedding_size")
+SIZES = ("layers", "hidden_size", "embedding_size")
+SHAPE = ("cell", "activation", *SIZES)
+EXTENT = ("epochs", "steps", "budget")

@@ -7,7 +7,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ import click
 from charrnn.checkpoint import resume_path, save_model, save_resume
 from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
 from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
+from charrnn.options import EXTENT
 from charrnn.progress import Reporter
 from charrnn.training import Record, Trainer
 
-#: Options that may differ from those a run was started with; the first three are its extent.
-_EXTENT = ("epochs", "steps", "budget")
-_FREE = (*_EXTENT, "threads")
+#: Options that may differ from those a run was started with.
+_FREE = (*EXTENT, "threads")
 
 
 def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -37,18 +37,21 @@ def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) ->
         raise UsageError(f"the run was started with {differences}: leave that as it was, "
                          "or start anew with --force")  # fmt: skip
     options = {name: given[name] if name in explicit else stored[name] for name in given}
-    if extent := explicit & set(_EXTENT):
-        options.update((name, None) for name in _EXTENT if name not in extent)
+    if extent := explicit & set(EXTENT):
+        options.update((name, None) for name in EXTENT if name not in extent)
         spans = " and ".join(f"--{name} {options[name]:g}" for name in extent)
         click.echo(f"the schedule is made anew for {spans}", err=True)
     return options
 
 
-def refuse_to_overwrite(path: Path, force: bool) -> None:
-    """Say before a run, rather than after it, that its model could not be written."""
+def refuse_to_overwrite(path: Path, force: bool, option: str = "--model") -> None:
+    """Say before a run, rather than after it, that its model could not be written.
+
+    ``option`` is the one that named it.
+    """
     if path.exists() and not force:
         raise ModelFileError(f"{path} is there already: give --force to overwrite it, "
-                             "or --model with another name")  # fmt: skip
+                             f"or {option} with another name")  # fmt: skip
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise ModelFileError(f"cannot write {path}: it must be a file in an existing folder")
 
@@ -104,17 +107,14 @@ def run(trainer: Trainer, path: Path, log: Any) -> None:
     if not trainer.step:
         resume_path(path).unlink(missing_ok=True)  # of a run that this one replaces
     record, saved_at = None, time.monotonic()
-    with _stopped_by_signals(trainer) as received, Reporter(log) as reporter:
-        for message in trainer.remarks:
-            reporter.say(message)
-        with announce_compilation(lambda: reporter.say(COMPILATION_NOTICE)):
-            for record in _steps(trainer, path):
-                reporter.show(record)
-                if record.improved and trainer.best:
-                    save_model(path, trainer.best)
-                if time.monotonic() - saved_at > _SAVE_INTERVAL:
-                    save_resume(resume_path(path), trainer.capture())
-                    saved_at = time.monotonic()
+    with stopped_by_signals(trainer.stop) as received, reporting(trainer.remarks, log) as reporter:
+        for record in _steps(trainer, path):
+            reporter.show(record)
+            if record.improved and trainer.best:
+                save_model(path, trainer.best)
+            if time.monotonic() - saved_at > _SAVE_INTERVAL:
+                save_resume(resume_path(path), trainer.capture())
+                saved_at = time.monotonic()
     if record is None:
         raise UsageError("the run is complete: give more --epochs, --steps or --budget to go on")
     save_resume(resume_path(path), trainer.capture())
@@ -124,17 +124,28 @@ def run(trainer: Trainer, path: Path, log: Any) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(trainer: Trainer) -> Iterator[list[int]]:
-    """Let SIGINT and SIGTERM end the run after the step at hand; a second one ends at once."""
+def reporting(remarks: list[str], log: Any = None) -> Iterator[Reporter]:
+    """What shows a run: begun with the ``remarks``, and saying so if anything is compiled."""
+    with Reporter(log) as reporter:
+        for remark in remarks:
+            reporter.say(remark)
+        with announce_compilation(lambda: reporter.say(COMPILATION_NOTICE)):
+            yield reporter
+
+
+@contextlib.contextmanager
+def stopped_by_signals(stop: Callable[[], None] | None = None) -> Iterator[list[int]]:
+    """Note SIGINT and SIGTERM in the list, and call ``stop``; a second one ends at once."""
     received: list[int] = []
 
-    def stop(number: int, frame: Any) -> None:
+    def note(number: int, frame: Any) -> None:
         received.append(number)
-        trainer.stop()
+        if stop:
+            stop()
         signal.signal(number, signal.SIG_DFL)
 
     signals = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.signal(number, stop) for number in signals]
+    previous = [signal.signal(number, note) for number in signals]
     try:
         yield received
     finally:

@@ -13,12 +13,10 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from charrnn import __version__
 from charrnn.checkpoint import ResumeState, SavedModel
 from charrnn.config import (
     DEFAULT_EPOCHS,
@@ -27,7 +25,8 @@ from charrnn.config import (
     TextConfig,
     TrainingConfig,
 )
-from charrnn.corpus import Lanes, read_corpus, split
+from charrnn.corpus import Lanes
+from charrnn.dataset import Dataset, read_dataset
 from charrnn.description import architecture
 from charrnn.errors import TrainingError, UsageError
 from charrnn.evaluation import evaluate
@@ -289,55 +288,29 @@ class Trainer:
         )
 
 
-#: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
-_ONE_HOT_VOCABULARY = 256
-_EMBEDDING_SIZE = 128
-
-
 def create_trainer(
     sources: Sequence[str],
     text: TextConfig | None = None,
     training: TrainingConfig | None = None,
-    *,
-    embedding_size: int | None = None,
     **shape: Any,
 ) -> Trainer:
     """Read a corpus and set up a training run on it with a new network.
 
-    ``sources`` are files, or "-" for standard input. ``shape`` goes to ``ModelConfig``: cell,
-    activation, layers, hidden_size. Without an ``embedding_size`` characters are one-hot, or
-    embedded if there are many. Raises ``CorpusError`` or ``UsageError``.
+    ``sources`` are files, or "-" for standard input. ``shape`` is cell, activation, layers,
+    hidden_size and embedding_size, as ``Dataset.model_config`` takes them. Raises ``CorpusError``
+    or ``UsageError``.
     """
-    text, training = text or TextConfig(), training or TrainingConfig()
-    corpus = read_corpus(sources, **_reading(text), min_count=text.min_count)
+    training = training or TrainingConfig()
     rng = np.random.default_rng([training.seed, 0])
-    if text.validation is None:
-        learned, validation = split(corpus, text.validation_fraction, rng=rng)
-    else:
-        learned = corpus.tokens
-        vocabulary = corpus.vocabulary
-        validation = read_corpus([text.validation], **_reading(text), vocabulary=vocabulary).tokens
-    size = corpus.vocabulary.size
-    if embedding_size is None:
-        embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
-    config = ModelConfig(vocabulary_size=size, embedding_size=embedding_size, **shape)
+    dataset = read_dataset(sources, text or TextConfig(), rng=rng)
+    return trainer_on(dataset, dataset.model_config(**shape), training, rng=rng)
+
+
+def trainer_on(
+    dataset: Dataset, config: ModelConfig, training: TrainingConfig, *, rng: np.random.Generator
+) -> Trainer:
+    """A training run on ``dataset`` with a new network, whose first weights ``rng`` draws."""
     network = Network(config, threads=training.threads, precision=training.precision)
     network.initialize(rng=rng)
-    origin = {
-        "corpus": [Path(source).name for source in sources],
-        "corpus_characters": corpus.characters,
-        "documents": corpus.documents,
-        "text": dataclasses.asdict(text),
-        "version": __version__,
-    }
-    model = LanguageModel(network, corpus.vocabulary, origin)
-    return Trainer(model, learned, validation, training)
-
-
-def _reading(text: TextConfig) -> dict[str, Any]:
-    """The options of ``read_corpus`` that training and validation texts share."""
-    return {
-        "lines": text.lines,
-        "encoding": text.encoding,
-        "normalize_newlines": text.normalize_newlines,
-    }
+    model = LanguageModel(network, dataset.vocabulary, dataset.origin)
+    return Trainer(model, dataset.training, dataset.validation, training)

@@ -13,16 +13,17 @@ PACKAGE = Path(charrnn.__file__).parent
 #: Who may import whom: only what stands in an earlier row.
 RANKS = (
     ("errors", "compute"),
-    ("cells", "terminal"),
+    ("cells", "terminal", "tables"),
     ("config", "vocabulary"),
     ("parameters", "options"),
     ("layers", "corpus", "checkpoint"),
-    ("model", "description"),
+    ("model", "description", "dataset"),
     ("optimizer", "evaluation", "sampling"),
     ("language_model",),
     ("training",),
     ("progress", "profiling"),
     ("benchmark", "running"),
+    ("comparison",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

@@ -1,0 +1,71 @@
+"""What a run learns from: the texts for training and for validation, and where they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn import __version__
+from charrnn.config import ModelConfig, TextConfig
+from charrnn.corpus import read_corpus, split
+from charrnn.vocabulary import Vocabulary
+
+#: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
+_ONE_HOT_VOCABULARY = 256
+_EMBEDDING_SIZE = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Token arrays as ``charrnn.corpus`` makes them; any number of runs may learn from one."""
+
+    vocabulary: Vocabulary
+    training: np.ndarray  # [n + 1]
+    validation: np.ndarray  # [m + 1]; [0]: there is none
+    origin: dict[str, Any]  # what a model says of its corpus, JSON values
+
+    def model_config(self, *, embedding_size: int | None = None, **shape: Any) -> ModelConfig:
+        """The configuration of a network for this vocabulary; ``shape`` is the rest of it.
+
+        Without an ``embedding_size`` characters are one-hot, or embedded if there are many. Raises
+        ``UsageError``.
+        """
+        size = self.vocabulary.size
+        if embedding_size is None:
+            embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
+        return ModelConfig(vocabulary_size=size, embedding_size=embedding_size, **shape)
+
+
+def read_dataset(sources: Sequence[str], text: TextConfig, *, rng: np.random.Generator) -> Dataset:
+    """Read files, or standard input where a source is "-"; ``rng`` draws what validates.
+
+    Raises ``CorpusError`` or ``UsageError``.
+    """
+    corpus = read_corpus(sources, **_reading(text), min_count=text.min_count)
+    if text.validation is None:
+        training, validation = split(corpus, text.validation_fraction, rng=rng)
+    else:
+        training, known = corpus.tokens, corpus.vocabulary
+        validation = read_corpus([text.validation], **_reading(text), vocabulary=known).tokens
+    origin = {
+        "corpus": [Path(source).name for source in sources],
+        "corpus_characters": corpus.characters,
+        "documents": corpus.documents,
+        "text": dataclasses.asdict(text),
+        "version": __version__,
+    }
+    return Dataset(corpus.vocabulary, training, validation, origin)
+
+
+def _reading(text: TextConfig) -> dict[str, Any]:
+    """The options of ``read_corpus`` that training and validation texts share."""
+    return {
+        "lines": text.lines,
+        "encoding": text.encoding,
+        "normalize_newlines": text.normalize_newlines,
+    }

@@ -1,0 +1,263 @@
+"""``charrnn compare``: its table and its JSON, what it keeps and refuses, and how it is stopped."""
+
+import json
+import math
+import os
+import signal
+
+import pytest
+from commands import QUICK, assert_one_line_error, execute, invoke, start
+from trained import DINOSAURS, FABLES
+
+from charrnn.cells import CELL_NAMES, CELLS
+from charrnn.checkpoint import load_model, resume_path
+from charrnn.language_model import load
+from charrnn.optimizer import Optimizer
+from charrnn.parameters import parameter_count
+
+TWO = ("--cells", "elman,gru")
+KEYS = {"cell", "layers", "hidden_size", "weights", "characters_per_second", "validation_loss",
+        "training_loss", "bits_per_character", "seconds", "steps", "error"}  # fmt: skip
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A file of some kilobytes."""
+    path = tmp_path / "corpus.txt"
+    path.write_bytes(FABLES.read_bytes()[:6000])
+    return path
+
+
+def _results(*arguments, **options):
+    done = invoke("compare", "--json", *arguments, **options)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _rows(table):
+    """The cells' lines of a table, split into words, by the name of the cell."""
+    return {line.split()[0]: line.split() for line in table.splitlines()[1:]}
+
+
+def _without_times(results):
+    return [{k: v for k, v in r.items() if k not in ("seconds", "characters_per_second")}
+            for r in results]  # fmt: skip
+
+
+def test_people_get_a_table(corpus):
+    done = execute("compare", corpus, *TWO, *QUICK)
+    assert done.returncode == 0
+    heading, *lines = done.stdout.decode().splitlines()
+    assert heading.split("  ")[0] == "cell" and "validation loss" in heading
+    assert len({len(line) for line in (heading, *lines)}) == 1
+    results = _results(corpus, *TWO, *QUICK)
+    for line, result in zip(lines, results, strict=True):
+        cell, layers, hidden, weights, speed, loss, bits, seconds, steps = line.split()
+        assert (cell, layers, hidden, steps) == (result["cell"], "1", "16", "30")
+        assert weights == f"{result['weights']:,}"
+        assert loss == f"{result['validation_loss']:.4f}"
+        assert bits == f"{result['bits_per_character']:.4f}"
+        assert float(speed.replace(",", "")) > 0 and float(seconds) >= 0
+
+
+def test_progress_is_as_in_training(corpus):
+    done = execute("compare", corpus, *TWO, *QUICK)
+    lines = done.stderr.decode().splitlines()
+    assert lines[0].startswith("1 of 2: elman 1×16")
+    assert sum("2 of 2: gru 1×16" in line for line in lines) == 1
+    assert sum("  validation " in line for line in lines) == 2 * 3
+
+
+def test_json_has_exactly_these_keys(corpus):
+    done = execute("compare", corpus, *TWO, *QUICK, "--json")
+    assert done.stdout.count(b"\n") == 1
+    elman, gru = json.loads(done.stdout)
+    for result in (elman, gru):
+        assert set(result) == KEYS
+        assert result["bits_per_character"] == result["validation_loss"] / math.log(2)
+        assert (result["steps"], result["error"]) == (30, None)
+    assert (elman["cell"], gru["cell"]) == ("elman", "gru")
+    assert elman["weights"] < gru["weights"]
+
+
+def test_every_cell_is_compared_by_default(corpus):
+    results = _results(corpus, *QUICK, "--steps", 3)
+    assert [result["cell"] for result in results] == list(CELL_NAMES)
+    assert {result["hidden_size"] for result in results} == {16}
+
+
+def test_equal_weights(corpus):
+    same, size = (_results(corpus, *QUICK, "--cells", "lstm,elman", "--equal", equal, "--steps", 2)
+                  for equal in ("weights", "size"))  # fmt: skip
+    assert same[0]["weights"] == size[0]["weights"]
+    assert same[1]["weights"] == pytest.approx(same[0]["weights"], rel=0.05)
+    assert same[1]["hidden_size"] > 16 == size[1]["hidden_size"]
+
+
+def test_standard_input_is_read_once_for_all(corpus):
+    """Shuffled lines too: every cell learns from the same, and it is what a file would give."""
+    text = DINOSAURS.read_bytes()[:5000]
+    corpus.write_bytes(text)
+    options = [*TWO, *QUICK, "--lines"]
+    assert _without_times(_results("-", *options, stdin=text)) == _without_times(
+        _results(corpus, *options)
+    )
+
+
+def test_options_are_those_of_train(corpus, tmp_path):
+    options = [*QUICK, "--embedding-size", 5, "--seed", 3, "--dropout", 0.4, "--min-count", 3,
+               "--optimizer", "rmsprop", "--validation-fraction", 0.3]  # fmt: skip
+    model = tmp_path / "m.safetensors"
+    assert invoke("train", corpus, "--cell", "gru", "--model", model, *options).exit_code == 0
+    trained = load_model(model)
+    gru = _results(corpus, *TWO, *options)[1]
+    assert gru["validation_loss"] == trained.training["validation_loss"]
+    assert gru["weights"] == parameter_count(trained.config)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], (None, None, 60)),
+        (["--budget", "2s"], (None, None, 2)),
+        (["--steps", 4], (None, 4, None)),
+        (["--epochs", 0.5], (0.5, None, None)),
+    ],
+)
+def test_a_minute_each_unless_asked_otherwise(corpus, monkeypatch, given, expected):
+    asked = []
+
+    def compare(sources, cells, text, training, **more):
+        asked.append((training.epochs, training.steps, training.budget))
+        return iter(())
+
+    monkeypatch.setattr("charrnn.comparison.compare", compare)
+    assert invoke("compare", corpus, *given).exit_code == 0
+    assert asked == [expected]
+
+
+def test_a_budget_is_for_each_cell(corpus):
+    results = _results(corpus, *TWO, *QUICK[:8], "--budget", "0.3s")
+    assert all(0.25 < result["seconds"] < 3 for result in results)
+    assert all(result["steps"] > 3 for result in results)
+
+
+def test_without_validation_text_the_training_loss_is_shown(tmp_path):
+    path = tmp_path / "tiny.txt"
+    path.write_text("hello")
+    done = invoke("compare", path, *TWO, *QUICK, "--steps", 5)
+    assert done.exit_code == 0
+    assert "training loss" in done.stdout and "validation" not in done.stdout
+    results = _results(path, *TWO, *QUICK, "--steps", 5)
+    for result in results:
+        assert result["validation_loss"] is None
+        assert result["bits_per_character"] == result["training_loss"] / math.log(2)
+        assert f"{result['training_loss']:.4f}" in _rows(done.stdout)[result["cell"]]
+
+
+def test_a_cell_of_few_layers_is_said_to_have_them(corpus, monkeypatch):
+    monkeypatch.setattr(CELLS["elman", "tanh"], "most_layers", 1, raising=False)
+    done = invoke("compare", corpus, *TWO, *QUICK, "--layers", 2, "--json")
+    assert [result["layers"] for result in json.loads(done.stdout)] == [1, 2]
+    remarks = [line for line in done.stderr.splitlines() if "it takes no more" in line]
+    assert remarks == ["elman is compared with 1 layer: it takes no more"]
+
+
+# Models
+
+
+def test_the_best_models_are_kept(corpus, tmp_path):
+    folder = tmp_path / "new" / "models"
+    results = _results(corpus, *TWO, *QUICK, "--output", folder)
+    assert sorted(os.listdir(folder)) == ["elman.safetensors", "gru.safetensors"]
+    for result in results:
+        path = folder / f"{result['cell']}.safetensors"
+        saved = load_model(path)
+        assert saved.config.cell == result["cell"]
+        assert saved.training["validation_loss"] == result["validation_loss"]
+        assert len(load(path).sample(20)) == 20
+
+
+def test_models_are_not_overwritten_without_force(corpus, tmp_path):
+    kept = tmp_path / "gru.safetensors"
+    kept.write_bytes(b"precious")
+    resume_path(kept).write_bytes(b"of an older run")
+    arguments = ("compare", corpus, *TWO, *QUICK, "--output", tmp_path)
+    done = invoke(*arguments)
+    assert_one_line_error(done, 1, kept, "--force", "--output")
+    assert kept.read_bytes() == b"precious" and not done.stdout
+    assert not (tmp_path / "elman.safetensors").exists()
+    assert invoke(*arguments, "--force").exit_code == 0
+    assert load_model(kept) and not resume_path(kept).exists()
+
+
+def test_a_model_that_cannot_be_saved_costs_no_result_and_no_file(corpus, tmp_path, monkeypatch):
+    (tmp_path / "elman.safetensors").write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("charrnn.checkpoint.os.replace", fail)
+    done = invoke("compare", corpus, *TWO, *QUICK, "--output", tmp_path, "--force")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: cannot write")
+    assert list(_rows(done.stdout)) == ["elman"]
+    assert (tmp_path / "elman.safetensors").read_bytes() == b"old"
+
+
+# What goes wrong
+
+
+def test_a_run_that_comes_to_nothing_has_a_row_and_the_others_go_on(corpus, tmp_path, monkeypatch):
+    norm, calls = Optimizer.gradient_norm, iter(range(1000))
+    monkeypatch.setattr(
+        Optimizer, "gradient_norm", lambda self, n: math.nan if next(calls) < 10 else norm(self, n)
+    )
+    done = invoke("compare", corpus, *TWO, *QUICK, "--output", tmp_path)
+    assert done.exit_code == 0
+    assert "elman: training came to nothing" in done.stderr
+    rows = _rows(done.stdout)
+    assert " ".join(rows["elman"]).count("came to nothing") == 1
+    assert float(rows["gru"][5]) > 0
+    assert not (tmp_path / "elman.safetensors").exists()
+    assert load_model(tmp_path / "gru.safetensors")
+
+    calls = iter(range(1000))
+    elman, gru = _results(corpus, *TWO, *QUICK)
+    assert elman["validation_loss"] is elman["bits_per_character"] is None
+    assert "came to nothing" in elman["error"] and gru["error"] is None
+
+
+def test_errors_are_one_line(corpus, tmp_path):
+    for arguments, code, words in (
+        (["no-such-file"], 1, "no-such-file"),
+        (["-"], 1, "no characters in standard input"),
+        (["-", "-"], 2, "once"),
+        ([corpus, "--cells", "lstm,unheard-of"], 2, "unheard-of"),
+        ([corpus, "--cells", "gru,gru"], 2, "gru is named twice"),
+        ([corpus, "--cells", ""], 2, ", ".join(CELL_NAMES)),
+        ([corpus, "--hidden-size", 10**9], 2, "hidden size"),
+        ([corpus, "--steps", 5, "--epochs", 1], 2, "only one of"),
+        ([corpus, "--dropout", 1], 2, "dropout"),
+        ([corpus, "--output", corpus], 1, "--output"),
+        ([corpus, "--output", corpus / "folder"], 1, "--output"),
+    ):
+        done = invoke("compare", *arguments, stdin=b"")
+        assert_one_line_error(done, code, words)
+        assert not done.stdout
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("after, finished", [("1 of 2", []), ("2 of 2", ["elman"])])
+def test_a_signal_shows_the_cells_that_are_through(corpus, tmp_path, number, code, after, finished):
+    options = [*QUICK[:8], "--warmup-steps", 5, "--budget", "2s", "--output", tmp_path / "models"]
+    with start("compare", corpus, *TWO, *options) as process:
+        line = "-"
+        while line and after not in line:
+            line = process.stderr.readline().decode()
+        process.send_signal(number)
+        stdout, rest = process.communicate(timeout=120)
+    assert process.returncode == code, rest.decode()
+    assert b"Traceback" not in rest and b"left out" in rest
+    assert list(_rows(stdout.decode())) == finished
+    assert sorted(os.listdir(tmp_path / "models")) == [f"{cell}.safetensors" for cell in finished]

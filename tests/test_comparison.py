@@ -1,0 +1,116 @@
+"""Comparing cells: their configurations, and that each is trained as it would be alone."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from samples import assert_same_bits
+from trained import DINOSAURS, FABLES
+
+from charrnn.cells import CELL_NAMES, CELLS
+from charrnn.checkpoint import load_model
+from charrnn.comparison import compare, model_configs, model_path, named_cells, with_weights
+from charrnn.config import MAX_SIZE, ModelConfig, TextConfig, TrainingConfig
+from charrnn.errors import UsageError
+from charrnn.parameters import parameter_count
+from charrnn.training import create_trainer
+
+TRAINING = TrainingConfig(batch_size=16, sequence_length=32, steps=12, warmup_steps=3,
+                          validations=3, dropout=0.2)  # fmt: skip
+
+
+def test_cells_are_named_with_commas():
+    assert named_cells(",".join(CELL_NAMES)) == list(CELL_NAMES)
+    assert named_cells(" elman , lstm") == ["elman", "lstm"]
+
+
+@pytest.mark.parametrize("text", ["", "elman,", "unheard-of", "elman;lstm", "gru,elman,gru", "GRU"])
+def test_names_unknown_or_doubled_are_refused_with_the_choices(text):
+    with pytest.raises(UsageError, match=", ".join(CELL_NAMES)):
+        named_cells(text)
+
+
+# Sizes
+
+ASKED = ModelConfig(60, "lstm", "tanh", 1, 64, 16)
+
+
+def test_the_same_size_is_the_default():
+    configs = model_configs(ASKED, CELL_NAMES)
+    assert configs == [dataclasses.replace(ASKED, cell=name) for name in CELL_NAMES]
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("hidden", [1, 2, 64, 500])
+def test_equal_weights_are_as_close_as_a_hidden_size_can_make_them(cell, hidden):
+    asked = dataclasses.replace(ASKED, hidden_size=hidden)
+    (config,) = model_configs(asked, [cell], equal_weights=True)
+    assert config == dataclasses.replace(asked, cell=cell, hidden_size=config.hidden_size)
+
+    def distance(size):
+        sized = dataclasses.replace(config, hidden_size=size)
+        return abs(parameter_count(sized) - parameter_count(asked))
+
+    sizes = range(max(config.hidden_size - 3, 1), config.hidden_size + 4)
+    assert distance(config.hidden_size) == min(map(distance, sizes))
+
+
+def test_an_lstm_is_its_own_measure():
+    assert model_configs(ASKED, ["lstm"], equal_weights=True) == [ASKED]
+
+
+@pytest.mark.parametrize(("weights", "size"), [(1, 1), (10**18, MAX_SIZE)])
+def test_numbers_of_weights_out_of_reach(weights, size):
+    assert with_weights(ASKED, weights).hidden_size == size
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_a_cell_has_no_more_layers_than_it_takes(monkeypatch, equal):
+    monkeypatch.setattr(CELLS["elman", "tanh"], "most_layers", 2, raising=False)
+    for asked, expected in ((1, 1), (2, 2), (3, 2)):
+        stacked = dataclasses.replace(ASKED, layers=asked)
+        elman, lstm = model_configs(stacked, ["elman", "lstm"], equal_weights=equal)
+        assert (elman.layers, lstm.layers) == (expected, asked)
+        if equal:  # to the lstm of the layers asked for
+            assert parameter_count(elman) == pytest.approx(parameter_count(lstm), rel=0.02)
+
+
+# Runs
+
+
+@pytest.mark.parametrize(
+    ("source", "lines", "fraction"),
+    [(DINOSAURS, True, 0.1), (FABLES, False, 0.1), (FABLES, False, 0)],
+)
+def test_each_cell_is_trained_as_it_would_be_alone(tmp_path, source, lines, fraction):
+    """To the same bits: the second does not find what the first has left."""
+    text = TextConfig(lines=lines, validation_fraction=fraction)
+    sizes = {"layers": 1, "hidden_size": 9, "embedding_size": None}
+    cells = ["elman", "gru"]
+    results = list(compare([str(source)], cells, text, TRAINING, folder=tmp_path, **sizes))
+    assert [result.cell for result in results] == cells
+    for result in results:
+        alone = create_trainer([str(source)], text, TRAINING, cell=result.cell, **sizes)
+        last = list(alone.run())[-1]
+        saved = load_model(model_path(tmp_path, result.cell))
+        for name, tensor in alone.best.tensors.items():
+            assert_same_bits(saved.tensors[name], tensor)
+        assert result.validation_loss == alone.best.training["validation_loss"]
+        assert result.training_loss == alone.best.training["training_loss"]
+        assert (result.steps, result.error) == (last.step, None)
+        assert result.seconds > 0 and result.characters_per_second > 0
+
+
+def test_a_result_is_of_the_best_model_and_of_the_whole_run(tmp_path):
+    """A learning rate at which the loss goes up again."""
+    training = dataclasses.replace(TRAINING, steps=30, validations=30, learning_rate=0.8,
+                                   final_rate=1.0)  # fmt: skip
+    sizes = {"layers": 1, "hidden_size": 8}
+    (result,) = compare([str(FABLES)], ["elman"], TextConfig(), training, **sizes)
+    alone = create_trainer([str(FABLES)], None, training, cell="elman", **sizes)
+    losses = [record.validation_loss for record in alone.run()]
+    assert np.argmin(losses) < 29
+    assert result.validation_loss == min(losses)
+    assert result.bits_per_character == min(losses) / math.log(2)
+    assert result.steps == 30
