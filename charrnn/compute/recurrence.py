@@ -151,6 +151,7 @@ def backward_lanes(cell, gates, states, dstates, doutput, resets, panels, recurr
                 if threshold > 0:
                     dh = dh * keep_mask(gates, key, at, threshold, scale)
                 dafter = _load_states(cell, flat_dstates, b * width + j, at_step)
+                store(flat_doutput, at, dafter[0] + dh)
                 dblocks, dbefore = backward_of(
                     cell,
                     _load_blocks(cell, flat_gates, at_gates, width),
