@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.errors import UsageError
 
 #: Beyond this a network would not fit into memory, and indices into 32 bits.
 MAX_SIZE = 65_536
+
+#: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
+_ONE_HOT_VOCABULARY = 256
+_EMBEDDING_SIZE = 128
 
 
 def _require(condition: bool, message: str) -> None:
@@ -49,6 +54,15 @@ class ModelConfig:
         _require_between("layers", self.layers, 1, 64)
         _require_between("hidden size", self.hidden_size, 1, MAX_SIZE)
         _require_between("embedding size", self.embedding_size, 0, MAX_SIZE)
+
+    @classmethod
+    def for_vocabulary(
+        cls, size: int, *, embedding_size: int | None = None, **shape: Any
+    ) -> ModelConfig:
+        """A shape in which, without an ``embedding_size``, many characters are embedded."""
+        if embedding_size is None:
+            embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
+        return cls(vocabulary_size=size, embedding_size=embedding_size, **shape)
 
     @property
     def input_size(self) -> int:

@@ -289,11 +289,6 @@ class Trainer:
         )
 
 
-#: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
-_ONE_HOT_VOCABULARY = 256
-_EMBEDDING_SIZE = 128
-
-
 def create_trainer(
     sources: Sequence[str],
     text: TextConfig | None = None,
@@ -318,9 +313,7 @@ def create_trainer(
         vocabulary = corpus.vocabulary
         validation = read_corpus([text.validation], **_reading(text), vocabulary=vocabulary).tokens
     size = corpus.vocabulary.size
-    if embedding_size is None:
-        embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
-    config = ModelConfig(vocabulary_size=size, embedding_size=embedding_size, **shape)
+    config = ModelConfig.for_vocabulary(size, embedding_size=embedding_size, **shape)
     network = Network(config, threads=training.threads, precision=training.precision)
     network.initialize(rng=rng)
     origin = {
