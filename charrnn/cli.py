@@ -23,11 +23,13 @@ from charrnn.options import (
     model_option,
     option,
     precision_option,
+    reading_options,
     shape_options,
     text_options,
     threads_option,
     training_options,
 )
+from charrnn.tables import benchmark_table, figures_table
 
 
 class _Group(click.Group):
@@ -171,13 +173,7 @@ def _read_prime(prime: str | None, file: Any) -> str:
 @main.command()
 @click.argument("files", nargs=-1, required=True)
 @model_option
-@click.option(
-    "--lines/--no-lines",
-    default=None,
-    help="Every line is a document of its own.  [default: as the model was trained]",
-)
-@option(TextConfig, "--encoding", str, "Encoding of the text.")
-@click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n.")
+@reading_options
 @threads_option
 @precision_option
 @json_option
@@ -198,35 +194,14 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threa
         text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
         result = measure(model.network, text.tokens)
     names = ("nats_per_character", "bits_per_character", "perplexity", "characters", "unknown")
-    _print_figures({name: getattr(result, name) for name in names}, as_json)
-
-
-def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
-    """Names and values as one JSON object, or as a table for people."""
-    if as_json:
-        _print(json.dumps(figures))
-        return
-    width = max(map(len, figures))
-    rows = [f"{name.replace('_', ' '):<{width}}  {_shown(v)}" for name, v in figures.items()]
-    _print("\n".join(rows))
+    figures = {name: getattr(result, name) for name in names}
+    _print(json.dumps(figures) if as_json else figures_table(figures))
 
 
 def _print(text: str) -> None:
     from charrnn.terminal import Output
 
     Output().write(text + "\n")
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (int, float)):
-        return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {v}" for k, v in value.items() if v not in (None, False))
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return value if value.isprintable() else repr(value)[1:-1]
 
 
 @main.command()
@@ -237,7 +212,8 @@ def info(model_path: Path, as_json: bool) -> None:
     from charrnn.checkpoint import load_model
     from charrnn.description import describe
 
-    _print_figures(describe(load_model(model_path)), as_json)
+    figures = describe(load_model(model_path))
+    _print(json.dumps(figures) if as_json else figures_table(figures))
 
 
 @main.command()
@@ -269,22 +245,4 @@ def benchmark(vocabulary_size: int, embedding_size: int | None, cell: str, activ
 
     with _announced_compilation():
         result = measure(shape, config, profile=profile)
-    _print(json.dumps(result) if as_json else _table_of(result))
-
-
-def _table_of(result: dict[str, dict[str, float]]) -> str:
-    limit = result["limit"]
-    lines = [
-        f"limit           {limit['gflops']:.0f} GFLOP/s, {limit['gigabytes_per_second']:.0f} GB/s",
-        f"{'':<15} {'characters/s':>12} {'GFLOP/s':>9} {'of limit':>9}",
-    ]
-    for name in ("training", "evaluation", "sampling", "sampling_batch"):
-        row = result[name]
-        lines.append(
-            f"{name.replace('_', ' '):<15} {row['characters_per_second']:>12,.0f} "
-            f"{row['gflops']:>9.1f} {row['percent_of_limit']:>8.1f}%"
-        )
-    if "profile" in result:
-        lines.append("a training step's time")
-        lines += [f"  {part:<13} {percent:>11.1f}%" for part, percent in result["profile"].items()]
-    return "\n".join(lines)
+    _print(json.dumps(result) if as_json else benchmark_table(result))

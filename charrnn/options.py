@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,19 @@ class Duration(click.ParamType):
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+_MODEL, _MODEL_VARIABLE = "model.safetensors", "CHARRNN_MODEL"
+
 model_option = click.option(
-    "--model", "model_path", type=click.Path(path_type=Path), default="model.safetensors",
-    show_default=True, envvar="CHARRNN_MODEL", help="The model file.",
+    "--model", "model_path", type=click.Path(path_type=Path), default=_MODEL,
+    show_default=True, envvar=_MODEL_VARIABLE, help="The model file.",
 )  # fmt: skip
+
+
+def default_model() -> Path:
+    """The model that ``model_option`` names when it is not given."""
+    return Path(os.environ.get(_MODEL_VARIABLE) or _MODEL)
+
+
 threads_option = click.option(
     "--threads",
     type=int,
@@ -61,9 +71,7 @@ def options(*options: Any) -> Any:
     return decorate
 
 
-shape_options = options(
-    click.option("--cell", type=click.Choice(CELL_NAMES), default="lstm", show_default=True,
-                 help="The recurrent cell."),
+size_options = options(
     click.option("--activation", type=click.Choice(("tanh", "relu")), default="tanh",
                  show_default=True, help="Activation of the plain cell (elman)."),
     click.option("--layers", type=int, default=2, show_default=True,
@@ -73,6 +81,19 @@ shape_options = options(
     click.option("--embedding-size", type=int,
                  help="Units that a character becomes; 0: one-hot.  [default: 0 for up to 256 "
                       "characters, else 128]"),
+)  # fmt: skip
+
+shape_options = options(
+    click.option("--cell", type=click.Choice(CELL_NAMES), default="lstm", show_default=True,
+                 help="The recurrent cell."),
+    size_options,
+)  # fmt: skip
+
+reading_options = options(
+    click.option("--lines/--no-lines", default=None,
+                 help="Every line is a document of its own.  [default: as the model was trained]"),
+    option(TextConfig, "--encoding", str, "Encoding of the text."),
+    click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n."),
 )  # fmt: skip
 
 text_options = options(
