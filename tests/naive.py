@@ -85,10 +85,11 @@ def weight_gradient(d, x):
     return d.T @ x, d.sum(axis=0)
 
 
-def forward(config, parameters, batch, state):
+def forward(config, parameters, batch, state, nudges=None):
     """Losses [T, B] and final states [L, S, B, H] of a network, from ``state`` [L, S, B, H].
 
-    A nonzero reset at [t, b] makes lane b start from the zero state before step t.
+    A nonzero reset at [t, b] makes lane b start from the zero state before step t. ``nudges``
+    [T, L, B, H] are added to the hidden state that a layer hands on after a step.
     """
     p = {name: np.asarray(tensor, np.float64) for name, tensor in parameters.items()}
     step = STEPS[config.cell, config.activation]
@@ -104,6 +105,8 @@ def forward(config, parameters, batch, state):
                 for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
             states[layer] = step(x, tuple(np.where(running, s, 0) for s in states[layer]), *weights)
+            if nudges is not None:
+                states[layer] = (states[layer][0] + nudges[t, layer], *states[layer][1:])
             x = states[layer][0]
         logits = x @ p["readout.weight"].T + p["readout.bias"]
         losses.append(cross_entropy(logits, batch.targets[t])[0])
