@@ -207,6 +207,14 @@ def load_model(path: str | Path) -> SavedModel:
     return SavedModel(**described, tensors=tensors)
 
 
+def load_finite_model(path: str | Path) -> SavedModel:
+    """Read a model to compute with. Raises ``ModelFileError``, for NaN or infinity in it too."""
+    model = load_model(path)
+    if not model.finite:
+        raise ModelFileError(f"{path} has weights that are NaN or infinite: train it anew")
+    return model
+
+
 @dataclass(frozen=True)
 class ResumeState:
     """All that a run needs to go on: see ``training.Trainer.capture``."""

@@ -22,11 +22,14 @@ from charrnn.options import (
     EXTENT,
     SHAPE,
     SIZES,
+    activation_option,
+    default_model,
     extent_options,
     json_option,
     model_option,
     option,
     precision_option,
+    reading_options,
     shape_options,
     size_options,
     text_options,
@@ -178,13 +181,7 @@ def _read_prime(prime: str | None, file: Any) -> str:
 @main.command()
 @click.argument("files", nargs=-1, required=True)
 @model_option
-@click.option(
-    "--lines/--no-lines",
-    default=None,
-    help="Every line is a document of its own.  [default: as the model was trained]",
-)
-@option(TextConfig, "--encoding", str, "Encoding of the text.")
-@click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n.")
+@reading_options
 @threads_option
 @precision_option
 @json_option
@@ -205,11 +202,7 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threa
         text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
         result = measure(model.network, text.tokens)
     names = ("nats_per_character", "bits_per_character", "perplexity", "characters", "unknown")
-    _print_figures({name: getattr(result, name) for name in names}, as_json)
-
-
-def _print_figures(figures: dict[str, Any], as_json: bool) -> None:
-    """Names and values as one JSON object, or as a table for people."""
+    figures = {name: getattr(result, name) for name in names}
     _print(json.dumps(figures) if as_json else figures_table(figures))
 
 
@@ -273,7 +266,8 @@ def info(model_path: Path, as_json: bool) -> None:
     from charrnn.checkpoint import load_model
     from charrnn.description import describe
 
-    _print_figures(describe(load_model(model_path)), as_json)
+    figures = describe(load_model(model_path))
+    _print(json.dumps(figures) if as_json else figures_table(figures))
 
 
 @main.command()
@@ -291,18 +285,74 @@ def info(model_path: Path, as_json: bool) -> None:
 @threads_option
 @precision_option
 @json_option
-def benchmark(vocabulary_size: int, embedding_size: int | None, cell: str, activation: str,
-              layers: int, hidden_size: int, profile: bool, as_json: bool,
-              **training: Any) -> None:  # fmt: skip
+def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any) -> None:
     """Measure how fast this machine trains, evaluates and samples a network of a size.
 
     The limit is what the processor could do at best in 32-bit multiply-adds, and what its memory
     can deliver.
     """
-    shape = ModelConfig(vocabulary_size, cell, activation, layers, hidden_size, embedding_size or 0)
-    config = TrainingConfig(**training)
+    shape = {name: options.pop(name) for name in SHAPE}
+    network = ModelConfig.for_vocabulary(vocabulary_size, **shape)
+    config = TrainingConfig(**options)
     from charrnn.benchmark import benchmark as measure
 
     with _announced_compilation():
-        result = measure(shape, config, profile=profile)
+        result = measure(network, config, profile=profile)
     _print(json.dumps(result) if as_json else benchmark_table(result))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--model", "models", type=click.Path(path_type=Path), multiple=True,
+              help="A trained model; may be given several times.  [default: model.safetensors, "
+                   "unless --cell is given]")  # fmt: skip
+@click.option("--cell", "cells", type=click.Choice(CELL_NAMES), multiple=True,
+              help="An untrained network of this cell; may be given several times.")  # fmt: skip
+@activation_option
+@size_options
+@option(TrainingConfig, "--seed", click.IntRange(min=0), "Seed of untrained networks.")
+@click.option("--steps-back", type=click.IntRange(1, 10_000), default=200, show_default=True,
+              help="Steps that the gradient is followed back.")  # fmt: skip
+@click.option("--positions", type=click.IntRange(1, 100_000), default=256, show_default=True,
+              help="Places of the text to average over.")  # fmt: skip
+@click.option("--scale", type=float, default=1.0, show_default=True,
+              help="Multiply the recurrent weights of every network by this.")  # fmt: skip
+@click.option("--output", type=click.Path(path_type=Path),
+              help="Draw a picture: FILE.svg, .png or .pdf. Needs charrnn[plot].")  # fmt: skip
+@reading_options
+@threads_option
+@json_option
+def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: tuple[str, ...], seed: int,
+              steps_back: int, positions: int, output: Path | None, lines: bool | None,
+              encoding: str, normalize_newlines: bool, as_json: bool, scale: float,
+              threads: int, **shape: Any) -> None:  # fmt: skip
+    """Show how gradients vanish or explode on the way back through FILES; - is standard input.
+
+    Printed is the norm of the gradient of the loss at t with respect to the hidden states of all
+    layers at t - k, as a mean over positions t, for trained and for untrained networks. They all
+    read the same text, by default in the documents that the first model was trained on.
+    """
+    from charrnn.checkpoint import load_finite_model
+    from charrnn.corpus import read_corpus
+    from charrnn.gradients import Curve, choose_places, figures, measure, untrained
+    from charrnn.plotting import check_picture, draw_picture, report
+
+    if output:
+        check_picture(output)
+    paths = models or (() if cells else (default_model(),))
+    trained = [(load_finite_model(path), str(path)) for path in paths]
+    if lines is None:
+        lines = bool(trained) and trained[0][0].training.get("text", {}).get("lines", False)
+    text = read_corpus(files, lines=lines, encoding=encoding, normalize_newlines=normalize_newlines)
+    new = [(untrained(text.vocabulary, seed=seed, cell=cell, **shape), None) for cell in cells]
+    places = choose_places(text.tokens, positions, steps_back)
+    if places.steps < steps_back:
+        click.echo(f"the text goes back {places.steps} steps at most, not {steps_back}", err=True)
+    with _announced_compilation():
+        curves = [
+            Curve(model, origin, measure(model, text, places, scale=scale, threads=threads))
+            for model, origin in (*trained, *new)
+        ]
+    _print(json.dumps(figures(curves, places)) if as_json else report(curves, places.counts))
+    if output:
+        draw_picture(curves, output)

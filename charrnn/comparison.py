@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.cells import CELL_NAMES, CELLS
+from charrnn.cells import CELL_NAMES, most_layers
 from charrnn.checkpoint import resume_path, save_model
 from charrnn.config import MAX_SIZE, ModelConfig, TextConfig, TrainingConfig
 from charrnn.dataset import read_dataset
@@ -90,7 +90,7 @@ def compare(
 ) -> Iterator[Result]:
     """Train a network of each cell; yield how it did when its run is over.
 
-    ``sizes`` is hidden_size and embedding_size, as ``Dataset.model_config`` takes them. With
+    ``sizes`` is the rest of the shape, as ``ModelConfig.for_vocabulary`` takes it. With
     ``equal_weights`` every hidden size is such that the network has about as many weights as an
     lstm of these sizes. The best model of each run is saved in ``folder``. SIGINT and SIGTERM end
     the run at hand and the comparison with it, as ``SystemExit``. Raises ``CorpusError``,
@@ -98,7 +98,8 @@ def compare(
     """
     rng = np.random.default_rng([training.seed, 0])
     dataset = read_dataset(sources, text, rng=rng)
-    asked = dataset.model_config(cell=REFERENCE, layers=layers, **sizes)
+    size = dataset.vocabulary.size
+    asked = ModelConfig.for_vocabulary(size, cell=REFERENCE, layers=layers, **sizes)
     configs = model_configs(asked, cells, equal_weights=equal_weights)
     with stopped_by_signals() as received:
         for number, config in enumerate(configs, 1):
@@ -120,8 +121,8 @@ def model_configs(
     """``asked`` with each of the cells, and with no more layers than the cell can have."""
     configs = []
     for cell in cells:
-        most = getattr(CELLS[cell, asked.activation], "most_layers", asked.layers)
-        config = dataclasses.replace(asked, cell=cell, layers=min(asked.layers, most))
+        layers = min(asked.layers, most_layers(cell))
+        config = dataclasses.replace(asked, cell=cell, layers=layers)
         configs.append(with_weights(config, parameter_count(asked)) if equal_weights else config)
     return configs
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from charrnn.cells import CELL_NAMES, CELLS
+from charrnn.cells import CELL_NAMES, CELLS, most_layers
 from charrnn.errors import UsageError
 
 #: Beyond this a network would not fit into memory, and indices into 32 bits.
 MAX_SIZE = 65_536
 
 INITIAL_STATES = ("zeros", "learned", "random")
+#: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
+_ONE_HOT_VOCABULARY = 256
+_EMBEDDING_SIZE = 128
 
 
 def _require(condition: bool, message: str) -> None:
@@ -53,7 +57,7 @@ class ModelConfig:
             f"activation of {self.cell} must be {' or '.join(choices)}, not {self.activation}",
         )
         _require_between("vocabulary size", self.vocabulary_size, 4, MAX_SIZE)
-        most = CELLS[self.cell, self.activation].most_layers
+        most = most_layers(self.cell)
         _require(self.layers == 1 or most > 1, f"{self.cell} takes one layer: give --layers 1")
         _require_between("layers", self.layers, 1, most)
         _require_between("hidden size", self.hidden_size, 1, MAX_SIZE)
@@ -78,6 +82,15 @@ class ModelConfig:
     def dense_size(self) -> int:
         """Units of each feed-forward layer of the readout."""
         return self.readout_size or self.hidden_size
+
+    @classmethod
+    def for_vocabulary(
+        cls, size: int, *, embedding_size: int | None = None, **shape: Any
+    ) -> ModelConfig:
+        """A shape in which, without an ``embedding_size``, many characters are embedded."""
+        if embedding_size is None:
+            embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
+        return cls(vocabulary_size=size, embedding_size=embedding_size, **shape)
 
     @property
     def input_size(self) -> int:

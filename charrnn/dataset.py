@@ -11,13 +11,9 @@ from typing import Any
 import numpy as np
 
 from charrnn import __version__
-from charrnn.config import ModelConfig, TextConfig
+from charrnn.config import TextConfig
 from charrnn.corpus import read_corpus, split
 from charrnn.vocabulary import Vocabulary
-
-#: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
-_ONE_HOT_VOCABULARY = 256
-_EMBEDDING_SIZE = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +24,6 @@ class Dataset:
     training: np.ndarray  # [n + 1]
     validation: np.ndarray  # [m + 1]; [0]: there is none
     origin: dict[str, Any]  # what a model says of its corpus, JSON values
-
-    def model_config(self, *, embedding_size: int | None = None, **shape: Any) -> ModelConfig:
-        """The configuration of a network for this vocabulary; ``shape`` is the rest of it.
-
-        Without an ``embedding_size`` characters are one-hot, or embedded if there are many. Raises
-        ``UsageError``.
-        """
-        size = self.vocabulary.size
-        if embedding_size is None:
-            embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
-        return ModelConfig(vocabulary_size=size, embedding_size=embedding_size, **shape)
 
 
 def read_dataset(sources: Sequence[str], text: TextConfig, *, rng: np.random.Generator) -> Dataset:

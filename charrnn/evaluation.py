@@ -44,6 +44,18 @@ class Evaluation:
         return math.exp(min(self.nats_per_character, 700.0))
 
 
+def batch_at(tokens: np.ndarray, positions: np.ndarray) -> Batch:
+    """The ``positions`` [T, B] of a text; each lane's go up by 1 from step to step.
+
+    They may lie outside of the text: before it a lane waits in the initial state, behind it the
+    last position comes again.
+    """
+    at = np.clip(positions, 0, len(tokens) - 2)
+    inputs, targets, resets = frame(tokens[at], tokens[at + 1])
+    resets[positions <= 0] = 1
+    return Batch(inputs, targets, resets)
+
+
 def evaluate(network: Network, tokens: np.ndarray) -> Evaluation:
     """Loss of predicting ``tokens[1:]`` from what stands before each; START as target is END.
 
@@ -59,10 +71,7 @@ def evaluate(network: Network, tokens: np.ndarray) -> Evaluation:
     nats = 0.0
     for t in range(0, int((ends - first).max()), _STEPS):
         steps = np.arange(t, t + _STEPS)[:, None] + first
-        at = np.clip(steps, 0, positions - 1)
-        inputs, targets, resets = frame(tokens[at], tokens[at + 1])
-        resets[steps <= 0] = 1  # before the text: the first lane waits in the initial state
-        losses, state = network.losses(Batch(inputs, targets, resets), state)
+        losses, state = network.losses(batch_at(tokens, steps), state)
         nats += float(losses.sum(where=(steps >= starts) & (steps < ends), dtype=np.float64))
     text = tokens[1:]
     return Evaluation(

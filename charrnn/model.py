@@ -184,6 +184,23 @@ class Network:
         self.initial_gradients = np.stack([buffers.dstates for buffers in run.recurrent])
         return run.losses.reshape(batch.targets.shape).copy(), run.state()
 
+    def state_gradients(self, batch: Batch, state: np.ndarray) -> np.ndarray:
+        """Gradient of the last step's losses, each lane's own, for every hidden state before it.
+
+        [T, L, B, H]: the total derivative with respect to what a layer hands on after a step, to
+        its own next step and to the layer above. Needs ``prepare_training``.
+        """
+        run, lanes = self._run(batch), batch.inputs.shape[1]
+        self._start(batch, run, state)
+        self._forward(batch, run, _NO_DROPOUT)
+        for first, last in run.row_blocks():
+            if last > run.losses.size - lanes:  # the last step's rows may lie in several blocks
+                self._differentiate_rows(run, batch, first, last)
+        run.dhidden[:-lanes] = 0
+        self._backward(batch, run, _NO_DROPOUT)
+        size = self.config.hidden_size
+        return np.stack([buffers.doutput[..., :size] for buffers in run.recurrent], axis=1)
+
     def _run(self, batch: Batch) -> _Run:
         """Buffers for the batch's shape, kept: chunks of one shape follow one another."""
         shape = batch.inputs.shape
@@ -252,21 +269,27 @@ class Network:
         readout.logits_of_rows(hidden, self.readout.matrix.forward, self.readout.bias, logits)
         readout.cross_entropy_rows(logits, targets, run.losses[first:last])
 
-    def _differentiate_readout(self, run, batch, first, last, *, accumulate: bool) -> None:
-        """Losses and gradients of the rows ``first … last``, one block of logits."""
-        logits, hidden = run.logits[: last - first], run.hidden[first:last]
+    def _differentiate_rows(self, run: _Run, batch: Batch, first: int, last: int) -> None:
+        """Losses of one block of rows, and gradients of its logits and hidden states."""
 
         def rows(a: int, b: int) -> None:
             self._losses_of_rows(run, batch, a, b)
-            rows_of_logits, dhidden = logits[a - first : b - first], run.dhidden[a:b]
-            readout.rows_times_weights(rows_of_logits, self.readout.matrix.backward, dhidden)
+            logits = run.logits[a - first : b - first]
+            matrix = self.readout.matrix
+            readout.rows_times_weights(logits, matrix.backward, run.dhidden[a:b])
+
+        self._share_rows(first, last, rows)
+
+    def _differentiate_readout(self, run, batch, first, last, *, accumulate: bool) -> None:
+        """Losses and gradients of the rows ``first … last``, one block of logits."""
+        logits, hidden = run.logits[: last - first], run.hidden[first:last]
 
         def columns(part: int, parts: int) -> None:
             self.readout.matrix.differentiate(
                 logits, 0, hidden, 0, accumulate, run.scratch[part], part, parts
             )
 
-        self._share_rows(first, last, rows)
+        self._differentiate_rows(run, batch, first, last)
         self.team.run(columns)
 
     def _backward(self, batch: Batch, run: _Run, mask: tuple) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,14 @@ from typing import Any
 import click
 
 from charrnn.cells import CELL_NAMES
-from charrnn.config import OPTIMIZERS, PRECISIONS, TextConfig, TrainingConfig
+from charrnn.config import (
+    INITIAL_STATES,
+    OPTIMIZERS,
+    PRECISIONS,
+    ModelConfig,
+    TextConfig,
+    TrainingConfig,
+)
 
 
 class Duration(click.ParamType):
@@ -24,10 +32,19 @@ class Duration(click.ParamType):
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+_MODEL, _MODEL_VARIABLE = "model.safetensors", "CHARRNN_MODEL"
+
 model_option = click.option(
-    "--model", "model_path", type=click.Path(path_type=Path), default="model.safetensors",
-    show_default=True, envvar="CHARRNN_MODEL", help="The model file.",
+    "--model", "model_path", type=click.Path(path_type=Path), default=_MODEL,
+    show_default=True, envvar=_MODEL_VARIABLE, help="The model file.",
 )  # fmt: skip
+
+
+def default_model() -> Path:
+    """The model that ``model_option`` names when it is not given."""
+    return Path(os.environ.get(_MODEL_VARIABLE) or _MODEL)
+
+
 threads_option = click.option(
     "--threads",
     type=int,
@@ -61,6 +78,11 @@ def options(*options: Any) -> Any:
     return decorate
 
 
+activation_option = click.option(
+    "--activation", type=click.Choice(("tanh", "relu")), default="tanh", show_default=True,
+    help="Activation of the cells without gates (elman, jordan).",
+)  # fmt: skip
+
 size_options = options(
     click.option("--layers", type=int, default=2, show_default=True,
                  help="Recurrent layers, one on top of the other."),
@@ -69,14 +91,26 @@ size_options = options(
     click.option("--embedding-size", type=int,
                  help="Units that a character becomes; 0: one-hot.  [default: 0 for up to 256 "
                       "characters, else 128]"),
+    option(ModelConfig, "--readout-layers", int,
+           "Feed-forward layers between the top recurrent layer and the output."),
+    option(ModelConfig, "--readout-size", int,
+           "Units of each of them; 0: as many as --hidden-size."),
+    option(ModelConfig, "--initial-state", click.Choice(INITIAL_STATES),
+           "Before a document; random ones are drawn in training only."),
 )  # fmt: skip
 
 shape_options = options(
     click.option("--cell", type=click.Choice(CELL_NAMES), default="lstm", show_default=True,
                  help="The recurrent cell."),
-    click.option("--activation", type=click.Choice(("tanh", "relu")), default="tanh",
-                 show_default=True, help="Activation of the plain cell (elman)."),
+    activation_option,
     size_options,
+)  # fmt: skip
+
+reading_options = options(
+    click.option("--lines/--no-lines", default=None,
+                 help="Every line is a document of its own.  [default: as the model was trained]"),
+    option(TextConfig, "--encoding", str, "Encoding of the text."),
+    click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n."),
 )  # fmt: skip
 
 text_options = options(
@@ -123,6 +157,9 @@ training_options = options(
     precision_option,
 )  # fmt: skip
 
-SIZES = ("layers", "hidden_size", "embedding_size")
+SIZES = (
+    *("layers", "hidden_size", "embedding_size"),
+    *("readout_layers", "readout_size", "initial_state"),
+)
 SHAPE = ("cell", "activation", *SIZES)
 EXTENT = ("epochs", "steps", "budget")

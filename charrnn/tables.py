@@ -22,7 +22,12 @@ def _shown(value: Any) -> str:
         return ", ".join(f"{k} {v}" for k, v in value.items() if v not in (None, False))
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return value if value.isprintable() else repr(value)[1:-1]
+    return printable(value)
+
+
+def printable(text: str) -> str:
+    """The text on one line, line ends and control characters as escapes."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def benchmark_table(result: dict[str, dict[str, float]]) -> str:

@@ -296,14 +296,14 @@ def create_trainer(
 ) -> Trainer:
     """Read a corpus and set up a training run on it with a new network.
 
-    ``sources`` are files, or "-" for standard input. ``shape`` is cell, activation, layers,
-    hidden_size and embedding_size, as ``Dataset.model_config`` takes them. Raises ``CorpusError``
-    or ``UsageError``.
+    ``sources`` are files, or "-" for standard input. ``shape`` is that of the network, as
+    ``ModelConfig.for_vocabulary`` takes it. Raises ``CorpusError`` or ``UsageError``.
     """
     training = training or TrainingConfig()
     rng = np.random.default_rng([training.seed, 0])
     dataset = read_dataset(sources, text or TextConfig(), rng=rng)
-    return trainer_on(dataset, dataset.model_config(**shape), training, rng=rng)
+    config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
+    return trainer_on(dataset, config, training, rng=rng)
 
 
 def trainer_on(

@@ -137,11 +137,12 @@ def weight_gradient(d, x):
     return d.T @ x, d.sum(axis=0)
 
 
-def forward(config, parameters, batch, state):
+def forward(config, parameters, batch, state, nudges=None):
     """Losses [T, B] and final states of a network, from ``state`` [L, S, B, ≥ sizes].
 
     A nonzero reset at [t, b] makes lane b start from the initial state before step t. The states
-    come back as they were given, padded with zeros.
+    come back as they were given, padded with zeros. ``nudges`` [T, L, B, H] are added to the
+    hidden state that a layer hands on after a step.
     """
     p = {name: np.asarray(tensor, np.float64) for name, tensor in parameters.items()}
     step = STEPS[config.cell, config.activation]
@@ -164,6 +165,8 @@ def forward(config, parameters, batch, state):
                 for name, s in zip(names, states[layer], strict=False)
             ]
             states[layer] = list(step(x, before, *weights))
+            if nudges is not None:
+                states[layer][0] = states[layer][0] + nudges[t, layer]
             x = states[layer][0]
         for number in range(config.readout_layers):
             x = np.tanh(x @ p[f"dense.{number}.weight"].T + p[f"dense.{number}.bias"])

@@ -73,3 +73,8 @@ CELLS: dict[tuple[str, str], Any] = {
 }
 
 CELL_NAMES = tuple(dict.fromkeys(name for name, _ in CELLS))
+
+
+def most_layers(name: str) -> int:
+    """How many layers of the cell that a user calls so can be stacked."""
+    return min(cell.most_layers for (own, _), cell in CELLS.items() if own == name)
