@@ -217,7 +217,7 @@ class ResumeState:
 
 def resume_path(model: Path) -> Path:
     """Where the resume file of a model lies: beside it."""
-    return model.with_name(model.name + ".resume")
+    return model.parent / f"{model.name}.resume"
 
 
 def save_resume(path: Path, state: ResumeState) -> None:

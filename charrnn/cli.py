@@ -79,9 +79,11 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     More --epochs, --steps or --budget may be given then.
     """
     from charrnn.checkpoint import load_model, load_resume, resume_path
+    from charrnn.lock import locked
     from charrnn.running import opened_log, refuse_to_overwrite, resumed, run
     from charrnn.training import create_trainer
 
+    context.with_resource(locked(model_path))
     saved = None
     if resume:
         saved = load_resume(resume_path(model_path))

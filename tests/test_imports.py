@@ -13,7 +13,7 @@ PACKAGE = Path(charrnn.__file__).parent
 #: Who may import whom: only what stands in an earlier row.
 RANKS = (
     ("errors", "compute"),
-    ("cells", "terminal"),
+    ("cells", "terminal", "lock"),
     ("config", "vocabulary"),
     ("parameters", "options"),
     ("layers", "corpus", "checkpoint"),
