@@ -78,9 +78,9 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     step at hand; --resume goes on from there, to the same bits as a run that was never stopped.
     More --epochs, --steps or --budget may be given then.
     """
-    from charrnn.checkpoint import load_model, load_resume, resume_path
+    from charrnn.checkpoint import load_resume, resume_path
     from charrnn.lock import locked
-    from charrnn.running import opened_log, refuse_to_overwrite, resumed, run
+    from charrnn.running import best_so_far, opened_log, refuse_to_overwrite, resumed, run
     from charrnn.training import create_trainer
 
     context.with_resource(locked(model_path))
@@ -98,7 +98,7 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     with opened_log(log_path, saved.values["step"] if saved else None) as log:
         trainer = create_trainer(corpus, text, training, **shape)
         if saved:
-            trainer.restore(saved, load_model(model_path) if model_path.exists() else None)
+            trainer.restore(saved, best_so_far(saved, model_path))
         run(trainer, model_path, log)
 
 

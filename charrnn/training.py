@@ -130,7 +130,7 @@ class Trainer:
             if passed > self._intervals:
                 self._intervals = passed
                 record = self._close_interval(record)
-            elif stopping and self.best is None:
+            elif stopping and math.isinf(self.best_loss):
                 record = self._close_interval(record)
                 # A run that was not stopped has no validation here: let the next one count.
                 self.best_loss = math.inf
@@ -167,6 +167,7 @@ class Trainer:
                 "position": self.lanes.position,
                 "updates": self.optimizer.updates,
                 "best_loss": self.best_loss,
+                "best": self.best.training if self.best else None,
                 "seconds": self._seconds(),
                 "rng": self.rng.bit_generator.state,
                 "corpus": self._fingerprint,
@@ -177,9 +178,10 @@ class Trainer:
         )
 
     def restore(self, saved: ResumeState, best: SavedModel | None) -> None:
-        """Go on from ``saved``; ``best`` is the best model of the run so far.
+        """Go on from ``saved``; ``best`` is the best model of the run so far, if it has one.
 
-        Raises ``UsageError`` where the corpus or the shape is not that of the saved run.
+        It is not needed where it is that of the very step at which ``saved`` was captured. Raises
+        ``UsageError`` where the corpus or the shape is not that of the saved run.
         """
         values = saved.values
         if values["corpus"] != self._fingerprint:
@@ -202,8 +204,12 @@ class Trainer:
         self.lanes.position = values["position"]
         self.optimizer.updates = values["updates"]
         self.rng.bit_generator.state = values["rng"]
-        self.best, self.best_loss = best, values["best_loss"]
+        figures = values["best"]
+        self.best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
+        self.best_loss = values["best_loss"] if self.best else math.inf
         self._seconds_before = values["seconds"]
+        # A run that is made longer has more intervals before it than its schedule says.
+        self._intervals = min(self._intervals, int(self._progress() * self.config.validations))
 
     @functools.cached_property
     def _fingerprint(self) -> str:
@@ -266,12 +272,12 @@ class Trainer:
             improved = bool(np.isfinite(self.network.values).all())
         if improved:
             self.best_loss = record.validation_loss or self.best_loss
-            self.best = self._snapshot(record)
+            self.best = self._snapshot({**self.model.training, **self._figures(record)})
         return dataclasses.replace(record, improved=improved)
 
-    def _snapshot(self, record: Record) -> SavedModel:
-        """The model as it is now, with the figures of the run so far."""
-        figures = {
+    def _figures(self, record: Record) -> dict[str, Any]:
+        """What a model file says of the run so far."""
+        return {
             "steps": record.step,
             "characters": record.characters,
             "seconds": round(record.seconds, 1),
@@ -280,13 +286,12 @@ class Trainer:
             "skipped": record.skipped,
             "options": dataclasses.asdict(self.config),
         }
+
+    def _snapshot(self, training: dict[str, Any]) -> SavedModel:
+        """The model as it is now, with its origin and figures."""
         config = self.network.config
-        return SavedModel(
-            config=config,
-            vocabulary=self.model.vocabulary,
-            tensors=views(self.network.values.copy(), config),
-            training={**self.model.training, **figures},
-        )
+        tensors = views(self.network.values.copy(), config)
+        return SavedModel(config, self.model.vocabulary, tensors, training)
 
 
 #: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
