@@ -29,7 +29,7 @@ from charrnn.training import Record, Trainer
 
 #: Options that may differ from those a run was started with; the first three are its extent.
 _EXTENT = ("epochs", "steps", "budget")
-_FREE = (*_EXTENT, "threads")
+_FREE = (*_EXTENT, "patience", "threads")
 
 
 def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -147,8 +147,12 @@ def run(trainer: Trainer, path: Path, log: Any) -> None:
                 if record.improved and trainer.best:
                     save_model(path, trainer.best)
     if record is None:
-        raise UsageError("the run is complete: give more --epochs, --steps or --budget to go on")
+        more = "--patience" if trainer.out_of_patience else "--epochs, --steps or --budget"
+        raise UsageError(f"the run is complete: give more {more} to go on")
     save_resume(resume_path(path), trainer.capture())
+    if trainer.out_of_patience:
+        click.echo("stopped: the validation loss has not improved in "
+                   f"{trainer.config.patience} validations", err=True)  # fmt: skip
     click.echo(_summary(trainer, path, record), err=True)
     if received:
         raise SystemExit(128 + received[0])

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +19,12 @@ import numpy as np
 
 from charrnn import __version__
 from charrnn.checkpoint import ResumeState, SavedModel
-from charrnn.config import (
-    DEFAULT_EPOCHS,
-    DEFAULT_STEPS,
-    ModelConfig,
-    TextConfig,
-    TrainingConfig,
-)
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.corpus import Lanes, read_corpus, split
 from charrnn.description import architecture
 from charrnn.errors import TrainingError, UsageError
 from charrnn.evaluation import evaluate
+from charrnn.extent import Extent
 from charrnn.language_model import LanguageModel
 from charrnn.model import Batch, Network
 from charrnn.optimizer import create_optimizer, learning_rate
@@ -45,7 +39,7 @@ VALIDATION_POSITIONS = 2**18
 
 
 #: Attributes of a trainer that are counts, and go into a resume file as they are.
-_COUNTS = ("step", "skipped", "_skipped_in_a_row", "_intervals")
+_COUNTS = ("step", "skipped", "_skipped_in_a_row", "_intervals", "_in_vain")
 
 
 @dataclass(frozen=True)
@@ -84,6 +78,9 @@ class Trainer:
         self.model, self.config = model, config
         self.network = network = model.network
         self.validation = validation[: VALIDATION_POSITIONS + 1]
+        if config.patience and not validation.size:
+            raise UsageError("--patience needs a text to validate on, and there is none: give "
+                             "--validation, or leave --patience out")  # fmt: skip
         self.positions = len(training) - 1
         batch, length = Lanes.fit(self.positions, config.batch_size, config.sequence_length)
         self.lanes = Lanes(training, batch, length)
@@ -92,11 +89,11 @@ class Trainer:
         self.state = network.initial_state(batch)
         self.rng = np.random.default_rng([config.seed, 1])
         self.step = self.skipped = self._skipped_in_a_row = self._intervals = 0
+        self._in_vain = 0  # validations since the best
         self.best_loss = math.inf
         self.best: SavedModel | None = None
+        self.extent = Extent(config, self.positions / (batch * length))
         self._stopping = False
-        self._started: float | None = None
-        self._seconds_before = 0.0  # in the processes that this run goes on from
 
     @property
     def remarks(self) -> list[str]:
@@ -114,6 +111,11 @@ class Trainer:
             remarks.append("no validation text: the last model is kept, not the best")
         return remarks
 
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether as many validations in a row were no better as ``config.patience`` says."""
+        return 0 < self.config.patience <= self._in_vain
+
     def stop(self) -> None:
         """Let ``run`` end after the step at hand."""
         self._stopping = True
@@ -123,13 +125,14 @@ class Trainer:
 
         Raises ``TrainingError`` after ``MOST_SKIPPED`` updates in a row without a finite gradient.
         """
-        while self._progress() < 1:
+        while self._progress() < 1 and not self.out_of_patience:
             record = self.train_step()
             stopping = self._stopping
             passed = int(min(self._progress(), 1.0) * self.config.validations)
             if passed > self._intervals:
                 self._intervals = passed
                 record = self._close_interval(record)
+                self._in_vain = 0 if record.improved else self._in_vain + 1
             elif stopping and math.isinf(self.best_loss):
                 record = self._close_interval(record)
                 # A run that was not stopped has no validation here: let the next one count.
@@ -138,22 +141,8 @@ class Trainer:
             if stopping:
                 return
 
-    def _seconds(self) -> float:
-        if self._started is None:
-            return self._seconds_before
-        return self._seconds_before + time.monotonic() - self._started
-
     def _progress(self) -> float:
-        config = self.config
-        if config.budget is not None:
-            return self._seconds() / config.budget
-        return self.step / (config.steps or self._steps_of_epochs())
-
-    def _steps_of_epochs(self) -> int:
-        per_epoch = self.positions / (self.lanes.batch * self.lanes.length)
-        if self.config.epochs is not None:
-            return math.ceil(self.config.epochs * per_epoch)
-        return max(DEFAULT_STEPS, math.ceil(DEFAULT_EPOCHS * per_epoch))
+        return self.extent.progress(self.step)
 
     def capture(self) -> ResumeState:
         """Everything that the coming steps depend on, as it is between two steps."""
@@ -168,7 +157,7 @@ class Trainer:
                 "updates": self.optimizer.updates,
                 "best_loss": self.best_loss,
                 "best": self.best.training if self.best else None,
-                "seconds": self._seconds(),
+                "seconds": self.extent.seconds,
                 "rng": self.rng.bit_generator.state,
                 "corpus": self._fingerprint,
                 "shape": dataclasses.asdict(self.network.config),
@@ -207,7 +196,7 @@ class Trainer:
         figures = values["best"]
         self.best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
         self.best_loss = values["best_loss"] if self.best else math.inf
-        self._seconds_before = values["seconds"]
+        self.extent.before = values["seconds"]
         # A run that is made longer has more intervals before it than its schedule says.
         self._intervals = min(self._intervals, int(self._progress() * self.config.validations))
 
@@ -232,8 +221,7 @@ class Trainer:
             self._skipped_in_a_row = 0
         else:
             self._skip()
-        if self._started is None:  # the first step compiled: a budget is for training
-            self._started = time.monotonic()
+        self.extent.start()  # after the first step, which compiled: a budget is for training
         return self._record(float(losses.mean(dtype=np.float64)), norm, rate, losses.size)
 
     def _skip(self) -> None:
@@ -248,7 +236,7 @@ class Trainer:
             )
 
     def _record(self, loss: float, norm: float, rate: float, size: int) -> Record:
-        characters, seconds = self.step * size, self._seconds()
+        characters, seconds = self.step * size, self.extent.seconds
         return Record(
             step=self.step,
             characters=characters,

@@ -15,7 +15,7 @@ RANKS = (
     ("errors", "compute"),
     ("cells", "terminal", "lock"),
     ("config", "vocabulary"),
-    ("parameters", "options"),
+    ("parameters", "options", "extent"),
     ("layers", "corpus", "checkpoint"),
     ("model", "description"),
     ("optimizer", "evaluation", "sampling"),
