@@ -67,11 +67,14 @@ def main() -> None:
 )
 @click.option("--log", "log_path", type=click.Path(path_type=Path),
               help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
+@click.option("--sample-every", type=click.IntRange(min=1), metavar="STEPS",
+              help="Show what the model writes after every so many steps.")  # fmt: skip
 @shape_options
 @text_options
 @training_options
 def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, force: bool,
-          resume: bool, log_path: Path | None, **options: Any) -> None:  # fmt: skip
+          resume: bool, log_path: Path | None, sample_every: int | None,
+          **options: Any) -> None:  # fmt: skip
     """Train a model on the files of CORPUS; - is standard input.
 
     The model with the lowest loss on the validation text is kept. Ctrl-C ends the run after the
@@ -99,7 +102,7 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
         trainer = create_trainer(corpus, text, training, **shape)
         if saved:
             trainer.restore(saved, best_so_far(saved, model_path))
-        run(trainer, model_path, log)
+        run(trainer, model_path, log, sample_every)
 
 
 @main.command()

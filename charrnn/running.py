@@ -25,6 +25,7 @@ from charrnn.checkpoint import (
 from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
 from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
 from charrnn.progress import Reporter
+from charrnn.terminal import visible
 from charrnn.training import Record, Trainer
 
 #: Options that may differ from those a run was started with; the first three are its extent.
@@ -124,8 +125,24 @@ def _steps(trainer: Trainer, path: Path) -> Iterator[Record]:
 _SAVE_INTERVAL = 60.0
 
 
-def run(trainer: Trainer, path: Path, log: Any) -> None:
+#: Characters of a sample that is shown during a run: some lines on a terminal.
+_SAMPLE_LENGTH = 200
+
+
+def _sample(trainer: Trainer) -> str:
+    """What the network writes as it is: at temperature 1, as ``charrnn sample`` does by default.
+
+    The step is the seed, so that the run's own random numbers are not touched.
+    """
+    # Several, for where a document is short.
+    texts = "".join(trainer.model.texts(_SAMPLE_LENGTH, count=8, seed=trainer.step))
+    return f"a sample at step {trainer.step:,}:\n{visible(texts[:_SAMPLE_LENGTH].rstrip())}\n"
+
+
+def run(trainer: Trainer, path: Path, log: Any, sample_every: int | None = None) -> None:
     """Train, show it, save what is best; end with the signal's exit code if one came.
+
+    After every ``sample_every`` steps a sample is shown, which does not count in a budget.
 
     A run can be killed at any moment, so the state is saved first, then the model: the best model
     is in its file, or it is the state's.
@@ -146,6 +163,9 @@ def run(trainer: Trainer, path: Path, log: Any) -> None:
                     saved_at = time.monotonic()
                 if record.improved and trainer.best:
                     save_model(path, trainer.best)
+                if sample_every and record.step % sample_every == 0:
+                    with trainer.extent.paused():
+                        reporter.say(_sample(trainer))
     if record is None:
         more = "--patience" if trainer.out_of_patience else "--epochs, --steps or --budget"
         raise UsageError(f"the run is complete: give more {more} to go on")
