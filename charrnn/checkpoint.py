@@ -157,7 +157,7 @@ _FIGURES: dict[str, Any] = {
     **dict.fromkeys(("validation_loss", "training_loss", "seconds"), _NUMBER),
     **dict.fromkeys(("text", "options"), dict),
     "corpus": list,
-    "version": str,
+    **dict.fromkeys(("version", "init_from"), str),
 }
 
 
@@ -210,6 +210,14 @@ def load_model(path: str | Path) -> SavedModel:
     if _checksum(tensors) != checksum:
         raise ModelFileError(f"{path} is damaged: its weights do not match their checksum")
     return SavedModel(**described, tensors=tensors)
+
+
+def load_finite_model(path: str | Path) -> SavedModel:
+    """As ``load_model``. Raises ``ModelFileError`` too where weights are not finite."""
+    saved = load_model(path)
+    if not saved.finite:
+        raise ModelFileError(f"{path} has weights that are NaN or infinite: train it anew")
+    return saved
 
 
 @dataclass(frozen=True)

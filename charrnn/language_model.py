@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from charrnn import evaluation, sampling
-from charrnn.checkpoint import SavedModel, load_model, save_model
-from charrnn.errors import ModelFileError
+from charrnn.checkpoint import SavedModel, load_finite_model, save_model
 from charrnn.model import Network
 from charrnn.vocabulary import START, Vocabulary
 
@@ -106,9 +105,7 @@ def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> Lang
     Raises ``ModelFileError`` where the file is missing, damaged or foreign, or where its weights
     are not finite.
     """
-    saved = load_model(path)
-    if not saved.finite:
-        raise ModelFileError(f"{path} has weights that are NaN or infinite: train it anew")
+    saved = load_finite_model(path)
     network = Network(saved.config, threads=threads, precision=precision)
     network.load(saved.tensors)
     return LanguageModel(network, saved.vocabulary, saved.training)

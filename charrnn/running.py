@@ -39,7 +39,7 @@ def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) ->
     ``explicit`` names those of the ``given`` options that the user gave. Raises ``UsageError``
     where one of them differs and may not.
     """
-    stored = {**saved["shape"], **saved["text"], **saved["training"]}
+    stored = {**saved["shape"], **saved["origin"]["text"], **saved["training"]}
     changed = [n for n in given if n in explicit and n not in _FREE and given[n] != stored[n]]
     if changed:
         differences = ", ".join(f"--{n.replace('_', '-')} {stored[n]}" for n in changed)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from charrnn import __version__
-from charrnn.checkpoint import ResumeState, SavedModel
+from charrnn.checkpoint import ResumeState, SavedModel, load_finite_model
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.corpus import Lanes, read_corpus, split
 from charrnn.description import architecture
@@ -29,6 +29,8 @@ from charrnn.language_model import LanguageModel
 from charrnn.model import Batch, Network
 from charrnn.optimizer import create_optimizer, learning_rate
 from charrnn.parameters import parameter_count, views
+from charrnn.transfer import carry_over, shape_of
+from charrnn.vocabulary import Vocabulary
 
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
@@ -36,7 +38,6 @@ MOST_SKIPPED = 10
 #: Positions of the validation text that are read each time: little beside what a large corpus
 #: takes to train on.
 VALIDATION_POSITIONS = 2**18
-
 
 #: Attributes of a trainer that are counts, and go into a resume file as they are.
 _COUNTS = ("step", "skipped", "_skipped_in_a_row", "_intervals", "_in_vain")
@@ -162,7 +163,8 @@ class Trainer:
                 "corpus": self._fingerprint,
                 "shape": dataclasses.asdict(self.network.config),
                 "training": dataclasses.asdict(self.config),
-                "text": self.model.training.get("text", {}),
+                "origin": self.model.training,
+                "characters": self.model.vocabulary.characters,
             },
         )
 
@@ -185,6 +187,7 @@ class Trainer:
                              "or start anew with --force")  # fmt: skip
         for name in _COUNTS:
             setattr(self, name, values[name])
+        self.model.training = values["origin"]
         self.network.values[:] = saved.arrays["values"]
         self.network.pack()
         self.state = saved.arrays["state"]
@@ -293,16 +296,24 @@ def create_trainer(
     training: TrainingConfig | None = None,
     *,
     embedding_size: int | None = None,
+    init_from: str | Path | None = None,
+    vocabulary: Vocabulary | None = None,
     **shape: Any,
 ) -> Trainer:
     """Read a corpus and set up a training run on it with a new network.
 
     ``sources`` are files, or "-" for standard input. ``shape`` goes to ``ModelConfig``: cell,
     activation, layers, hidden_size. Without an ``embedding_size`` characters are one-hot, or
-    embedded if there are many. Raises ``CorpusError`` or ``UsageError``.
+    embedded if there are many.
+
+    ``init_from`` names a model to start from: its shape, its weights, its characters and those of
+    the corpus. A ``vocabulary`` that is given stays as it is. Raises ``CorpusError``,
+    ``UsageError`` or ``ModelFileError``.
     """
     text, training = text or TextConfig(), training or TrainingConfig()
-    corpus = read_corpus(sources, **_reading(text), min_count=text.min_count)
+    start = load_finite_model(init_from) if init_from else None
+    corpus = read_corpus(sources, **_reading(text), min_count=text.min_count, vocabulary=vocabulary,
+                         known=start.vocabulary.characters if start else "")  # fmt: skip
     rng = np.random.default_rng([training.seed, 0])
     if text.validation is None:
         learned, validation = split(corpus, text.validation_fraction, rng=rng)
@@ -311,17 +322,23 @@ def create_trainer(
         vocabulary = corpus.vocabulary
         validation = read_corpus([text.validation], **_reading(text), vocabulary=vocabulary).tokens
     size = corpus.vocabulary.size
-    if embedding_size is None:
-        embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
-    config = ModelConfig(vocabulary_size=size, embedding_size=embedding_size, **shape)
+    shape["embedding_size"] = embedding_size
+    if start:
+        shape = shape_of(start, shape)
+    elif embedding_size is None:
+        shape["embedding_size"] = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
+    config = ModelConfig(vocabulary_size=size, **shape)
     network = Network(config, threads=training.threads, precision=training.precision)
     network.initialize(rng=rng)
+    if start:
+        carry_over(start, network)
     origin = {
         "corpus": [Path(source).name for source in sources],
         "corpus_characters": corpus.characters,
         "documents": corpus.documents,
         "text": dataclasses.asdict(text),
         "version": __version__,
+        **({"init_from": Path(init_from).name} if init_from else {}),
     }
     model = LanguageModel(network, corpus.vocabulary, origin)
     return Trainer(model, learned, validation, training)
@@ -329,8 +346,4 @@ def create_trainer(
 
 def _reading(text: TextConfig) -> dict[str, Any]:
     """The options of ``read_corpus`` that training and validation texts share."""
-    return {
-        "lines": text.lines,
-        "encoding": text.encoding,
-        "normalize_newlines": text.normalize_newlines,
-    }
+    return {n: getattr(text, n) for n in ("lines", "encoding", "normalize_newlines")}

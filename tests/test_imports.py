@@ -18,7 +18,7 @@ RANKS = (
     ("parameters", "options", "extent"),
     ("layers", "corpus", "checkpoint"),
     ("model", "description"),
-    ("optimizer", "evaluation", "sampling"),
+    ("optimizer", "evaluation", "sampling", "transfer"),
     ("language_model",),
     ("training",),
     ("progress", "profiling"),
