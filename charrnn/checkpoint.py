@@ -33,8 +33,12 @@ from charrnn.vocabulary import Vocabulary
 
 FORMAT = "charrnn"
 RESUME_FORMAT = "charrnn-resume"
-_KINDS = {FORMAT: "charrnn model", RESUME_FORMAT: "charrnn resume file"}
 FORMAT_VERSION = 1
+RESUME_FORMAT_VERSION = 2
+_KINDS = {
+    FORMAT: ("charrnn model", FORMAT_VERSION),
+    RESUME_FORMAT: ("charrnn resume file", RESUME_FORMAT_VERSION),
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class SavedModel:
         return all(np.isfinite(tensor).all() for tensor in self.tensors.values())
 
 
-def _checksum(tensors: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def _checksum(tensors: dict[str, np.ndarray], text: str = "") -> str:
+    digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensors[name]).data)
@@ -117,7 +121,7 @@ def save_model(path: str | Path, model: SavedModel) -> None:
 @contextlib.contextmanager
 def _opened(path: Path, expected: str, advice: str) -> Iterator[tuple[Any, dict[str, str]]]:
     """The safetensors file and its metadata; what goes wrong in the block is told of the file."""
-    kind = _KINDS[expected]
+    kind, _ = _KINDS[expected]
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ModelFileError(f"{path} is not a {kind}: it is no regular file")
@@ -134,12 +138,13 @@ def _opened(path: Path, expected: str, advice: str) -> Iterator[tuple[Any, dict[
 
 
 def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
+    kind, readable = _KINDS[expected]
     if metadata.get("format") != expected:
-        raise ModelFileError(f"{path} is not a {_KINDS[expected]}")
+        raise ModelFileError(f"{path} is not a {kind}")
     version = metadata.get("format_version", "")
-    if version != str(FORMAT_VERSION):
+    if version != str(readable):
         raise ModelFileError(
-            f"{path} has format version {version}, this charrnn reads version {FORMAT_VERSION}: "
+            f"{path} has format version {version}, this charrnn reads version {readable}: "
             "upgrade charrnn, or train the model anew"
         )
 
@@ -152,7 +157,7 @@ _FIGURES: dict[str, Any] = {
     **dict.fromkeys(("validation_loss", "training_loss", "seconds"), _NUMBER),
     **dict.fromkeys(("text", "options"), dict),
     "corpus": list,
-    "version": str,
+    **dict.fromkeys(("version", "init_from"), str),
 }
 
 
@@ -225,29 +230,27 @@ class ResumeState:
 
 def resume_path(model: Path) -> Path:
     """Where the resume file of a model lies: beside it."""
-    return model.with_name(model.name + ".resume")
+    return model.parent / f"{model.name}.resume"
 
 
 def save_resume(path: Path, state: ResumeState) -> None:
     """Write a resume file. Raises ``ModelFileError`` where that fails, leaving the old one."""
     arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+    values = json.dumps(state.values)
     metadata = {
         "format": RESUME_FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "values": json.dumps(state.values),
-        "checksum": _checksum(arrays),
+        "format_version": str(RESUME_FORMAT_VERSION),
+        "values": values,
+        "checksum": _checksum(arrays, values),
     }
     write_atomically(path, to_safetensors(arrays, metadata))
 
 
 def load_resume(path: Path) -> ResumeState:
-    """Read a resume file. Raises ``ModelFileError``."""
+    """Read a resume file and check all of it. Raises ``ModelFileError``."""
     with _opened(path, RESUME_FORMAT, "there is no run to go on with") as (file, metadata):
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    try:
-        values = json.loads(metadata["values"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} is damaged: its values cannot be read") from error
-    if _checksum(arrays) != metadata.get("checksum"):
-        raise ModelFileError(f"{path} is damaged: its arrays do not match their checksum")
-    return ResumeState(arrays, values)
+    values = metadata.get("values", "")
+    if _checksum(arrays, values) != metadata.get("checksum"):
+        raise ModelFileError(f"{path} is damaged: its contents do not match their checksum")
+    return ResumeState(arrays, json.loads(values))

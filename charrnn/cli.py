@@ -74,40 +74,56 @@ def main() -> None:
 @click.option(
     "--resume", is_flag=True, help="Go on where the run of this model stopped, with its options."
 )
+@click.option("--init-from", type=click.Path(), metavar="MODEL",
+              help="Start from this model: its shape, its weights, its characters and those that "
+                   "are new.")  # fmt: skip
 @click.option("--log", "log_path", type=click.Path(path_type=Path),
               help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
+@click.option("--sample-every", type=click.IntRange(min=1), metavar="STEPS",
+              help="Show what the model writes after every so many steps.")  # fmt: skip
 @shape_options
 @text_options
 @extent_options(epochs="  [default: 10, and at least 1,000 steps]")
 @training_options
 def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, force: bool,
-          resume: bool, log_path: Path | None, **options: Any) -> None:  # fmt: skip
+          resume: bool, init_from: str | None, log_path: Path | None, sample_every: int | None,
+          **options: Any) -> None:  # fmt: skip
     """Train a model on the files of CORPUS; - is standard input.
 
     The model with the lowest loss on the validation text is kept. Ctrl-C ends the run after the
     step at hand; --resume goes on from there, to the same bits as a run that was never stopped.
     More --epochs, --steps or --budget may be given then.
     """
-    from charrnn.checkpoint import load_model, load_resume, resume_path
-    from charrnn.running import opened_log, refuse_to_overwrite, resumed, run
+    from charrnn.checkpoint import load_resume, resume_path
+    from charrnn.lock import locked
+    from charrnn.running import best_so_far, opened_log, refuse_to_overwrite, resumed, run
     from charrnn.training import create_trainer
+    from charrnn.vocabulary import Vocabulary
 
-    saved = None
+    if resume and init_from:
+        raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
+    context.with_resource(locked(model_path))
+    default = click.core.ParameterSource.DEFAULT
+    explicit = {n for n in options if context.get_parameter_source(n) is not default}
+    saved = vocabulary = None
     if resume:
         saved = load_resume(resume_path(model_path))
-        default = click.core.ParameterSource.DEFAULT
-        explicit = {n for n in options if context.get_parameter_source(n) is not default}
         options = resumed(explicit, saved.values, options)
+        vocabulary = Vocabulary(saved.values["characters"])
     else:
         refuse_to_overwrite(model_path, force)
     shape = {name: options.pop(name) for name in SHAPE}
+    if init_from:
+        shape = {name: value for name, value in shape.items() if name in explicit}
     text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
     training = TrainingConfig(**options)
-    with opened_log(log_path, saved.values["step"] if saved else None) as log:
-        trainer = create_trainer(corpus, text, training, **shape)
-        if saved:
-            trainer.restore(saved, load_model(model_path) if model_path.exists() else None)
-        run(trainer, model_path, log)
+    trainer = create_trainer(
+        corpus, text, training, init_from=init_from, vocabulary=vocabulary, **shape
+    )
+    if saved:
+        trainer.restore(saved, best_so_far(saved, model_path))
+    with opened_log(log_path, trainer.step if saved else None) as log:
+        run(trainer, model_path, log, sample_every)
 
 
 @main.command()

@@ -30,7 +30,6 @@ CHUNK = 1 << 18
 BLOCK = 1 << 16
 #: Positions; with fewer a loss would say nothing.
 SHORTEST_TRAINING, SHORTEST_VALIDATION = 2, 16
-
 NEWLINE = ord("\n")
 
 
@@ -57,13 +56,14 @@ def read_corpus(
     encoding: str = "utf-8",
     normalize_newlines: bool = False,
     vocabulary: Vocabulary | None = None,
+    known: str = "",
 ) -> Corpus:
     """Read files, or standard input where a source is ``-``, into one corpus.
 
     Every file is a document; with ``lines`` every line that is not empty is one, without its line
-    end. Characters seen fewer than ``min_count`` times, or those that a given ``vocabulary``
-    lacks, are unknown. Raises ``CorpusError`` where a text cannot be read or holds no characters,
-    ``UsageError`` for an encoding that there is not and for standard input named twice.
+    end. Characters that are not ``known`` and seen fewer than ``min_count`` times, or those that
+    a given ``vocabulary`` lacks, are unknown. Raises ``CorpusError`` where a text cannot be read
+    or holds no characters, ``UsageError`` where there is no such encoding or two standard inputs.
     """
     if sum(str(source) == "-" for source in sources) > 1:
         raise UsageError("standard input (-) can be read only once; name it once")
@@ -77,14 +77,14 @@ def read_corpus(
             where = texts[0].name if len(texts) == 1 else f"the {len(texts)} texts"
             raise CorpusError(f"no characters in {where}; name a file that has some text in it")
         if vocabulary is None:
-            vocabulary = Vocabulary.from_counts(counts, min_count)
+            vocabulary = Vocabulary.from_counts(counts, min_count, known)
         sizes = [sum(tally) for tally in tallies]
         table = vocabulary.table.copy()
         if lines:
             table[NEWLINE] = START
         tokens = _encode(reader, texts, sizes, table)
-    known = int(counts[code_points(vocabulary.characters)].sum())
-    return Corpus(vocabulary, tokens, characters, sum(sizes) - characters, characters - known)
+    unknown = characters - int(counts[code_points(vocabulary.characters)].sum())
+    return Corpus(vocabulary, tokens, characters, sum(sizes) - characters, unknown)
 
 
 class _Text(NamedTuple):

@@ -26,17 +26,26 @@ class Dataset:
     origin: dict[str, Any]  # what a model says of its corpus, JSON values
 
 
-def read_dataset(sources: Sequence[str], text: TextConfig, *, rng: np.random.Generator) -> Dataset:
+def read_dataset(
+    sources: Sequence[str],
+    text: TextConfig,
+    *,
+    rng: np.random.Generator,
+    vocabulary: Vocabulary | None = None,
+    known: str = "",
+) -> Dataset:
     """Read files, or standard input where a source is "-"; ``rng`` draws what validates.
 
-    Raises ``CorpusError`` or ``UsageError``.
+    ``vocabulary`` and ``known`` as in ``read_corpus``. Raises ``CorpusError`` or ``UsageError``.
     """
-    corpus = read_corpus(sources, **_reading(text), min_count=text.min_count)
+    corpus = read_corpus(
+        sources, **_reading(text), min_count=text.min_count, vocabulary=vocabulary, known=known
+    )
     if text.validation is None:
         training, validation = split(corpus, text.validation_fraction, rng=rng)
     else:
-        training, known = corpus.tokens, corpus.vocabulary
-        validation = read_corpus([text.validation], **_reading(text), vocabulary=known).tokens
+        training, vocabulary = corpus.tokens, corpus.vocabulary
+        validation = read_corpus([text.validation], **_reading(text), vocabulary=vocabulary).tokens
     origin = {
         "corpus": [Path(source).name for source in sources],
         "corpus_characters": corpus.characters,

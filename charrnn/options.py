@@ -152,6 +152,8 @@ training_options = options(
     option(TrainingConfig, "--clip-norm", float, "Longest gradient of an update; 0: any."),
     option(TrainingConfig, "--clip-value", float, "Largest element of a gradient; 0: any."),
     option(TrainingConfig, "--validations", int, "Times to validate in a run."),
+    option(TrainingConfig, "--patience", int,
+            "Stop after so many validations in a row without improvement; 0: never."),
     option(TrainingConfig, "--seed", int, "Seed of everything random."),
     threads_option,
     precision_option,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,15 +14,23 @@ from typing import Any
 
 import click
 
-from charrnn.checkpoint import resume_path, save_model, save_resume
+from charrnn.checkpoint import (
+    ResumeState,
+    SavedModel,
+    load_model,
+    resume_path,
+    save_model,
+    save_resume,
+)
 from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
 from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
 from charrnn.options import EXTENT
 from charrnn.progress import Reporter
+from charrnn.terminal import visible
 from charrnn.training import Record, Trainer
 
 #: Options that may differ from those a run was started with.
-_FREE = (*EXTENT, "threads")
+_FREE = (*EXTENT, "patience", "threads")
 
 
 def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +39,7 @@ def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) ->
     ``explicit`` names those of the ``given`` options that the user gave. Raises ``UsageError``
     where one of them differs and may not.
     """
-    stored = {**saved["shape"], **saved["text"], **saved["training"]}
+    stored = {**saved["shape"], **saved["origin"]["text"], **saved["training"]}
     changed = [n for n in given if n in explicit and n not in _FREE and given[n] != stored[n]]
     if changed:
         differences = ", ".join(f"--{n.replace('_', '-')} {stored[n]}" for n in changed)
@@ -42,6 +51,22 @@ def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) ->
         spans = " and ".join(f"--{name} {options[name]:g}" for name in extent)
         click.echo(f"the schedule is made anew for {spans}", err=True)
     return options
+
+
+def best_so_far(saved: ResumeState, path: Path) -> SavedModel | None:
+    """The best model of the run to go on with, from its file, where ``Trainer.restore`` needs it.
+
+    Raises ``ModelFileError`` where the file holds another model.
+    """
+    figures = saved.values["best"]
+    if figures is None or figures["steps"] == saved.values["step"] or not path.exists():
+        return None
+    model = load_model(path)
+    if model.training.get("steps") != figures["steps"]:
+        raise ModelFileError(f"{path} is not the best model of the run to go on with, that of "
+                             f"step {figures['steps']:,}: put that back, or start anew with "
+                             "--force")  # fmt: skip
+    return model
 
 
 def refuse_to_overwrite(path: Path, force: bool, option: str = "--model") -> None:
@@ -63,9 +88,10 @@ def opened_log(path: Path | None, resumed_at: int | None) -> Iterator[Any]:
         yield None
         return
     try:
-        kept = [] if resumed_at is None else _records_until(resumed_at, path)
-        file = path.open("w", encoding="utf-8")
-        file.writelines(kept)
+        if resumed_at is not None and path.is_file():
+            # Cut where it lies: a run killed while it writes the log anew would lose all of it.
+            os.truncate(path, _size_until(resumed_at, path))
+        file = path.open("w" if resumed_at is None else "a", encoding="utf-8")
     except OSError as error:
         raise CharrnnError(f"cannot write the log {path}: {error.strerror}") from error
     try:
@@ -75,18 +101,18 @@ def opened_log(path: Path | None, resumed_at: int | None) -> Iterator[Any]:
             file.close()
 
 
-def _records_until(step: int, path: Path) -> list[str]:
-    """The lines of a log up to a step, or up to a line that a killed run left unfinished."""
-    kept: list[str] = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+def _size_until(step: int, path: Path) -> int:
+    """Bytes of a log up to a step, or up to a line that a killed run left unfinished."""
+    size = 0
+    with path.open("rb") as file:
+        for line in file:
             try:
-                if json.loads(line)["step"] > step:
+                if json.loads(line)["step"] > step or not line.endswith(b"\n"):
                     break
             except (ValueError, TypeError, KeyError):
                 break
-            kept.append(line)
-    return kept
+            size += len(line)
+    return size
 
 
 def _steps(trainer: Trainer, path: Path) -> Iterator[Record]:
@@ -102,22 +128,51 @@ def _steps(trainer: Trainer, path: Path) -> Iterator[Record]:
 _SAVE_INTERVAL = 60.0
 
 
-def run(trainer: Trainer, path: Path, log: Any) -> None:
-    """Train, show it, save what is best; end with the signal's exit code if one came."""
+#: Characters of a sample that is shown during a run: some lines on a terminal.
+_SAMPLE_LENGTH = 200
+
+
+def _sample(trainer: Trainer) -> str:
+    """What the network writes as it is: at temperature 1, as ``charrnn sample`` does by default.
+
+    The step is the seed, so that the run's own random numbers are not touched.
+    """
+    # Several, for where a document is short.
+    texts = "".join(trainer.model.texts(_SAMPLE_LENGTH, count=8, seed=trainer.step))
+    return f"a sample at step {trainer.step:,}:\n{visible(texts[:_SAMPLE_LENGTH].rstrip())}\n"
+
+
+def run(trainer: Trainer, path: Path, log: Any, sample_every: int | None = None) -> None:
+    """Train, show it, save what is best; end with the signal's exit code if one came.
+
+    After every ``sample_every`` steps a sample is shown, which does not count in a budget.
+
+    A run can be killed at any moment, so the state is saved first, then the model: the best model
+    is in its file, or it is the state's.
+    """
     if not trainer.step:
-        resume_path(path).unlink(missing_ok=True)  # of a run that this one replaces
+        save_resume(resume_path(path), trainer.capture())  # of this run, not of one it replaces
+    if trainer.best:
+        save_model(path, trainer.best)
     record, saved_at = None, time.monotonic()
     with stopped_by_signals(trainer.stop) as received, reporting(trainer.remarks, log) as reporter:
         for record in _steps(trainer, path):
             reporter.show(record)
-            if record.improved and trainer.best:
-                save_model(path, trainer.best)
-            if time.monotonic() - saved_at > _SAVE_INTERVAL:
+            if record.improved or time.monotonic() - saved_at > _SAVE_INTERVAL:
                 save_resume(resume_path(path), trainer.capture())
                 saved_at = time.monotonic()
+            if record.improved and trainer.best:
+                save_model(path, trainer.best)
+            if sample_every and record.step % sample_every == 0:
+                with trainer.extent.paused():
+                    reporter.say(_sample(trainer))
     if record is None:
-        raise UsageError("the run is complete: give more --epochs, --steps or --budget to go on")
+        more = "--patience" if trainer.out_of_patience else "--epochs, --steps or --budget"
+        raise UsageError(f"the run is complete: give more {more} to go on")
     save_resume(resume_path(path), trainer.capture())
+    if trainer.out_of_patience:
+        click.echo("stopped: the validation loss has not improved in "
+                   f"{trainer.config.patience} validations", err=True)  # fmt: skip
     click.echo(_summary(trainer, path, record), err=True)
     if received:
         raise SystemExit(128 + received[0])

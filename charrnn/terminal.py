@@ -1,4 +1,4 @@
-"""Text to standard output: exactly as it is to a pipe, harmless on a terminal."""
+"""Generated text: exactly as it is to a pipe, harmless on a terminal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from charrnn.errors import CharrnnError
 _ACTIVE = re.compile(
     r"[^\n\t\x20-\x7e\xa0-\U0010ffff]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
+
+
+def visible(text: str) -> str:
+    """``text`` with what would control a terminal in a form that is seen, such as ``^[``."""
+    return _ACTIVE.sub(_visible, text)
 
 
 def _visible(match: re.Match[str]) -> str:
@@ -41,7 +46,7 @@ class Output:
         Raises ``CharrnnError`` where the text cannot be written, as on a full disk.
         """
         if self._shows_controls:
-            text = _ACTIVE.sub(_visible, text)
+            text = visible(text)
         try:
             self._stream.write(text.encode("utf-8", "replace"))
             self._stream.flush()

@@ -10,30 +10,27 @@ import dataclasses
 import functools
 import hashlib
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from charrnn.checkpoint import ResumeState, SavedModel
-from charrnn.config import (
-    DEFAULT_EPOCHS,
-    DEFAULT_STEPS,
-    ModelConfig,
-    TextConfig,
-    TrainingConfig,
-)
+from charrnn.checkpoint import ResumeState, SavedModel, load_finite_model
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.corpus import Lanes
 from charrnn.dataset import Dataset, read_dataset
 from charrnn.description import architecture
 from charrnn.errors import TrainingError, UsageError
 from charrnn.evaluation import evaluate
+from charrnn.extent import Extent
 from charrnn.language_model import LanguageModel
 from charrnn.model import Batch, Network
 from charrnn.optimizer import create_optimizer, learning_rate
 from charrnn.parameters import parameter_count, views
+from charrnn.transfer import carry_over, shape_of
+from charrnn.vocabulary import Vocabulary
 
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
@@ -42,9 +39,8 @@ MOST_SKIPPED = 10
 #: takes to train on.
 VALIDATION_POSITIONS = 2**18
 
-
 #: Attributes of a trainer that are counts, and go into a resume file as they are.
-_COUNTS = ("step", "skipped", "_skipped_in_a_row", "_intervals")
+_COUNTS = ("step", "skipped", "_skipped_in_a_row", "_intervals", "_in_vain")
 
 
 @dataclass(frozen=True)
@@ -83,6 +79,9 @@ class Trainer:
         self.model, self.config = model, config
         self.network = network = model.network
         self.validation = validation[: VALIDATION_POSITIONS + 1]
+        if config.patience and not validation.size:
+            raise UsageError("--patience needs a text to validate on, and there is none: give "
+                             "--validation, or leave --patience out")  # fmt: skip
         self.positions = len(training) - 1
         batch, length = Lanes.fit(self.positions, config.batch_size, config.sequence_length)
         self.lanes = Lanes(training, batch, length)
@@ -91,11 +90,11 @@ class Trainer:
         self.state = network.initial_state(batch)
         self.rng = np.random.default_rng([config.seed, 1])
         self.step = self.skipped = self._skipped_in_a_row = self._intervals = 0
+        self._in_vain = 0  # validations since the best
         self.best_loss = math.inf
         self.best: SavedModel | None = None
+        self.extent = Extent(config, self.positions / (batch * length))
         self._stopping = False
-        self._started: float | None = None
-        self._seconds_before = 0.0  # in the processes that this run goes on from
 
     @property
     def remarks(self) -> list[str]:
@@ -113,6 +112,11 @@ class Trainer:
             remarks.append("no validation text: the last model is kept, not the best")
         return remarks
 
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether as many validations in a row were no better as ``config.patience`` says."""
+        return 0 < self.config.patience <= self._in_vain
+
     def stop(self) -> None:
         """Let ``run`` end after the step at hand."""
         self._stopping = True
@@ -122,14 +126,15 @@ class Trainer:
 
         Raises ``TrainingError`` after ``MOST_SKIPPED`` updates in a row without a finite gradient.
         """
-        while self._progress() < 1:
+        while self._progress() < 1 and not self.out_of_patience:
             record = self.train_step()
             stopping = self._stopping
             passed = int(min(self._progress(), 1.0) * self.config.validations)
             if passed > self._intervals:
                 self._intervals = passed
                 record = self._close_interval(record)
-            elif stopping and self.best is None:
+                self._in_vain = 0 if record.improved else self._in_vain + 1
+            elif stopping and math.isinf(self.best_loss):
                 record = self._close_interval(record)
                 # A run that was not stopped has no validation here: let the next one count.
                 self.best_loss = math.inf
@@ -137,22 +142,8 @@ class Trainer:
             if stopping:
                 return
 
-    def _seconds(self) -> float:
-        if self._started is None:
-            return self._seconds_before
-        return self._seconds_before + time.monotonic() - self._started
-
     def _progress(self) -> float:
-        config = self.config
-        if config.budget is not None:
-            return self._seconds() / config.budget
-        return self.step / (config.steps or self._steps_of_epochs())
-
-    def _steps_of_epochs(self) -> int:
-        per_epoch = self.positions / (self.lanes.batch * self.lanes.length)
-        if self.config.epochs is not None:
-            return math.ceil(self.config.epochs * per_epoch)
-        return max(DEFAULT_STEPS, math.ceil(DEFAULT_EPOCHS * per_epoch))
+        return self.extent.progress(self.step)
 
     def capture(self) -> ResumeState:
         """Everything that the coming steps depend on, as it is between two steps."""
@@ -166,19 +157,22 @@ class Trainer:
                 "position": self.lanes.position,
                 "updates": self.optimizer.updates,
                 "best_loss": self.best_loss,
-                "seconds": self._seconds(),
+                "best": self.best.training if self.best else None,
+                "seconds": self.extent.seconds,
                 "rng": self.rng.bit_generator.state,
                 "corpus": self._fingerprint,
                 "shape": dataclasses.asdict(self.network.config),
                 "training": dataclasses.asdict(self.config),
-                "text": self.model.training.get("text", {}),
+                "origin": self.model.training,
+                "characters": self.model.vocabulary.characters,
             },
         )
 
     def restore(self, saved: ResumeState, best: SavedModel | None) -> None:
-        """Go on from ``saved``; ``best`` is the best model of the run so far.
+        """Go on from ``saved``; ``best`` is the best model of the run so far, if it has one.
 
-        Raises ``UsageError`` where the corpus or the shape is not that of the saved run.
+        It is not needed where it is that of the very step at which ``saved`` was captured. Raises
+        ``UsageError`` where the corpus or the shape is not that of the saved run.
         """
         values = saved.values
         if values["corpus"] != self._fingerprint:
@@ -193,6 +187,7 @@ class Trainer:
                              "or start anew with --force")  # fmt: skip
         for name in _COUNTS:
             setattr(self, name, values[name])
+        self.model.training = values["origin"]
         self.network.values[:] = saved.arrays["values"]
         self.network.pack()
         self.state = saved.arrays["state"]
@@ -201,8 +196,12 @@ class Trainer:
         self.lanes.position = values["position"]
         self.optimizer.updates = values["updates"]
         self.rng.bit_generator.state = values["rng"]
-        self.best, self.best_loss = best, values["best_loss"]
-        self._seconds_before = values["seconds"]
+        figures = values["best"]
+        self.best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
+        self.best_loss = values["best_loss"] if self.best else math.inf
+        self.extent.before = values["seconds"]
+        # A run that is made longer has more intervals before it than its schedule says.
+        self._intervals = min(self._intervals, int(self._progress() * self.config.validations))
 
     @functools.cached_property
     def _fingerprint(self) -> str:
@@ -225,8 +224,7 @@ class Trainer:
             self._skipped_in_a_row = 0
         else:
             self._skip()
-        if self._started is None:  # the first step compiled: a budget is for training
-            self._started = time.monotonic()
+        self.extent.start()  # after the first step, which compiled: a budget is for training
         return self._record(float(losses.mean(dtype=np.float64)), norm, rate, losses.size)
 
     def _skip(self) -> None:
@@ -241,7 +239,7 @@ class Trainer:
             )
 
     def _record(self, loss: float, norm: float, rate: float, size: int) -> Record:
-        characters, seconds = self.step * size, self._seconds()
+        characters, seconds = self.step * size, self.extent.seconds
         return Record(
             step=self.step,
             characters=characters,
@@ -265,12 +263,12 @@ class Trainer:
             improved = bool(np.isfinite(self.network.values).all())
         if improved:
             self.best_loss = record.validation_loss or self.best_loss
-            self.best = self._snapshot(record)
+            self.best = self._snapshot({**self.model.training, **self._figures(record)})
         return dataclasses.replace(record, improved=improved)
 
-    def _snapshot(self, record: Record) -> SavedModel:
-        """The model as it is now, with the figures of the run so far."""
-        figures = {
+    def _figures(self, record: Record) -> dict[str, Any]:
+        """What a model file says of the run so far."""
+        return {
             "steps": record.step,
             "characters": record.characters,
             "seconds": round(record.seconds, 1),
@@ -279,38 +277,57 @@ class Trainer:
             "skipped": record.skipped,
             "options": dataclasses.asdict(self.config),
         }
+
+    def _snapshot(self, training: dict[str, Any]) -> SavedModel:
+        """The model as it is now, with its origin and figures."""
         config = self.network.config
-        return SavedModel(
-            config=config,
-            vocabulary=self.model.vocabulary,
-            tensors=views(self.network.values.copy(), config),
-            training={**self.model.training, **figures},
-        )
+        tensors = views(self.network.values.copy(), config)
+        return SavedModel(config, self.model.vocabulary, tensors, training)
 
 
 def create_trainer(
     sources: Sequence[str],
     text: TextConfig | None = None,
     training: TrainingConfig | None = None,
+    *,
+    init_from: str | Path | None = None,
+    vocabulary: Vocabulary | None = None,
     **shape: Any,
 ) -> Trainer:
     """Read a corpus and set up a training run on it with a new network.
 
     ``sources`` are files, or "-" for standard input. ``shape`` is that of the network, as
-    ``ModelConfig.for_vocabulary`` takes it. Raises ``CorpusError`` or ``UsageError``.
+    ``ModelConfig.for_vocabulary`` takes it. ``init_from`` names a model to start from: its shape,
+    its weights, its characters and those of the corpus. A ``vocabulary`` that is given stays as it
+    is. Raises ``CorpusError``, ``UsageError`` or ``ModelFileError``.
     """
-    training = training or TrainingConfig()
+    text, training = text or TextConfig(), training or TrainingConfig()
+    start = load_finite_model(init_from) if init_from else None
     rng = np.random.default_rng([training.seed, 0])
-    dataset = read_dataset(sources, text or TextConfig(), rng=rng)
+    known = start.vocabulary.characters if start else ""
+    dataset = read_dataset(sources, text, rng=rng, vocabulary=vocabulary, known=known)
+    if start:
+        dataset.origin["init_from"] = Path(str(init_from)).name
+        shape = shape_of(start, shape)
     config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
-    return trainer_on(dataset, config, training, rng=rng)
+    return trainer_on(dataset, config, training, rng=rng, start=start)
 
 
 def trainer_on(
-    dataset: Dataset, config: ModelConfig, training: TrainingConfig, *, rng: np.random.Generator
+    dataset: Dataset,
+    config: ModelConfig,
+    training: TrainingConfig,
+    *,
+    rng: np.random.Generator,
+    start: SavedModel | None = None,
 ) -> Trainer:
-    """A training run on ``dataset`` with a new network, whose first weights ``rng`` draws."""
+    """A training run on ``dataset`` with a new network, whose first weights ``rng`` draws.
+
+    Those that the model to ``start`` from has are taken from there.
+    """
     network = Network(config, threads=training.threads, precision=training.precision)
     network.initialize(rng=rng)
+    if start:
+        carry_over(start, network)
     model = LanguageModel(network, dataset.vocabulary, dataset.origin)
     return Trainer(model, dataset.training, dataset.validation, training)

@@ -54,18 +54,20 @@ class Vocabulary:
             raise CharrnnError("the vocabulary holds half of a character (a lone surrogate)")
 
     @classmethod
-    def from_counts(cls, counts: np.ndarray, min_count: int = 1) -> Vocabulary:
+    def from_counts(cls, counts: np.ndarray, min_count: int = 1, known: str = "") -> Vocabulary:
         """The characters seen at least ``min_count`` times, in the order of their code points.
 
-        ``counts`` [n ≤ 0x110000] says how often each code point occurs. Raises ``CorpusError``
-        where too many characters are left, or none.
+        ``counts`` [n ≤ 0x110000] says how often each code point occurs. The ``known`` characters
+        come first, as they are, however often they are seen. Raises ``CorpusError`` where too many
+        characters are left, or none.
         """
-        kept = np.flatnonzero(counts >= max(min_count, 1))
-        if not kept.size:
+        frequent = np.flatnonzero(counts >= max(min_count, 1))
+        added = np.setdiff1d(frequent, code_points(known), assume_unique=True)
+        if not added.size and not known:
             raise CorpusError(
                 f"no character is seen {min_count:,} times; give a smaller --min-count or more text"
             )
-        return cls(kept.astype("<u4").tobytes().decode("utf-32-le"))
+        return cls(known + added.astype("<u4").tobytes().decode("utf-32-le"))
 
     @property
     def size(self) -> int:

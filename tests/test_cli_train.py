@@ -147,6 +147,10 @@ def _strict(line):
     return json.loads(line, parse_constant=refuse)
 
 
+KEYS = ["step", "characters", "epoch", "progress", "loss", "learning_rate", "gradient_norm",
+        "skipped", "seconds", "characters_per_second", "validation_loss", "improved"]  # fmt: skip
+
+
 def test_the_log_is_json_lines(corpus, model, tmp_path, monkeypatch):
     """A record of every tenth step and of every validation; what is no number is null."""
     norm, calls = Optimizer.gradient_norm, iter(range(1, 1000))
@@ -163,7 +167,18 @@ def test_the_log_is_json_lines(corpus, model, tmp_path, monkeypatch):
     assert [r["step"] for r in records if r["gradient_norm"] is None] == [10, 20]
     assert [r["skipped"] for r in records] == [0, 1, 1, 2, 2, 2]
     assert all(r["loss"] > 0 and r["learning_rate"] > 0 for r in records)
+    assert all(list(r) == KEYS for r in records)
+    assert all(r["characters"] == 16 * 32 * r["step"] for r in records)
+    assert all(r["characters_per_second"] > 0 and r["seconds"] > 0 for r in records)
     assert load_model(model).training["skipped"] in range(3)
+
+
+def test_what_is_refused_leaves_the_log(corpus, model, tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text("precious")
+    for options in (["missing.txt"], [corpus, "--hidden-size", 0], [corpus, "--resume"]):
+        assert invoke("train", *options, "--model", model, "--log", log).exit_code in (1, 2)
+        assert log.read_text() == "precious"
 
 
 @pytest.mark.parametrize("log", ["no/folder/log.jsonl", "."])

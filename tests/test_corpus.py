@@ -314,9 +314,9 @@ def test_a_file_that_changes_between_the_passes(tmp_path, monkeypatch, content, 
     paths = _written(tmp_path, "x", "a\nb\nc\n", "y")
     from_counts = Vocabulary.from_counts
 
-    def changing(counts, min_count):
+    def changing(*arguments):
         paths[1].write_text(content)
-        return from_counts(counts, min_count)
+        return from_counts(*arguments)
 
     monkeypatch.setattr(Vocabulary, "from_counts", changing)
     with pytest.raises(CorpusError, match=r"1\.txt' changed while it was read"):

@@ -13,12 +13,12 @@ PACKAGE = Path(charrnn.__file__).parent
 #: Who may import whom: only what stands in an earlier row.
 RANKS = (
     ("errors", "compute"),
-    ("cells", "terminal", "tables"),
+    ("cells", "terminal", "tables", "lock"),
     ("config", "vocabulary"),
-    ("parameters", "options", "matrices"),
+    ("parameters", "options", "matrices", "extent"),
     ("layers", "corpus", "checkpoint"),
     ("model", "description", "dataset"),
-    ("optimizer", "evaluation", "sampling"),
+    ("optimizer", "evaluation", "sampling", "transfer"),
     ("gradients", "language_model"),
     ("plotting", "training"),
     ("progress", "profiling"),

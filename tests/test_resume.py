@@ -34,6 +34,7 @@ def everything(trainer):
     for name in sorted(state.arrays):
         digest.update(state.arrays[name].tobytes())
     values = {k: v for k, v in state.values.items() if k != "seconds"}
+    values["best"] = {k: v for k, v in (values["best"] or {}).items() if k != "seconds"}
     digest.update(json.dumps(values, sort_keys=True).encode())
     if trainer.best:
         for name in sorted(trainer.best.tensors):
@@ -135,6 +136,9 @@ def test_more_steps_can_be_given_and_other_options_cannot(tmp_path):
     extended = train(model, "--resume", "--steps", 40)
     assert extended.exit_code == 0 and "--steps 40" in extended.stderr
     assert load_resume(resume_path(model)).values["step"] == 40
+    # The best of all, as the last step that validates is better than those before.
+    assert extended.stderr.count("  validation ") == 1
+    assert load_model(model).training["steps"] == 40
 
 
 def test_resuming_without_a_run_or_with_a_damaged_file_is_one_line(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from samples import assert_same_bits, every_cell
 from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, run, small_trainer
 
-from charrnn import training as training_module
+from charrnn import extent
 from charrnn.checkpoint import load_model, save_model
 from charrnn.config import DEFAULT_STEPS, TextConfig
 from charrnn.errors import CorpusError, TrainingError, UsageError
@@ -103,7 +103,7 @@ def test_a_run_has_a_length_by_default(tmp_path):
 def test_a_budget_is_of_seconds(monkeypatch):
     """By a clock of the test's own, which goes on at every look at it."""
     clock = types.SimpleNamespace(monotonic=itertools.count(1000.0, 0.25).__next__)
-    monkeypatch.setattr(training_module, "time", clock)
+    monkeypatch.setattr(extent, "time", clock)
     records = run(small_trainer(budget=30))
     assert records[-1].seconds == pytest.approx(30, abs=3)
     seconds = [r.seconds for r in records]

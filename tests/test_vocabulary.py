@@ -59,6 +59,19 @@ def test_counts_choose_the_characters(text, min_count):
         assert Vocabulary.from_counts(_counts_of(text), min_count).characters == expected
 
 
+@settings(deadline=None)
+@given(st.text(), st.text(min_size=1), st.integers(1, 4))
+def test_known_characters_keep_their_indices(known, text, min_count):
+    """Whatever the order they are in and however often they are seen."""
+    known = "".join(dict.fromkeys(reversed(known)))
+    added = sorted(c for c in set(text) - set(known) if text.count(c) >= min_count)
+    if known or added:
+        vocabulary = Vocabulary.from_counts(_counts_of(text), min_count, known)
+        assert vocabulary.characters == known + "".join(added)
+        assert vocabulary.encode(known).tolist() == [SPECIALS + i for i in range(len(known))]
+        assert vocabulary.decode(vocabulary.encode(known)) == known
+
+
 def test_characters_never_seen_are_left_out_whatever_the_minimum():
     assert Vocabulary.from_counts(_counts_of("ba"), 0).characters == "ab"
 

@@ -1,0 +1,51 @@
+"""How far a run goes, and how much of it has passed: in steps, or in seconds by its clock."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+
+from charrnn.config import DEFAULT_EPOCHS, DEFAULT_STEPS, TrainingConfig
+
+
+class Extent:
+    """The extent of a run that ``config`` asks for, on a text that takes ``epoch`` steps.
+
+    ``before`` is the seconds that the run took in the processes that this one goes on from.
+    """
+
+    def __init__(self, config: TrainingConfig, epoch: float) -> None:
+        self.budget = config.budget
+        self.steps = config.steps or _steps_of_epochs(config.epochs, epoch)
+        self.before = 0.0
+        self._started: float | None = None
+
+    def start(self) -> None:
+        """Let the clock run, if it does not yet."""
+        if self._started is None:
+            self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """What the run has taken so far, without its first step and what was ``paused``."""
+        return self.before + (0.0 if self._started is None else time.monotonic() - self._started)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens in the block is not of the run: the clock stands still."""
+        begun = time.monotonic()
+        yield
+        if self._started is not None:
+            self._started += time.monotonic() - begun
+
+    def progress(self, step: int) -> float:
+        """The share of the run that has passed after ``step`` updates; 1 and more: all of it."""
+        return step / self.steps if self.budget is None else self.seconds / self.budget
+
+
+def _steps_of_epochs(epochs: float | None, epoch: float) -> int:
+    if epochs is not None:
+        return math.ceil(epochs * epoch)
+    return max(DEFAULT_STEPS, math.ceil(DEFAULT_EPOCHS * epoch))

@@ -1,0 +1,44 @@
+"""How much of a run has passed, and what does not count."""
+
+import types
+
+import pytest
+
+from charrnn import extent
+from charrnn.config import TrainingConfig
+from charrnn.extent import Extent
+
+
+def test_the_clock_starts_once_and_stands_still_in_a_pause(monkeypatch):
+    now = types.SimpleNamespace(monotonic=lambda: clock)
+    monkeypatch.setattr(extent, "time", now)
+    run, clock = Extent(TrainingConfig(budget=20), 10.0), 100.0
+    assert (run.seconds, run.progress(7)) == (0, 0)
+    run.start()
+    clock = 104.0
+    run.start()
+    assert (run.seconds, run.progress(7)) == (4, 0.2)
+    with run.paused():
+        clock = 150.0
+    assert run.seconds == 4
+    run.before = 10.0
+    assert (run.seconds, run.progress(7)) == (14, 0.7)
+
+
+def test_a_pause_before_the_start_is_none(monkeypatch):
+    monkeypatch.setattr(extent, "time", types.SimpleNamespace(monotonic=lambda: clock))
+    run, clock = Extent(TrainingConfig(), 10.0), 1.0
+    with run.paused():
+        clock = 5.0
+    assert run.seconds == 0
+
+
+@pytest.mark.parametrize(("given", "steps"), [({"steps": 7}, 7), ({"epochs": 1.5}, 15), ({}, 1000)])
+def test_steps_and_epochs(given, steps):
+    run = Extent(TrainingConfig(**given), 10.0)
+    assert run.progress(steps) == 1
+    assert run.progress(1) == 1 / steps
+
+
+def test_a_long_text_is_read_ten_times_by_default():
+    assert Extent(TrainingConfig(), 500.2).progress(5002) == 1

@@ -1,0 +1,217 @@
+"""``--init-from``: a model goes on to learn another text, characters that it did not know too."""
+
+import dataclasses
+import json
+import math
+import signal
+
+import numpy as np
+import pytest
+from commands import QUICK, assert_one_line_error, execute, invoke, start
+from samples import every_cell
+from trained import DINOSAURS, FABLES, fables, language_model, run, small_trainer, with_biases
+
+from charrnn.checkpoint import load_model, load_resume, resume_path, save_model
+from charrnn.config import ModelConfig, TextConfig
+from charrnn.errors import CorpusError, ModelFileError, UsageError
+from charrnn.language_model import load
+from charrnn.model import Network
+from charrnn.parameters import parameter_shapes
+from charrnn.training import create_trainer
+from charrnn.transfer import carry_over
+from charrnn.vocabulary import START, UNKNOWN
+
+NEW = "é☃ñ\x00"
+OLD_TEXT = FABLES.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The file of a model that has learned the fables."""
+    path = tmp_path_factory.mktemp("model") / "fables.st"
+    save_model(path, fables())
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A text with new characters, in which most of the old ones do not occur."""
+    path = tmp_path / "corpus.txt"
+    path.write_text(f"the snow {NEW} fell on a ☃\n" * 200, encoding="utf-8")
+    return path
+
+
+def _from(model, *sources, **settings):
+    return small_trainer(*sources, layers=None, hidden_size=None,
+                         shape={"init_from": model}, **settings)  # fmt: skip
+
+
+# The vocabulary and the weights
+
+
+def test_new_characters_follow_the_old_ones(model, corpus):
+    old = fables().vocabulary.characters
+    assert _from(model, corpus).model.vocabulary.characters == old + "".join(sorted(NEW))
+    rare = _from(model, corpus, text=TextConfig(min_count=300)).model.vocabulary
+    assert rare.characters == old + "☃"
+    assert _from(model, FABLES).model.vocabulary == fables().vocabulary
+
+
+def test_lines_know_no_line_end_even_if_the_model_does(model):
+    trainer = _from(model, DINOSAURS, text=TextConfig(lines=True))
+    newline = trainer.model.vocabulary.encode("\n")
+    assert newline != UNKNOWN
+    assert newline not in trainer.lanes.tokens and START in trainer.lanes.tokens
+
+
+@every_cell
+@pytest.mark.parametrize("embedding_size", [0, 5])
+def test_old_weights_are_carried_over_to_the_bit(cell, embedding_size):
+    """Of every tensor; what was added to it is as it was drawn, but for the biases."""
+    name, activation = cell
+    config = ModelConfig(20, name, activation, 2, 7, embedding_size)
+    larger = dataclasses.replace(config, vocabulary_size=24)
+    rng = np.random.default_rng(1)
+    tensors = {n: rng.standard_normal(s, np.float32) for n, s in parameter_shapes(config).items()}
+    saved = dataclasses.replace(with_biases("a"), config=config, tensors=tensors)
+    network, drawn = Network(larger, threads=1), Network(larger, threads=1)
+    for each in (network, drawn):
+        each.initialize(rng=np.random.default_rng(2))
+    carry_over(saved, network)
+    grown = set()
+    for n, tensor in network.parameters.items():
+        np.testing.assert_array_equal(tensor[tuple(map(slice, tensors[n].shape))], tensors[n])
+        if tensor.shape != tensors[n].shape:
+            grown.add(n)
+    first = "embedding.weight" if embedding_size else "rnn.weight_ih_l0"
+    assert grown == {first, "readout.weight", "readout.bias"}
+    for n, new in ((first, np.s_[20:] if embedding_size else np.s_[:, 20:]),
+                   ("readout.weight", np.s_[20:])):  # fmt: skip
+        np.testing.assert_array_equal(network.parameters[n][new], drawn.parameters[n][new])
+        assert np.ptp(network.parameters[n][new]) > 0
+    average = tensors["readout.bias"].mean() - math.log(4)
+    np.testing.assert_allclose(network.parameters["readout.bias"][20:], average, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [4, 2000])
+def test_the_old_text_is_predicted_as_before(model, tmp_path, count):
+    """However many characters are new."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("".join(map(chr, range(0x4E00, 0x4E00 + count))) * 9, encoding="utf-8")
+    before = language_model(fables()).evaluate(OLD_TEXT[:3000])
+    after = _from(model, corpus).model.evaluate(OLD_TEXT[:3000])
+    assert (before.unknown, after.unknown) == (0, 0)
+    assert 0 <= after.nats_per_character - before.nats_per_character < 0.02
+    same = _from(model, FABLES).model.evaluate(OLD_TEXT[:3000])
+    assert same.nats_per_character == before.nats_per_character
+
+
+def test_some_steps_on_it_have_hardly_forgotten(model, corpus):
+    trainer = _from(model, corpus, FABLES, steps=5, learning_rate=0.001)
+    run(trainer)
+    before = language_model(fables()).evaluate(OLD_TEXT[:3000]).nats_per_character
+    assert trainer.model.evaluate(OLD_TEXT[:3000]).nats_per_character < before + 0.1
+
+
+def test_new_characters_are_learned(model, corpus):
+    trainer = _from(model, corpus, steps=150, dropout=0.0)
+    run(trainer)
+    learned = language_model(trainer.best)
+    assert learned.evaluate(f"the snow {NEW} fell on a ☃\n" * 5).nats_per_character < 0.3
+    assert "☃" in learned.sample(300, seed=1)
+
+
+def test_a_model_helps(model, tmp_path):
+    """The beginning of a run from it is better than that of a new one."""
+    part = tmp_path / "part.txt"
+    part.write_text(OLD_TEXT[-20_000:], encoding="utf-8")
+    losses = [run(trainer)[0].loss for trainer in (_from(model, part), small_trainer(part))]
+    assert losses[0] < losses[1] - 1
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"hidden_size": 33}, "--hidden-size 32"),
+        ({"layers": 1, "cell": "gru"}, "--layers 2, --cell lstm|--cell lstm, --layers 2"),
+        ({"embedding_size": 4}, "--embedding-size 0"),
+    ],
+)
+def test_another_shape_is_refused(model, corpus, given, named):
+    with pytest.raises(UsageError, match=named):
+        create_trainer([str(corpus)], init_from=model, **given)
+
+
+def test_errors_are_one_line(model, corpus, tmp_path):
+    target = tmp_path / "new.st"
+    spoilt = with_biases("ab", biases=[(3, math.nan)])
+    save_model(tmp_path / "nan.st", spoilt)
+    many = tmp_path / "many.txt"
+    many.write_text("".join(map(chr, range(0x20000, 0x20000 + 65_532))), encoding="utf-8")
+    for options, code, words in (
+        ([corpus, "--init-from", model, "--hidden-size", 128], 2, "--hidden-size 32"),
+        ([corpus, "--init-from", model, "--cell", "gru"], 2, "--cell lstm"),
+        ([corpus, "--init-from", model, "--resume"], 2, "--init-from"),
+        ([corpus, "--init-from", tmp_path / "missing.st"], 1, "missing.st"),
+        ([corpus, "--init-from", corpus], 1, "not a charrnn model"),
+        ([corpus, "--init-from", tmp_path / "nan.st"], 1, "NaN"),
+        ([many, "--init-from", model], 1, "--min-count"),
+    ):
+        assert_one_line_error(invoke("train", "--model", target, *options), code, words)
+        assert not target.exists()
+    with pytest.raises(ModelFileError):
+        _from(tmp_path / "missing.st", corpus)
+    with pytest.raises(CorpusError):
+        _from(model, many)
+
+
+# The command
+
+
+def test_the_command_trains_and_others_take_the_model(model, corpus, tmp_path):
+    target = tmp_path / "new.st"
+    log = tmp_path / "log.jsonl"
+    options = ("--init-from", model, "--hidden-size", 32, "--model", target, "--log", log)
+    done = execute("train", corpus, *options, *QUICK[4:])
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr.decode()
+    assert b"lstm 2\xc3\x9732" in done.stderr
+    assert load_model(target).training["init_from"] == "fables.st"
+    assert len(load(target).sample(20, seed=1)) == 20
+    shown = invoke("evaluate", "--json", "--model", target, corpus)
+    assert json.loads(shown.stdout)["unknown"] == 0
+    assert json.loads(invoke("info", "--json", "--model", target).stdout)["init_from"]
+    assert invoke("sample", "--model", target, "--prime", "☃").stderr == ""
+
+
+def test_a_model_can_be_trained_on_in_its_place(model, corpus, tmp_path):
+    target = tmp_path / "m.st"
+    target.write_bytes(model.read_bytes())
+    assert_one_line_error(invoke("train", corpus, "--init-from", target, "--model", target), 1)
+    again = ("train", corpus, "--init-from", target, "--model", target, "--force", *QUICK[4:])
+    assert invoke(*again).exit_code == 0
+    assert "☃" in load_model(target).vocabulary.characters
+
+
+def test_interrupted_and_resumed_it_ends_with_the_same_bits(model, corpus, tmp_path):
+    """By ``--resume`` alone, without the model that it started from."""
+    whole, target, source = tmp_path / "whole.st", tmp_path / "m.st", tmp_path / "fables.st"
+    source.write_bytes(model.read_bytes())
+    options = ("--init-from", source, *QUICK[4:-4], "--steps", 800)
+    assert invoke("train", corpus, "--model", whole, *options).exit_code == 0
+    with start("train", corpus, "--model", target, *options) as process:
+        while b"validation" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert 0 < load_resume(resume_path(target)).values["step"] < 800
+    source.unlink()
+    assert invoke("train", corpus, "--model", target, "--resume").exit_code == 0
+    a, b = load_model(whole), load_model(target)
+    assert a.vocabulary == b.vocabulary
+    assert a.training["init_from"] == b.training["init_from"] == "fables.st"
+    for name, tensor in a.tensors.items():
+        np.testing.assert_array_equal(tensor, b.tensors[name])
