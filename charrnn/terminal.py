@@ -1,11 +1,14 @@
-"""Generated text: exactly as it is to a pipe, harmless on a terminal."""
+"""What the commands print: exactly as it is to a pipe, harmless on a terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 import unicodedata
+
+import click
 
 from charrnn.errors import CharrnnError
 
@@ -57,3 +60,15 @@ class Output:
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise CharrnnError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def print_result(text: str) -> None:
+    """A command's result, on lines of its own. Raises ``CharrnnError`` as ``Output`` does."""
+    Output().write(text + "\n")
+
+
+def announced_compilation() -> contextlib.AbstractContextManager[None]:
+    """Tell the user, once, if the block has to compile."""
+    from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
+
+    return announce_compilation(lambda: click.echo(COMPILATION_NOTICE, err=True))

@@ -24,6 +24,7 @@ RANKS = (
     ("progress", "profiling"),
     ("benchmark", "running"),
     ("comparison",),
+    ("studies",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

@@ -1,0 +1,165 @@
+"""The commands that measure: cells beside one another, gradients through time, the machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from charrnn.cells import CELL_NAMES
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig
+from charrnn.options import (
+    EXTENT,
+    SHAPE,
+    SIZES,
+    activation_option,
+    default_model,
+    extent_options,
+    json_option,
+    option,
+    precision_option,
+    reading_options,
+    shape_options,
+    size_options,
+    text_options,
+    threads_option,
+    training_options,
+)
+from charrnn.tables import benchmark_table, comparison_table
+from charrnn.terminal import announced_compilation, print_result
+
+
+@click.command()
+@click.argument("corpus", nargs=-1, required=True)
+@click.option("--cells", default=",".join(CELL_NAMES), show_default=True,
+              help="Cells to compare, with commas between their names.")  # fmt: skip
+@click.option(
+    "--equal",
+    type=click.Choice(("size", "weights")),
+    default="size",
+    show_default=True,
+    help="Give all the same hidden size, or about as many weights as an lstm of the sizes has.",
+)
+@click.option("--output", "folder", type=click.Path(path_type=Path),
+              help="Keep each cell's best model in this folder, as CELL.safetensors.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite the models in the folder.")
+@size_options
+@text_options
+@extent_options(budget="  [default: 1m]")
+@training_options
+@json_option
+def compare(corpus: tuple[str, ...], cells: str, equal: str, folder: Path | None, force: bool,
+            as_json: bool, **options: Any) -> None:  # fmt: skip
+    """Train several cells on the files of CORPUS and say how well each did; - is standard input.
+
+    Each is trained for the same time (or the same --epochs or --steps), on the same text, with the
+    same seed and options. Ctrl-C ends the comparison, and shows the cells that are through.
+    """
+    from charrnn import comparison
+
+    names = comparison.named_cells(cells)
+    sizes = {name: options.pop(name) for name in SIZES}
+    text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
+    if all(options[name] is None for name in EXTENT):
+        options["budget"] = comparison.DEFAULT_BUDGET
+    training = TrainingConfig(**options)
+    if folder:
+        comparison.prepare_folder(folder, names, force)
+    results = []
+    try:
+        for result in comparison.compare(corpus, names, text, training, folder=folder,
+                                         equal_weights=equal == "weights", **sizes):  # fmt: skip
+            results.append(vars(result))
+    finally:  # what was learned is shown, however the comparison ends
+        if results:
+            print_result(json.dumps(results) if as_json else comparison_table(results))
+
+
+@click.command()
+@shape_options
+@click.option(
+    "--vocabulary-size",
+    type=int,
+    default=68,
+    show_default=True,
+    help="Characters, the three special ones included.",
+)
+@option(TrainingConfig, "--batch-size", int, "Lanes that read the corpus side by side.")
+@option(TrainingConfig, "--sequence-length", int, "Characters back through which gradients flow.")
+@click.option("--profile", is_flag=True, help="Tell the parts of a training step apart.")
+@threads_option
+@precision_option
+@json_option
+def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any) -> None:
+    """Measure how fast this machine trains, evaluates and samples a network of a size.
+
+    The limit is what the processor could do at best in 32-bit multiply-adds, and what its memory
+    can deliver.
+    """
+    shape = {name: options.pop(name) for name in SHAPE}
+    network = ModelConfig.for_vocabulary(vocabulary_size, **shape)
+    config = TrainingConfig(**options)
+    from charrnn.benchmark import benchmark as measure
+
+    with announced_compilation():
+        result = measure(network, config, profile=profile)
+    print_result(json.dumps(result) if as_json else benchmark_table(result))
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--model", "models", type=click.Path(path_type=Path), multiple=True,
+              help="A trained model; may be given several times.  [default: model.safetensors, "
+                   "unless --cell is given]")  # fmt: skip
+@click.option("--cell", "cells", type=click.Choice(CELL_NAMES), multiple=True,
+              help="An untrained network of this cell; may be given several times.")  # fmt: skip
+@activation_option
+@size_options
+@option(TrainingConfig, "--seed", click.IntRange(min=0), "Seed of untrained networks.")
+@click.option("--steps-back", type=click.IntRange(1, 10_000), default=200, show_default=True,
+              help="Steps that the gradient is followed back.")  # fmt: skip
+@click.option("--positions", type=click.IntRange(1, 100_000), default=256, show_default=True,
+              help="Places of the text to average over.")  # fmt: skip
+@click.option("--scale", type=float, default=1.0, show_default=True,
+              help="Multiply the recurrent weights of every network by this.")  # fmt: skip
+@click.option("--output", type=click.Path(path_type=Path),
+              help="Draw a picture: FILE.svg, .png or .pdf. Needs charrnn[plot].")  # fmt: skip
+@reading_options
+@threads_option
+@json_option
+def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: tuple[str, ...], seed: int,
+              steps_back: int, positions: int, output: Path | None, lines: bool | None,
+              encoding: str, normalize_newlines: bool, as_json: bool, scale: float,
+              threads: int, **shape: Any) -> None:  # fmt: skip
+    """Show how gradients vanish or explode on the way back through FILES; - is standard input.
+
+    Printed is the norm of the gradient of the loss at t with respect to the hidden states of all
+    layers at t - k, as a mean over positions t, for trained and for untrained networks. They all
+    read the same text, by default in the documents that the first model was trained on.
+    """
+    from charrnn.checkpoint import load_finite_model
+    from charrnn.corpus import read_corpus
+    from charrnn.gradients import Curve, choose_places, figures, measure, untrained
+    from charrnn.plotting import check_picture, draw_picture, report
+
+    if output:
+        check_picture(output)
+    paths = models or (() if cells else (default_model(),))
+    trained = [(load_finite_model(path), str(path)) for path in paths]
+    if lines is None:
+        lines = bool(trained) and trained[0][0].training.get("text", {}).get("lines", False)
+    text = read_corpus(files, lines=lines, encoding=encoding, normalize_newlines=normalize_newlines)
+    new = [(untrained(text.vocabulary, seed=seed, cell=cell, **shape), None) for cell in cells]
+    places = choose_places(text.tokens, positions, steps_back)
+    if places.steps < steps_back:
+        click.echo(f"the text goes back {places.steps} steps at most, not {steps_back}", err=True)
+    with announced_compilation():
+        curves = [
+            Curve(model, origin, measure(model, text, places, scale=scale, threads=threads))
+            for model, origin in (*trained, *new)
+        ]
+    print_result(json.dumps(figures(curves, places)) if as_json else report(curves, places.counts))
+    if output:
+        draw_picture(curves, output)
