@@ -22,6 +22,7 @@ from charrnn.options import (
     extent_options,
     json_option,
     model_option,
+    planned_size_option,
     precision_option,
     reading_options,
     shape_options,
@@ -76,6 +77,7 @@ def main() -> None:
               help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
 @click.option("--sample-every", type=click.IntRange(min=1), metavar="STEPS",
               help="Show what the model writes after every so many steps.")  # fmt: skip
+@planned_size_option
 @shape_options
 @text_options
 @extent_options(epochs="  [default: 10, and at least 1,000 steps]")

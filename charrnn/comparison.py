@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import copy
 import dataclasses
 import math
@@ -15,12 +14,12 @@ import numpy as np
 
 from charrnn.cells import CELL_NAMES, most_layers
 from charrnn.checkpoint import resume_path, save_model
-from charrnn.config import MAX_SIZE, ModelConfig, TextConfig, TrainingConfig
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.dataset import read_dataset
 from charrnn.errors import ModelFileError, TrainingError, UsageError
-from charrnn.parameters import parameter_count
+from charrnn.parameters import parameter_count, with_weights
 from charrnn.running import refuse_to_overwrite, reporting, stopped_by_signals
-from charrnn.training import Record, Trainer, trainer_on
+from charrnn.training import Record, Trainer, shape_for, trainer_on
 
 #: Seconds that each cell is trained when neither epochs, steps nor a budget is given.
 DEFAULT_BUDGET = 60.0
@@ -98,8 +97,7 @@ def compare(
     """
     rng = np.random.default_rng([training.seed, 0])
     dataset = read_dataset(sources, text, rng=rng)
-    size = dataset.vocabulary.size
-    asked = ModelConfig.for_vocabulary(size, cell=REFERENCE, layers=layers, **sizes)
+    asked = shape_for(dataset, training, cell=REFERENCE, layers=layers, **sizes)
     configs = model_configs(asked, cells, equal_weights=equal_weights)
     with stopped_by_signals() as received:
         for number, config in enumerate(configs, 1):
@@ -125,18 +123,6 @@ def model_configs(
         config = dataclasses.replace(asked, cell=cell, layers=layers)
         configs.append(with_weights(config, parameter_count(asked)) if equal_weights else config)
     return configs
-
-
-def with_weights(config: ModelConfig, weights: int) -> ModelConfig:
-    """``config`` with the hidden size at which it comes closest to so many weights."""
-
-    def count(size: int) -> int:
-        return parameter_count(dataclasses.replace(config, hidden_size=size))
-
-    # The first size with as many weights or more; the one before may still be closer.
-    size = bisect.bisect_left(range(MAX_SIZE), weights, lo=1, key=count)
-    closest = min((max(size - 1, 1), size), key=lambda s: abs(count(s) - weights))
-    return dataclasses.replace(config, hidden_size=closest)
 
 
 def _remarks(trainer: Trainer, layers: int) -> list[str]:

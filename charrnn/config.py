@@ -121,32 +121,27 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
 
-#: What a run makes when neither epochs, steps nor a budget is given: a megabyte takes minutes,
-#: and a small text is read often enough to learn from it.
-DEFAULT_EPOCHS = 10
-DEFAULT_STEPS = 1000
-
-
 @dataclass(frozen=True)
 class TrainingConfig:
     """How a network is trained. Raises ``UsageError`` where a value is out of range.
 
-    At most one of ``epochs``, ``steps`` and ``budget`` is given; with none, a run makes
-    ``DEFAULT_EPOCHS`` passes over the text, and at least ``DEFAULT_STEPS`` updates.
+    At most one of ``epochs``, ``steps`` and ``budget`` is given. What is None follows from the
+    text, the network and the time: see ``charrnn.planning``.
     """
 
-    batch_size: int = 64  # B: lanes that read the corpus side by side; fewer on small corpora
+    batch_size: int | None = None  # B: lanes that read the corpus side by side
     sequence_length: int = 64  # T: steps of truncated backpropagation through time
     epochs: float | None = None  # passes over the training text
     steps: int | None = None  # updates
     budget: float | None = None  # seconds
     optimizer: str = "adam"  # adam, rmsprop or sgd
-    learning_rate: float | None = None  # the highest of the schedule; None: the optimizer's own
+    learning_rate: float | None = None  # the highest of the schedule
     warmup_steps: int = 100  # updates over which the learning rate rises from zero
     final_rate: float = 0.05  # where the cosine ends, as a share of the learning rate
     beta1: float = 0.9  # Adam: decay of the mean gradient; SGD: momentum
     beta2: float = 0.99  # Adam and RMSprop: decay of the mean squared gradient
-    dropout: float = 0.1  # share of each layer's outputs that are dropped while training
+    dropout: float | None = None  # share of each layer's units that are left out while training
+    averaging: float = 0.995  # decay of the weights' average, which is validated and kept; 0: none
     clip_norm: float = 1.0  # longest gradient of an update; 0: any length
     clip_value: float = 0.0  # largest element of a gradient; 0: any size
     validations: int = 20  # times that the validation text is read in a run
@@ -162,14 +157,17 @@ class TrainingConfig:
             value = getattr(self, name)
             _require(0 < value < math.inf, f"{name} must be above 0 and finite, not {value}")
         _require(self.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}")
-        _require_between("batch size", self.batch_size, 1, MAX_SIZE)
+        if self.batch_size is not None:
+            _require_between("batch size", self.batch_size, 1, MAX_SIZE)
         _require_between("sequence length", self.sequence_length, 1, MAX_SIZE)
         if self.learning_rate is not None:
             _require(0 < self.learning_rate < 100, "learning rate must be above 0 and below 100")
         _require_between("warm-up steps", self.warmup_steps, 0, 10**9)
         _require_between("final rate", self.final_rate, 0, 1)
         _require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "betas must be from 0 to below 1")
-        _require(0 <= self.dropout < 1, "dropout must be from 0 to below 1")
+        if self.dropout is not None:
+            _require(0 <= self.dropout < 1, "dropout must be from 0 to below 1")
+        _require(0 <= self.averaging < 1, "averaging must be from 0 to below 1")
         _require(self.clip_norm >= 0 and self.clip_value >= 0, "clipping must not be negative")
         _require_between("validations", self.validations, 1, 10**6)
         _require_between("patience", self.patience, 0, 10**6)

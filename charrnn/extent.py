@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 
-from charrnn.config import DEFAULT_EPOCHS, DEFAULT_STEPS, TrainingConfig
+from charrnn.config import TrainingConfig
 
 
 class Extent:
@@ -18,7 +18,7 @@ class Extent:
 
     def __init__(self, config: TrainingConfig, epoch: float) -> None:
         self.budget = config.budget
-        self.steps = config.steps or _steps_of_epochs(config.epochs, epoch)
+        self.steps = config.steps or math.ceil((config.epochs or 1) * epoch)
         self.before = 0.0
         self._started: float | None = None
 
@@ -43,9 +43,3 @@ class Extent:
     def progress(self, step: int) -> float:
         """The share of the run that has passed after ``step`` updates; 1 and more: all of it."""
         return step / self.steps if self.budget is None else self.seconds / self.budget
-
-
-def _steps_of_epochs(epochs: float | None, epoch: float) -> int:
-    if epochs is not None:
-        return math.ceil(epochs * epoch)
-    return max(DEFAULT_STEPS, math.ceil(DEFAULT_EPOCHS * epoch))

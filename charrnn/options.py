@@ -83,18 +83,23 @@ activation_option = click.option(
     help="Activation of the cells without gates (elman, jordan).",
 )  # fmt: skip
 
+#: Where a text says which size suits it, and where there is none.
+planned_size_option = click.option(
+    "--hidden-size", type=int,
+    help="Units of each layer.  [default: as suits the text and the time]",
+)  # fmt: skip
+plain_size_option = option(ModelConfig, "--hidden-size", int, "Units of each layer.")
+
 size_options = options(
     click.option("--layers", type=int, default=2, show_default=True,
                  help="Recurrent layers, one on top of the other."),
-    click.option("--hidden-size", type=int, default=128, show_default=True,
-                 help="Units of each layer."),
     click.option("--embedding-size", type=int,
                  help="Units that a character becomes; 0: one-hot.  [default: 0 for up to 256 "
                       "characters, else 128]"),
     option(ModelConfig, "--readout-layers", int,
            "Feed-forward layers between the top recurrent layer and the output."),
     option(ModelConfig, "--readout-size", int,
-           "Units of each of them; 0: as many as --hidden-size."),
+           "Units of each of them; 0: as many as hidden units."),
     option(ModelConfig, "--initial-state", click.Choice(INITIAL_STATES),
            "Before a document; random ones are drawn in training only."),
 )  # fmt: skip
@@ -136,19 +141,25 @@ def extent_options(*, epochs: str = "", budget: str = "") -> Any:
 
 
 training_options = options(
-    option(TrainingConfig, "--batch-size", int, "Lanes that read the corpus side by side."),
+    option(TrainingConfig, "--batch-size", int,
+           "Lanes that read the corpus side by side.  [default: 8 to 64, as suits the text]"),
     option(TrainingConfig, "--sequence-length", int,
             "Characters back through which gradients flow."),
     option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
     option(TrainingConfig, "--learning-rate", float,
-            "Highest learning rate.  [default: 0.008 adam, 0.002 rmsprop, 0.5 sgd]"),
+            "Highest learning rate.  [default: 0.008 adam, 0.002 rmsprop, 0.5 sgd, less for few "
+           "lanes and large networks]"),
     option(TrainingConfig, "--warmup-steps", int, "Updates until the learning rate is reached."),
     option(TrainingConfig, "--final-rate", float,
             "Where the learning rate's cosine ends, as a share of the highest."),
     option(TrainingConfig, "--beta1", float, "Adam's first decay; momentum of sgd."),
     option(TrainingConfig, "--beta2", float, "Adam's second decay; rmsprop's."),
     option(TrainingConfig, "--dropout", float,
-            "Share of each layer's outputs dropped while training."),
+           "Share of each layer's units that are left out while training.  [default: as suits the "
+           "network, the text and the time]"),
+    option(TrainingConfig, "--averaging", float,
+           "Decay of the average of the weights that is validated and kept; 0: the weights as "
+           "they are."),
     option(TrainingConfig, "--clip-norm", float, "Longest gradient of an update; 0: any."),
     option(TrainingConfig, "--clip-value", float, "Largest element of a gradient; 0: any."),
     option(TrainingConfig, "--validations", int, "Times to validate in a run."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.cells import CELLS
-from charrnn.config import ModelConfig
+from charrnn.config import MAX_SIZE, ModelConfig
 
 
 def cell_of(config: ModelConfig) -> Any:
@@ -61,6 +63,18 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 def parameter_count(config: ModelConfig) -> int:
     """Number of weights, biases included."""
     return sum(math.prod(shape) for shape in parameter_shapes(config).values())
+
+
+def with_weights(config: ModelConfig, weights: int) -> ModelConfig:
+    """``config`` with the hidden size at which it comes closest to so many weights."""
+
+    def count(size: int) -> int:
+        return parameter_count(dataclasses.replace(config, hidden_size=size))
+
+    # The first size with as many weights or more; the one before may still be closer.
+    size = bisect.bisect_left(range(MAX_SIZE), weights, lo=1, key=count)
+    closest = min((max(size - 1, 1), size), key=lambda s: abs(count(s) - weights))
+    return dataclasses.replace(config, hidden_size=closest)
 
 
 def views(flat: np.ndarray, config: ModelConfig) -> dict[str, np.ndarray]:

@@ -19,6 +19,8 @@ from charrnn.options import (
     extent_options,
     json_option,
     option,
+    plain_size_option,
+    planned_size_option,
     precision_option,
     reading_options,
     shape_options,
@@ -45,6 +47,7 @@ from charrnn.terminal import announced_compilation, print_result
 @click.option("--output", "folder", type=click.Path(path_type=Path),
               help="Keep each cell's best model in this folder, as CELL.safetensors.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the models in the folder.")
+@planned_size_option
 @size_options
 @text_options
 @extent_options(budget="  [default: 1m]")
@@ -78,6 +81,7 @@ def compare(corpus: tuple[str, ...], cells: str, equal: str, folder: Path | None
 
 
 @click.command()
+@plain_size_option
 @shape_options
 @click.option(
     "--vocabulary-size",
@@ -86,7 +90,8 @@ def compare(corpus: tuple[str, ...], cells: str, equal: str, folder: Path | None
     show_default=True,
     help="Characters, the three special ones included.",
 )
-@option(TrainingConfig, "--batch-size", int, "Lanes that read the corpus side by side.")
+@click.option("--batch-size", type=int, default=64, show_default=True,
+              help="Lanes that read the corpus side by side.")  # fmt: skip
 @option(TrainingConfig, "--sequence-length", int, "Characters back through which gradients flow.")
 @click.option("--profile", is_flag=True, help="Tell the parts of a training step apart.")
 @threads_option
@@ -116,6 +121,7 @@ def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any
 @click.option("--cell", "cells", type=click.Choice(CELL_NAMES), multiple=True,
               help="An untrained network of this cell; may be given several times.")  # fmt: skip
 @activation_option
+@plain_size_option
 @size_options
 @option(TrainingConfig, "--seed", click.IntRange(min=0), "Seed of untrained networks.")
 @click.option("--steps-back", type=click.IntRange(1, 10_000), default=200, show_default=True,

@@ -6,6 +6,7 @@ It prints nothing and writes no file: whoever runs it shows the records and keep
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -29,6 +30,7 @@ from charrnn.language_model import LanguageModel
 from charrnn.model import Batch, Network
 from charrnn.optimizer import create_optimizer, learning_rate
 from charrnn.parameters import parameter_count, views
+from charrnn.planning import complete, suited_shape
 from charrnn.transfer import carry_over, shape_of
 from charrnn.vocabulary import Vocabulary
 
@@ -76,16 +78,17 @@ class Trainer:
         validation: np.ndarray,
         config: TrainingConfig,
     ) -> None:
-        self.model, self.config = model, config
+        self.model = model
         self.network = network = model.network
+        network.prepare_training()
         self.validation = validation[: VALIDATION_POSITIONS + 1]
         if config.patience and not validation.size:
             raise UsageError("--patience needs a text to validate on, and there is none: give "
                              "--validation, or leave --patience out")  # fmt: skip
         self.positions = len(training) - 1
-        batch, length = Lanes.fit(self.positions, config.batch_size, config.sequence_length)
+        self.config = config = complete(config, network, self.positions)
+        batch, length = Lanes.fit(self.positions, config.batch_size or 1, config.sequence_length)
         self.lanes = Lanes(training, batch, length)
-        network.prepare_training()
         self.optimizer = create_optimizer(config, network)
         self.state = network.initial_state(batch)
         self.rng = np.random.default_rng([config.seed, 1])
@@ -142,13 +145,25 @@ class Trainer:
             if stopping:
                 return
 
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """In the block the network has the averaged weights, which are those that are kept."""
+        network = self.network
+        values = network.values.copy()
+        network.values[:] = self.optimizer.average
+        network.pack()
+        yield
+        network.values[:] = values
+        network.pack()
+
     def _progress(self) -> float:
         return self.extent.progress(self.step)
 
     def capture(self) -> ResumeState:
         """Everything that the coming steps depend on, as it is between two steps."""
         moments = {f"moment.{name}": m for name, m in self.optimizer.moments.items()}
-        arrays = {"values": self.network.values, "state": self.state, **moments}
+        average = self.optimizer.average
+        arrays = {"values": self.network.values, "average": average, "state": self.state, **moments}
         counts = {name: getattr(self, name) for name in _COUNTS}
         return ResumeState(
             {name: array.copy() for name, array in arrays.items()},
@@ -191,6 +206,7 @@ class Trainer:
         self.network.values[:] = saved.arrays["values"]
         self.network.pack()
         self.state = saved.arrays["state"]
+        self.optimizer.average[:] = saved.arrays["average"]
         for name, moment in self.optimizer.moments.items():
             moment[:] = saved.arrays[f"moment.{name}"]
         self.lanes.position = values["position"]
@@ -214,7 +230,7 @@ class Trainer:
     def train_step(self) -> Record:
         """One update: the next chunk forward and backward, clipping, the optimizer."""
         batch = Batch(*self.lanes.next())
-        dropout = (self.config.dropout, int(self.rng.integers(2**32)))
+        dropout = (self.config.dropout or 0.0, int(self.rng.integers(2**32)))
         losses, self.state = self.network.loss_and_gradients(batch, self.state, dropout)
         norm = self.optimizer.gradient_norm(losses.size)
         self.step += 1
@@ -256,11 +272,12 @@ class Trainer:
     def _close_interval(self, record: Record) -> Record:
         """Validate, and keep the model if it is the best so far."""
         if self.validation.size:
-            loss = evaluate(self.network, self.validation).nats_per_character
+            with self.averaged():
+                loss = evaluate(self.network, self.validation).nats_per_character
             record = dataclasses.replace(record, validation_loss=loss)
             improved = loss < self.best_loss
         else:
-            improved = bool(np.isfinite(self.network.values).all())
+            improved = bool(np.isfinite(self.optimizer.average).all())
         if improved:
             self.best_loss = record.validation_loss or self.best_loss
             self.best = self._snapshot({**self.model.training, **self._figures(record)})
@@ -279,9 +296,9 @@ class Trainer:
         }
 
     def _snapshot(self, training: dict[str, Any]) -> SavedModel:
-        """The model as it is now, with its origin and figures."""
+        """The model as it is now, its weights averaged, with its origin and figures."""
         config = self.network.config
-        tensors = views(self.network.values.copy(), config)
+        tensors = views(self.optimizer.average.copy(), config)
         return SavedModel(config, self.model.vocabulary, tensors, training)
 
 
@@ -309,8 +326,23 @@ def create_trainer(
     if start:
         dataset.origin["init_from"] = Path(str(init_from)).name
         shape = shape_of(start, shape)
-    config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
+    config = shape_for(dataset, training, **shape)
     return trainer_on(dataset, config, training, rng=rng, start=start)
+
+
+def shape_for(
+    dataset: Dataset, training: TrainingConfig, *, hidden_size: int | None = None, **shape: Any
+) -> ModelConfig:
+    """The shape of a network for a run on ``dataset``; without a ``hidden_size``, one that suits.
+
+    ``shape`` is the rest, as ``ModelConfig.for_vocabulary`` takes it. Raises ``UsageError``.
+    """
+    if hidden_size is not None:
+        shape["hidden_size"] = hidden_size
+    config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
+    if hidden_size is not None:
+        return config
+    return suited_shape(config, training, dataset.training.size - 1)
 
 
 def trainer_on(

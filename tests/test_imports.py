@@ -19,7 +19,7 @@ RANKS = (
     ("layers", "corpus", "checkpoint"),
     ("model", "description", "dataset"),
     ("optimizer", "evaluation", "sampling", "transfer"),
-    ("gradients", "language_model"),
+    ("gradients", "language_model", "planning"),
     ("plotting", "training"),
     ("progress", "profiling"),
     ("benchmark", "running"),

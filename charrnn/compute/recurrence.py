@@ -62,8 +62,8 @@ def forward_lanes(cell, gates, states, output, resets, initial, recurrent, middl
     ``recurrent`` = (panels, the state that they multiply, first column, columns) of the product
     that the previous step feeds; ``middle`` = (panels, first column of the block that they
     multiply, first column, columns) of the second product, without columns if there is none;
-    ``dropout`` = (key, threshold, scale) of ``keep_mask`` for the output, the recurrent path is
-    not touched.
+    ``dropout`` = (key, threshold, scale) of ``keep_mask`` for the output: the same units in all
+    steps, others in each lane (Gal & Ghahramani 2016). The recurrent path is not touched.
     """
     steps, batch, row = gates.shape
     width = states.shape[3]
@@ -90,7 +90,7 @@ def forward_lanes(cell, gates, states, output, resets, initial, recurrent, middl
                 h = step(cell, j, flat_gates, at_gates, width, flat_states, at, at + at_step,
                          at_state)  # fmt: skip
                 if threshold > 0:
-                    h = h * keep_mask(gates, key, at, threshold, scale)
+                    h = h * keep_mask(gates, key, b * width + j, threshold, scale)
                 store(flat_output, at, h)
 
 
@@ -141,7 +141,7 @@ def backward_lanes(cell, gates, states, dstates, doutput, resets, dinitial, dfie
                 at_gates = (t * batch + b) * row + j
                 dh = load(flat_doutput, at)
                 if threshold > 0:
-                    dh = dh * keep_mask(gates, key, at, threshold, scale)
+                    dh = dh * keep_mask(gates, key, b * width + j, threshold, scale)
                 dh = step_back(cell, j, flat_gates, at_gates, width, flat_states, at, at_state,
                                flat_dstates, b * width + j, at_step, dh, flat_dfields,
                                at_step)  # fmt: skip

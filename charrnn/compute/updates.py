@@ -1,4 +1,4 @@
-"""The arithmetic of an update on flat parameters: squared norm, Adam, RMSprop, SGD.
+"""The arithmetic of an update on flat parameters: norm, Adam, RMSprop, SGD, averaging.
 
 All arrays are flat, of one size that is a whole number of ``BLOCK`` elements. Every kernel works
 on the blocks ``first … last``, so that threads share them. Gradients come as those of a sum of
@@ -70,3 +70,10 @@ def sgd(values, gradients, velocity, scale, limit, rate, momentum, first, last):
         v = load(velocity, i) * momentum + _clipped(gradients, i, scale, limit)
         store(velocity, i, v)
         store(values, i, load(values, i) - v * rate)
+
+
+@kernel
+def average(values, mean, decay, first, last):
+    """mean = decay·mean + (1 - decay)·values."""
+    for i in range(first * BLOCK, last * BLOCK, lanes(values)):
+        store(mean, i, load(mean, i) * decay + load(values, i) * (1 - decay))

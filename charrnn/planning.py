@@ -1,0 +1,129 @@
+"""Defaults that follow the text and the time: size of the network, lanes, dropout, learning rate.
+
+What a run leaves open is chosen here from the number of characters, the extent of the run and the
+measured speed of this machine. The rules are fits to a few dozen runs on prose, verse and names;
+the comments say which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+
+import numpy as np
+
+from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.model import Batch, Network
+from charrnn.optimizer import default_rate
+from charrnn.parameters import with_weights
+
+#: Without an extent a run passes so often over the text, but within these limits in characters: a
+#: small text is read often enough to learn from it, and a large one does not take days.
+EPOCHS, FEWEST_CHARACTERS, MOST_CHARACTERS = 10, 4e6, 20e6
+
+#: Characters that a run reads for each weight of the network that suits it. Tiny Shakespeare for
+#: three minutes: 2×256 with 7 characters a weight ends at 1.44 nats, 2×128 with 65 at 1.50.
+_CHARACTERS_OF_A_WEIGHT = 6.0
+
+#: Most weights for each character of the text, so that dropout can keep them in check. 85 KB of
+#: fables for 45 s: 2×256, 11 weights a character, ended at 1.430, 2×128 at 1.478.
+_WEIGHTS_OF_A_CHARACTER = 12.0
+
+#: Hidden sizes that are chosen: whole multiples of the last within the first two.
+_SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
+
+#: Updates that a pass over a text should have, and the lanes that are chosen for it.
+_UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
+
+_HIGHEST_DROPOUT = 0.6
+
+
+def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> ModelConfig:
+    """``shape`` with the hidden size that suits a run on a text of so many ``positions``.
+
+    For a budget the speed of the machine is measured, which takes a fraction of a second.
+    """
+    if config.budget is None:
+        weights = _characters(config, positions) / _CHARACTERS_OF_A_WEIGHT
+    else:
+        products = config.budget * _multiply_adds_a_second(shape, config)
+        weights = math.sqrt(products / _CHARACTERS_OF_A_WEIGHT)
+    weights = min(weights, _WEIGHTS_OF_A_CHARACTER * positions)
+    size = with_weights(shape, round(weights)).hidden_size
+    size = min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST)
+    return dataclasses.replace(shape, hidden_size=size)
+
+
+def complete(config: TrainingConfig, network: Network, positions: int) -> TrainingConfig:
+    """``config`` with nothing left open, for a run with ``network``, prepared for training."""
+    weights = network.values.size
+    batch = config.batch_size or _lanes(positions, config.sequence_length)
+    config = dataclasses.replace(config, batch_size=batch)
+    if config.learning_rate is None:
+        rate = default_rate(config.optimizer) * _rate_factor(batch, network.config.hidden_size)
+        config = dataclasses.replace(config, learning_rate=round(rate, 5))
+    if config.dropout is None:
+        if config.budget is not None:
+            characters = config.budget * _speed(network, batch, config.sequence_length)
+        else:
+            characters = _characters(config, positions)
+        config = dataclasses.replace(config, dropout=_dropout(positions, weights, characters))
+    if config.epochs is config.steps is config.budget is None:
+        steps = math.ceil(_characters(config, positions) / (batch * config.sequence_length))
+        config = dataclasses.replace(config, steps=steps)
+    return config
+
+
+def _characters(config: TrainingConfig, positions: int) -> float:
+    """Characters that a run without a budget reads."""
+    if config.epochs is not None:
+        return config.epochs * positions
+    if config.steps is not None:
+        batch = config.batch_size or _lanes(positions, config.sequence_length)
+        return float(config.steps * batch * config.sequence_length)
+    return min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
+
+
+def _lanes(positions: int, length: int) -> int:
+    """A power of two, such that a pass over the text has enough updates."""
+    wanted = positions / (length * _UPDATES_OF_AN_EPOCH)
+    power = 2 ** round(math.log2(max(wanted, 1)))
+    return min(max(power, _FEWEST_LANES), _MOST_LANES)
+
+
+def _rate_factor(batch: int, size: int) -> float:
+    """What a learning rate that suits 64 lanes and 128 to 256 units is multiplied by."""
+    return math.sqrt(min(1.0, 256 / size) * batch / 64)
+
+
+def _dropout(positions: int, weights: int, characters: float) -> float:
+    """More of it the more often a text is read, and the larger the network is beside the text."""
+    passes, ratio = characters / positions, weights / positions
+    return min(round(0.08 * math.log2(1 + passes * math.sqrt(ratio)), 2), _HIGHEST_DROPOUT)
+
+
+#: The network that is measured where the size is still open: large enough to be typical.
+_MEASURED_SIZE, _MEASURED_STEPS = 128, 3
+
+
+def _multiply_adds_a_second(shape: ModelConfig, config: TrainingConfig) -> float:
+    """Weights times characters a second, as a network of about this shape is trained here."""
+    measured = dataclasses.replace(shape, hidden_size=_MEASURED_SIZE)
+    network = Network(measured, threads=config.threads, precision=config.precision)
+    network.initialize(rng=np.random.default_rng(0))
+    network.prepare_training()
+    batch = config.batch_size or _MOST_LANES
+    return network.values.size * _speed(network, batch, config.sequence_length)
+
+
+def _speed(network: Network, batch: int, length: int) -> float:
+    """Characters a second in forward and backward passes of the network; it stays as it is."""
+    characters = np.zeros((length, batch), np.int32)
+    chunk = Batch(characters, characters, np.zeros((length, batch), np.uint8))
+    state, times = network.initial_state(batch), []
+    for _ in range(1 + _MEASURED_STEPS):
+        started = time.perf_counter()
+        network.loss_and_gradients(chunk, state)
+        times.append(time.perf_counter() - started)
+    return characters.size / min(times[1:])  # the first may have compiled
