@@ -187,15 +187,19 @@ def _read_prime(prime: str | None, file: Any) -> str:
 @click.argument("files", nargs=-1, required=True)
 @model_option
 @reading_options
+@click.option("--adapt", is_flag=True,
+              help="Measure again while the model learns from what it has read.")  # fmt: skip
 @threads_option
 @precision_option
 @json_option
-def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threads: int,
-             precision: str, as_json: bool, **reading: Any) -> None:  # fmt: skip
+def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt: bool,
+             threads: int, precision: str, as_json: bool, **reading: Any) -> None:  # fmt: skip
     """Measure how well the model predicts FILES; - is standard input.
 
-    The loss is the mean over all characters and ends of documents.
+    The loss is the mean over all characters and ends of documents. The model file stays as it is,
+    also with --adapt.
     """
+    from charrnn.adaptation import evaluate_adapting
     from charrnn.corpus import read_corpus
     from charrnn.evaluation import evaluate as measure
     from charrnn.language_model import load
@@ -206,8 +210,11 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, threa
             lines = model.training.get("text", {}).get("lines", False)
         text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
         result = measure(model.network, text.tokens)
+        adapted = evaluate_adapting(model.network, text.tokens) if adapt else None
     names = ("nats_per_character", "bits_per_character", "perplexity", "characters", "unknown")
     figures = {name: getattr(result, name) for name in names}
+    if adapted:
+        figures |= {f"adapted_{name}": getattr(adapted, name) for name in names[:3]}
     print_result(json.dumps(figures) if as_json else figures_table(figures))
 
 

@@ -28,6 +28,17 @@ class Evaluation:
     characters: int  # characters of the text
     unknown: int  # of these, characters that the vocabulary does not hold
 
+    @classmethod
+    def of(cls, tokens: np.ndarray, nats: float) -> Evaluation:
+        """The sum ``nats`` over the predictions of ``tokens[1:]``."""
+        text = tokens[1:]
+        return cls(
+            nats=nats,
+            predictions=text.size,
+            characters=text.size - int(np.count_nonzero(text == START)),
+            unknown=int(np.count_nonzero(text == UNKNOWN)),
+        )
+
     @property
     def nats_per_character(self) -> float:
         """Mean loss of a prediction, natural logarithm; the end of a document is one."""
@@ -73,10 +84,4 @@ def evaluate(network: Network, tokens: np.ndarray) -> Evaluation:
         steps = np.arange(t, t + _STEPS)[:, None] + first
         losses, state = network.losses(batch_at(tokens, steps), state)
         nats += float(losses.sum(where=(steps >= starts) & (steps < ends), dtype=np.float64))
-    text = tokens[1:]
-    return Evaluation(
-        nats=nats,
-        predictions=positions,
-        characters=positions - int(np.count_nonzero(text == START)),
-        unknown=int(np.count_nonzero(text == UNKNOWN)),
-    )
+    return Evaluation.of(tokens, nats)

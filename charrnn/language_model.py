@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from charrnn import evaluation, sampling
+from charrnn.adaptation import evaluate_adapting
 from charrnn.checkpoint import SavedModel, load_finite_model, save_model
 from charrnn.model import Network
 from charrnn.vocabulary import START, Vocabulary
@@ -89,10 +90,15 @@ class LanguageModel:
         for arrays in written:
             yield [self.vocabulary.decode(array) for array in arrays]
 
-    def evaluate(self, text: str) -> evaluation.Evaluation:
-        """Loss of ``text`` as one document, its end included."""
+    def evaluate(self, text: str, *, adapt: bool = False) -> evaluation.Evaluation:
+        """Loss of ``text`` as one document, its end included.
+
+        To ``adapt`` is to learn from each piece of the text once it has been predicted; the model
+        stays as it is.
+        """
         tokens = np.concatenate([[START], self.vocabulary.encode(text), [START]])
-        return evaluation.evaluate(self.network, tokens)
+        measure = evaluate_adapting if adapt else evaluation.evaluate
+        return measure(self.network, tokens)
 
 
 def _some_seed() -> int:

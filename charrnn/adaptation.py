@@ -1,0 +1,45 @@
+"""Dynamic evaluation: a network that keeps learning from the text while it is measured on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charrnn.config import TrainingConfig
+from charrnn.corpus import frame
+from charrnn.evaluation import Evaluation
+from charrnn.model import Batch, Network
+from charrnn.optimizer import create_optimizer
+
+#: Characters that are predicted before what they teach is learned.
+_STEPS = 32
+
+#: How far an update goes, and how much of the way back to the trained weights follows it.
+_RATE, _DECAY = 1e-4, 1e-3
+
+#: Adam without its first moment is RMSprop with the second moment corrected for its start.
+_OPTIONS = TrainingConfig(
+    optimizer="adam", beta1=0.0, beta2=0.999, learning_rate=_RATE, averaging=0.0
+)
+
+
+def evaluate_adapting(network: Network, tokens: np.ndarray) -> Evaluation:
+    """As ``evaluate``, but learning from each piece of the text once it has been predicted.
+
+    Krause et al. 2018: after every ``_STEPS`` characters an update of their loss, divided by the
+    root of its mean square, and a step back towards the trained weights. The text is read in one
+    lane, so that all that stands before a character has been learned. The network's weights are
+    as before afterwards.
+    """
+    trained = network.values.copy()
+    network.prepare_training()
+    optimizer = create_optimizer(_OPTIONS, network)
+    state, nats, positions = network.initial_state(1), 0.0, len(tokens) - 1
+    for first in range(0, positions, _STEPS):
+        piece = tokens[first : first + _STEPS + 1, np.newaxis]
+        losses, state = network.loss_and_gradients(Batch(*frame(piece[:-1], piece[1:])), state)
+        nats += float(losses.sum(dtype=np.float64))
+        network.values += _DECAY * (trained - network.values)
+        optimizer.update(losses.size, optimizer.gradient_norm(losses.size), _RATE)
+    network.values[:] = trained
+    network.pack()
+    return Evaluation.of(tokens, nats)
