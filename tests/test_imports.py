@@ -15,7 +15,7 @@ RANKS = (
     ("errors", "compute"),
     ("cells", "terminal"),
     ("config", "vocabulary"),
-    ("parameters", "options"),
+    ("parameters", "matrices", "options"),
     ("layers", "corpus", "checkpoint"),
     ("model", "description"),
     ("optimizer", "evaluation", "sampling"),
