@@ -76,7 +76,7 @@ def random_network(config, *, dtype=np.float64, threads=1, seed=1):
     network = Network(config, threads=threads, dtype=dtype)
     rng = np.random.default_rng(seed)
     network.initialize(rng=rng)
-    for name, parameter in network.parameters.items():
+    for parameter in network.parameters.values():
         if parameter.ndim == 1:
             parameter[...] = rng.normal(0, 0.3, parameter.shape)
     network.prepare_training()
