@@ -18,7 +18,12 @@ _RATE, _DECAY = 1e-4, 1e-3
 
 #: Adam without its first moment is RMSprop with the second moment corrected for its start.
 _OPTIONS = TrainingConfig(
-    optimizer="adam", beta1=0.0, beta2=0.999, learning_rate=_RATE, averaging=0.0
+    optimizer="adam",
+    beta1=0.0,
+    beta2=0.999,
+    learning_rate=_RATE,
+    weight_decay=0.0,
+    averaging=0.0,
 )
 
 

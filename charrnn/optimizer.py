@@ -90,7 +90,8 @@ class Adam(Optimizer):
     def _apply(self, scale, limit, rate, first, last):
         updates.adam(
             self.network.values, self.network.gradients, self.moments["mean"],
-            self.moments["square"], scale, limit, rate, self.config.beta1, self.config.beta2,
+            self.moments["square"], scale, limit, rate,
+            self.config.weight_decay, self.config.beta1, self.config.beta2,
             self.updates, first, last,
         )  # fmt: skip
 
@@ -104,7 +105,7 @@ class RMSprop(Optimizer):
     def _apply(self, scale, limit, rate, first, last):
         updates.rmsprop(
             self.network.values, self.network.gradients, self.moments["square"],
-            scale, limit, rate, self.config.beta2, first, last,
+            scale, limit, rate, self.config.weight_decay, self.config.beta2, first, last,
         )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ class SGD(Optimizer):
     def _apply(self, scale, limit, rate, first, last):
         updates.sgd(
             self.network.values, self.network.gradients, self.moments["velocity"],
-            scale, limit, rate, self.config.beta1, first, last,
+            scale, limit, rate, self.config.weight_decay, self.config.beta1, first, last,
         )  # fmt: skip
 
 

@@ -157,6 +157,8 @@ training_options = options(
     option(TrainingConfig, "--dropout", float,
            "Share of each layer's units that are left out while training.  [default: as suits the "
            "network, the text and the time]"),
+    option(TrainingConfig, "--weight-decay", float,
+           "Share of each weight that an update takes away, times the learning rate."),
     option(TrainingConfig, "--averaging", float,
            "Decay of the average of the weights that is validated and kept; 0: the weights as "
            "they are."),

@@ -98,9 +98,15 @@ def _rate_factor(batch: int, size: int) -> float:
 
 
 def _dropout(positions: int, weights: int, characters: float) -> float:
-    """More of it the more often a text is read, and the larger the network is beside the text."""
+    """More of it the more often a text is read, and the larger the network is beside the text.
+
+    What was found: Tiny Shakespeare with 2×256, 0.9 weights a character, 0.1 for 6 passes (1.440
+    nats; 1.472 with 0.25) and 0.2 for 16; names with 2×128, 1.2 weights a character, 0.3 for 30
+    passes; fables with 2×256, 11 weights a character, 0.5 for 26.
+    """
     passes, ratio = characters / positions, weights / positions
-    return min(round(0.08 * math.log2(1 + passes * math.sqrt(ratio)), 2), _HIGHEST_DROPOUT)
+    wanted = 0.1 * math.log2(max(passes * ratio / 2.5, 1))
+    return min(round(wanted, 2), _HIGHEST_DROPOUT)
 
 
 #: The network that is measured where the size is still open: large enough to be typical.

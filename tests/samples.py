@@ -7,11 +7,17 @@ import pytest
 
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
+from charrnn.errors import UsageError
 from charrnn.model import Batch, Network
-from charrnn.parameters import memory_sizes
+from charrnn.parameters import cell_of, memory_sizes
 
-#: Runs a test for every cell of the registry, none of them named.
-every_cell = pytest.mark.parametrize("cell", CELLS, ids=["-".join(key) for key in CELLS])
+#: What a network can have beside its cell.
+VARIANTS = {
+    "plain": {},
+    "deep-readout": {"readout_layers": 2, "readout_size": 5},
+    "learned-start": {"initial_state": "learned"},
+    "random-start": {"initial_state": "random"},
+}
 
 
 def config_of(cell, layers=1, hidden_size=7, embedding_size=0, vocabulary_size=11, **more):
@@ -21,6 +27,48 @@ def config_of(cell, layers=1, hidden_size=7, embedding_size=0, vocabulary_size=1
     return ModelConfig(
         vocabulary_size, name, activation, layers, hidden_size, embedding_size, **more
     )
+
+
+def _is_possible(cell, more):
+    try:
+        config_of(cell, **more)
+    except UsageError:
+        return False
+    return True
+
+
+def _cells(keys):
+    ids = ["-".join(key) for key in keys]
+    return pytest.mark.parametrize("cell", keys, ids=ids)
+
+
+def variants(*names):
+    """Runs a test for every cell with what each name adds, where the cell can have it."""
+    rows = {
+        "-".join([*cell, name]): (cell, VARIANTS[name])
+        for cell in CELLS
+        for name in names
+        if _is_possible(cell, VARIANTS[name])
+    }
+    return pytest.mark.parametrize(("cell", "more"), rows.values(), ids=rows.keys())
+
+
+def _kind(cell):
+    """What the time loop makes a difference of."""
+    kind = CELLS[cell]
+    return len(kind.states), len(kind._fields), kind.middle_blocks, kind.output_block
+
+
+#: Runs a test for every cell of the registry, none of them named.
+every_cell = _cells(list(CELLS))
+
+CELLS_OF_EACH_KIND = list({_kind(cell): cell for cell in reversed(CELLS)}.values())
+
+#: Runs a test for one cell of each kind, where each costs much compiling.
+one_cell_of_each_kind = _cells(CELLS_OF_EACH_KIND)
+
+#: Runs a test for every cell with everything that a network can have.
+every_variant = variants(*VARIANTS)
 
 
 def random_network(config, *, dtype=np.float64, threads=1, seed=1):
@@ -55,6 +103,15 @@ def random_state(network, lanes, *, seed=3):
         part = state[:, names.index(name), :, :size]
         part[...] = rng.normal(0, 0.5, part.shape)
     return state
+
+
+def assert_padding_is_nothing(network, state):
+    """What a state holds beyond its elements: zero, or a probability of next to nothing."""
+    cell, memory = cell_of(network.config), memory_sizes(network.config)
+    for number, name in enumerate(cell.states):
+        is_output = cell.output_block is not None and number == cell.source
+        padding = state[:, number, :, memory.get(name, network.config.hidden_size) :]
+        assert np.abs(padding).max(initial=0) <= (1e-30 if is_output else 0)
 
 
 def part_of(batch, steps=slice(None), lanes=slice(None)):

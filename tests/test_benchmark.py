@@ -4,6 +4,7 @@ import json
 
 import pytest
 from commands import invoke
+from samples import config_of, one_cell_of_each_kind
 
 from charrnn import benchmark as module
 from charrnn.benchmark import benchmark, measure_limit, weights_in_products
@@ -27,9 +28,9 @@ def test_weights_in_products_leave_tables_out():
     assert weights_in_products(embedded) == 40 * 6 + 40 * 10 + 20 * 10
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "elman"])
+@one_cell_of_each_kind
 def test_figures_follow_from_characters_a_second(cell):
-    config = ModelConfig(68, cell, layers=2, hidden_size=32)
+    config = config_of(cell, layers=2, hidden_size=32, vocabulary_size=68)
     result = benchmark(config, SMALL)
     weights = weights_in_products(Network(config))
     for name, flops in (("training", 6), ("evaluation", 2), ("sampling", 2), ("sampling_batch", 2)):

@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 from commands import invoke
 from safetensors.numpy import save as to_safetensors
+from samples import config_of, every_variant, random_network
 from subprocesses import ROOT
 from trained import FABLES, fables, with_biases
 
 from charrnn import checkpoint
 from charrnn.checkpoint import FORMAT_VERSION, SavedModel, load_model, save_model
 from charrnn.errors import CharrnnError, ModelFileError
-from charrnn.language_model import load
+from charrnn.language_model import LanguageModel, load
+from charrnn.vocabulary import Vocabulary
 
 
 def _assert_same(one, other):
@@ -56,6 +58,18 @@ def test_a_trained_model_comes_back_bit_for_bit(path):
     again = path.with_name("again.safetensors")
     load(path).save(again)
     _assert_same(load_model(again), fables())
+
+
+@every_variant
+def test_every_network_comes_back_and_says_the_same(path, cell, more):
+    network = random_network(config_of(cell, layers=2, embedding_size=5, **more), dtype=np.float32)
+    model = LanguageModel(network, Vocabulary("abcdefgh"), {"documents": 2})
+    model.save(path)
+    _assert_same(
+        load_model(path),
+        SavedModel(network.config, model.vocabulary, network.parameters, model.training),
+    )
+    assert load(path).evaluate("head") == model.evaluate("head")
 
 
 @pytest.mark.parametrize("characters", ["a", "\0\x1b\n\"\\'", "éß日本\U0001f600", "<unk>"])
@@ -319,6 +333,13 @@ def test_tensors_must_be_those_of_the_configuration(path, saved, changes):
         {"config": {"cell": "gru"}},
         {"config": {"cell": "unheard-of"}},
         {"config": {"cell": ["lstm"]}},
+        {"config": {"cell": "lstm-peephole"}},
+        {"config": {"readout_layers": 1}},
+        {"config": {"readout_layers": 10**9}},
+        {"config": {"readout_size": 3}},
+        {"config": {"initial_state": "learned"}},
+        {"config": {"initial_state": "unheard-of"}},
+        {"config": {"initial_state": None}},
         {"config": {"embedding_size": 7}},
         {"config": {"vocabulary_size": 7}},
         {"config": {"more": 1}},

@@ -6,12 +6,23 @@ import pytest
 from commands import assert_one_line_error, invoke
 
 from charrnn.cells import CELLS
-from charrnn.config import MAX_SIZE, OPTIMIZERS, ModelConfig, TextConfig, TrainingConfig
+from charrnn.config import (
+    INITIAL_STATES,
+    MAX_SIZE,
+    OPTIMIZERS,
+    ModelConfig,
+    TextConfig,
+    TrainingConfig,
+)
 from charrnn.errors import UsageError
 
 
 def _model(**values):
     return ModelConfig(**{"vocabulary_size": 30, **values})
+
+
+def _deep(**values):
+    return _model(readout_layers=1, **values)
 
 
 #: Class, field, the ends of its range, values beyond them, words of the message.
@@ -20,6 +31,8 @@ RANGES = [
     (_model, "layers", (1, 64), (0, -1, 65), "layers must be from 1 to 64"),
     (_model, "hidden_size", (1, MAX_SIZE), (0, -3, 10**9), "hidden size must be from 1 to 65536"),
     (_model, "embedding_size", (0, MAX_SIZE), (-1, 10**9), "embedding size must be from 0 to"),
+    (_model, "readout_layers", (0, 64), (-1, 65), "readout layers must be from 0 to 64"),
+    (_deep, "readout_size", (0, MAX_SIZE), (-1, 10**9), "readout size must be from 0 to 65536"),
     (TextConfig, "min_count", (1, 10**9), (0, -1), "min count must be from 1"),
     (TextConfig, "validation_fraction", (0, 0.9), (-0.1, 0.91, math.nan), "from 0 to 0.9"),
     (TrainingConfig, "batch_size", (1, MAX_SIZE), (0, -1), "batch size must be from 1 to 65536"),
@@ -64,6 +77,8 @@ def test_the_ends_of_a_range_are_taken(create, field, ends):
         (_model, {"cell": "lstn"}, [name for name, _ in CELLS]),
         (_model, {"activation": "relu"}, ["lstm", "tanh", "relu"]),
         (_model, {"cell": "elman", "activation": "sin"}, ["elman", "tanh", "relu", "sin"]),
+        (_model, {"cell": "jordan", "layers": 1, "activation": "sin"}, ["jordan", "tanh", "relu"]),
+        (_model, {"initial_state": "ones"}, ["initial state", *INITIAL_STATES]),
         (TrainingConfig, {"optimizer": "adamw"}, OPTIMIZERS),
     ],
 )
@@ -71,6 +86,27 @@ def test_unknown_names_are_refused_with_the_choices(create, values, choices):
     with pytest.raises(UsageError) as caught:
         create(**values)
     assert all(choice in str(caught.value) for choice in choices)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"cell": "jordan", "layers": 2}, ["jordan takes one layer", "--layers 1"]),
+        ({"cell": "jordan", "layers": 1, "readout_layers": 1}, ["jordan", "no readout layers"]),
+        ({"readout_size": 20}, ["readout size", "--readout-layers"]),
+        ({"layers": 2.0}, ["layers must be a whole number, not 2.0"]),
+        ({"readout_layers": True}, ["readout_layers must be a whole number, not True"]),
+        ({"readout_size": "20"}, ["readout_size must be a whole number, not '20'"]),
+        ({"cell": None}, ["cell must be a word, not None"]),
+        ({"initial_state": 0}, ["initial_state must be a word, not 0"]),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_refused_with_the_way_out(values, words):
+    with pytest.raises(UsageError) as caught:
+        _model(**values)
+    assert all(word in str(caught.value) for word in words)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("given", [("epochs", "steps"), ("steps", "budget"), ("epochs", "budget")])
@@ -89,3 +125,5 @@ def test_the_defaults_are_in_range():
     assert TrainingConfig().steps is None
     assert _model().input_size == 30
     assert _model(embedding_size=5).input_size == 5
+    assert _model(hidden_size=9).dense_size == _deep(hidden_size=9).dense_size == 9
+    assert _deep(hidden_size=9, readout_size=4).dense_size == 4

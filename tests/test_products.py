@@ -134,12 +134,12 @@ def test_packed_weights_times_identity_are_the_weights(dtype, parts, transposed)
     np.testing.assert_array_equal(c.values, expected)
 
 
-def _gradient(d, first, columns, x, parts, result, bias, accumulate=False):
+def _gradient(d, first, columns, x, x_first, width, parts, result, bias, accumulate=False):
     for part in range(parts):
-        size = packing.gradient_scratch_size(x.shape[1], x.dtype)
+        size = packing.gradient_scratch_size(width, x.dtype)
         scratch = np.full(size, np.nan, x.dtype)
         products.weight_gradient(
-            d, first, columns, x, scratch, result, bias, accumulate, part, parts
+            d, first, columns, x, x_first, width, scratch, result, bias, accumulate, part, parts
         )
 
 
@@ -151,23 +151,25 @@ def test_weight_gradient_equals_numpy(dtype, rows, outputs, inputs):
     columns, width = packing.padded(outputs, dtype), packing.padded(inputs, dtype)
     first = packing.padded(1, dtype)
     d = rng.standard_normal((rows, first + columns + 2 * first)).astype(dtype)
-    x = rng.standard_normal((rows, width)).astype(dtype)
+    x = rng.standard_normal((rows, 2 * first + width + first)).astype(dtype)
+    factors = d, first, columns, x, 2 * first, width
     result, bias = np.full(columns * width, np.nan, dtype), np.full(columns, np.nan, dtype)
-    _gradient(d, first, columns, x, 1, result, bias)
+    _gradient(*factors, 1, result, bias)
 
     used = d[:, first : first + columns].astype(float)
-    exact, exact_bias = naive.weight_gradient(used, x.astype(float))
-    magnitude, magnitude_bias = naive.weight_gradient(np.abs(used), np.abs(x).astype(float))
+    read = x[:, 2 * first : 2 * first + width].astype(float)
+    exact, exact_bias = naive.weight_gradient(used, read)
+    magnitude, magnitude_bias = naive.weight_gradient(np.abs(used), np.abs(read))
     _assert_within_rounding(result.reshape(columns, width), exact, rows + 1, magnitude)
     _assert_within_rounding(bias, exact_bias, rows + 1, magnitude_bias)
 
     for parts in (2, 3):
         shared, shared_bias = np.full_like(result, np.nan), np.full_like(bias, np.nan)
-        _gradient(d, first, columns, x, parts, shared, shared_bias)
+        _gradient(*factors, parts, shared, shared_bias)
         np.testing.assert_array_equal(shared, result)
         np.testing.assert_array_equal(shared_bias, bias)
 
-    _gradient(d, first, columns, x, 1, result, bias, accumulate=True)
+    _gradient(*factors, 1, result, bias, accumulate=True)
     _assert_within_rounding(result.reshape(columns, width), 2 * exact, 2 * rows + 2, 2 * magnitude)
     _assert_within_rounding(bias, 2 * exact_bias, 2 * rows + 2, 2 * magnitude_bias)
 

@@ -1,5 +1,6 @@
 """A run that was stopped goes on to the same bits as one that was not."""
 
+import functools
 import hashlib
 import json
 import signal
@@ -7,10 +8,12 @@ import signal
 import numpy as np
 import pytest
 from commands import QUICK, invoke, start
+from samples import every_variant
 from subprocesses import ROOT
 
+from charrnn.cells import CELLS
 from charrnn.checkpoint import load_model, load_resume, resume_path, save_resume
-from charrnn.config import TextConfig, TrainingConfig
+from charrnn.config import INITIAL_STATES, TextConfig, TrainingConfig
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.training import create_trainer
 
@@ -21,10 +24,13 @@ TRAINING = TrainingConfig(
 )
 
 
-def new_trainer(training=TRAINING, corpus=CORPUS, hidden_size=12):
+def new_trainer(training=TRAINING, corpus=CORPUS, hidden_size=12, cell=("lstm", "tanh"), **more):
+    name, activation = cell
+    layers = min(2, CELLS[cell].most_layers)
     return create_trainer(
-        [corpus], TextConfig(lines=True), training, hidden_size=hidden_size, layers=2
-    )
+        [corpus], TextConfig(lines=True), training, hidden_size=hidden_size, layers=layers,
+        cell=name, activation=activation, **more,
+    )  # fmt: skip
 
 
 def everything(trainer):
@@ -53,25 +59,40 @@ def run(trainer, stop_after=None):
     return records
 
 
-@pytest.fixture(scope="module")
-def whole():
-    trainer = new_trainer()
-    return run(trainer), everything(trainer)
-
-
-@pytest.mark.parametrize("stop_after", range(2, STEPS))
-def test_stopped_at_any_step_it_ends_with_the_same_bits(whole, stop_after, tmp_path):
-    first = new_trainer()
-    records = run(first, stop_after)
-    assert len(records) == stop_after
-    save_resume(tmp_path / "run.resume", first.capture())
-    second = new_trainer()
+def assert_resumes_after(path, steps, whole, **shape):
+    """A run that is stopped after ``steps`` and taken up again ends as ``whole``."""
+    first = new_trainer(**shape)
+    records = run(first, steps)
+    assert len(records) == steps
+    save_resume(path, first.capture())
+    second = new_trainer(**shape)
     # Before the first validation the model that was saved is not one of the uninterrupted run.
     best = first.best if np.isfinite(first.best_loss) else None
-    second.restore(load_resume(tmp_path / "run.resume"), best)
+    second.restore(load_resume(path), best)
     records += run(second)
     assert [r[:4] for r in records] == [r[:4] for r in whole[0]]
     assert everything(second) == whole[1]
+
+
+@functools.cache
+def whole_run(**shape):
+    """Records and end of a run that nobody stops."""
+    trainer = new_trainer(**shape)
+    return run(trainer), everything(trainer)
+
+
+@pytest.mark.parametrize("start", INITIAL_STATES)
+@pytest.mark.parametrize("steps", range(2, STEPS))
+def test_stopped_at_any_step_it_ends_with_the_same_bits(steps, start, tmp_path):
+    whole = whole_run(initial_state=start)
+    assert_resumes_after(tmp_path / "run.resume", steps, whole, initial_state=start)
+
+
+@every_variant
+def test_every_network_ends_with_the_same_bits(cell, more, tmp_path):
+    """Stopped between two validations."""
+    shape = {"cell": cell, "embedding_size": 5, **more}
+    assert_resumes_after(tmp_path / "run.resume", 5, whole_run(**shape), **shape)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +100,9 @@ def test_stopped_at_any_step_it_ends_with_the_same_bits(whole, stop_after, tmp_p
     [
         ({"corpus": str(ROOT / "corpora" / "fables.txt")}, "corpus"),
         ({"hidden_size": 13}, "shape"),
+        ({"cell": ("gru", "tanh")}, "shape"),
+        ({"readout_layers": 1}, "shape"),
+        ({"initial_state": "random"}, "shape"),
     ],
 )
 def test_another_corpus_or_shape_is_refused(change, named):

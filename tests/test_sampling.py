@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from commands import assert_one_line_error, invoke
-from samples import config_of, every_cell, random_network
+from samples import config_of, every_variant, random_network
 from trained import dinosaurs, fables, language_model, with_biases
 
 from charrnn import sampling
@@ -55,11 +55,14 @@ def _draw(network, texts=1, *, length, temperature=1.0, prime=(), seed=1, may_en
     return [np.concatenate(text) for text in zip(*pieces, strict=True)]
 
 
-@every_cell
-@pytest.mark.parametrize(("layers", "embedding"), [(1, 0), (2, 5), (3, 0)])
-@pytest.mark.parametrize("prime", [(), (4, 7, 9, 3)], ids=["", "prime"])
-def test_temperature_0_takes_the_likeliest(cell, layers, embedding, prime):
-    config = config_of(cell, layers, hidden_size=20, embedding_size=embedding, vocabulary_size=37)
+@every_variant
+@pytest.mark.parametrize(
+    ("layers", "embedding", "prime"),
+    [(1, 0, (4, 7, 9, 3)), (2, 5, ()), (3, 0, (5,) * 70)],
+    ids=["prime", "", "long-prime"],
+)
+def test_temperature_0_takes_the_likeliest(cell, more, layers, embedding, prime):
+    config = config_of(cell, layers, 20, embedding, vocabulary_size=37, **more)
     network = random_network(config, dtype=np.float32)
     twin = _Twin(network, may_end=False)
     logs, expected = twin.read_all(prime), []
@@ -70,12 +73,12 @@ def test_temperature_0_takes_the_likeliest(cell, layers, embedding, prime):
     assert found.tolist() == expected
 
 
-@every_cell
-def test_a_crew_of_threads_writes_what_one_thread_writes(cell, monkeypatch):
+@every_variant
+def test_a_crew_of_threads_writes_what_one_thread_writes(cell, more, monkeypatch):
     """Also in chunks where some of them had to part."""
     monkeypatch.setattr(threads, "available_threads", lambda: 3)
     monkeypatch.setattr(sampling, "_BYTES_OF_A_THREAD", 1)
-    config = config_of(cell, 2, hidden_size=70, embedding_size=5, vocabulary_size=60)
+    config = config_of(cell, 2, 70, embedding_size=5, vocabulary_size=60, **more)
     texts = {}
     for count, alone in (1, 0.0), (2, 0.0), (3, 0.0), (3, 0.001):
         monkeypatch.setattr(sampling, "_MOST_WAITS", 0.0 if alone else 1.0)

@@ -4,6 +4,7 @@ import platform
 
 import llvmlite.binding as llvm
 import pytest
+from samples import CELLS_OF_EACH_KIND
 from subprocesses import TESTS, python
 
 from charrnn.compute import target
@@ -48,16 +49,20 @@ def test_the_hosts_own_registers_are_as_wide_as_its_features_say():
 
 
 def _run_the_tests_on(settings, vector_bytes):
-    """The primitives, and a network with its gradients, in a process that has these registers."""
+    """The primitives, and networks with their gradients, in a process that has these registers."""
     if vector_bytes == target.VECTOR_BYTES:
         pytest.skip(f"this process itself has registers of {vector_bytes} bytes")
     assert _registers_of(settings)[0] == vector_bytes
-    files = [TESTS / f"test_{m}.py" for m in ("products", "vector", "activations", "readout")]
-    options = ("-q", "--no-header", "-p", "no:cacheprovider")
-    network = "test_model.py::test_losses_and_states_equal_the_twin"
-    gradients = "test_model.py::test_gradients_are_those_of_central_differences"
-    chosen = [f"{TESTS / network}", f"{TESTS / gradients}"]
-    python("-m", "pytest", *options, *files, *chosen, without=NUMBA_SETTINGS, cwd=TESTS, **settings)
+    primitives = [f"test_{m}" for m in ("products", "vector", "activations", "readout")]
+    networks = [
+        "test_model.py::test_losses_and_states_equal_the_twin",
+        "test_model.py::test_gradients_are_those_of_central_differences",
+    ]
+    cells = ["-".join(cell) for cell in CELLS_OF_EACH_KIND]
+    options = ("-q", "--no-header", "-p", "no:cacheprovider", "--numprocesses", 0)
+    chosen = (*options, "-k", " or ".join(primitives + cells))
+    files = [TESTS / f"{name}.py" for name in primitives] + [TESTS / test for test in networks]
+    python("-m", "pytest", *chosen, *files, without=NUMBA_SETTINGS, cwd=TESTS, **settings)
 
 
 def test_the_core_is_right_on_a_generic_processor():

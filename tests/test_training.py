@@ -7,10 +7,11 @@ import types
 
 import numpy as np
 import pytest
-from samples import assert_same_bits, every_cell
+from samples import assert_same_bits, every_variant
 from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, run, small_trainer
 
 from charrnn import extent
+from charrnn.cells import CELLS
 from charrnn.checkpoint import load_model, save_model
 from charrnn.config import DEFAULT_STEPS, TextConfig
 from charrnn.errors import CorpusError, TrainingError, UsageError
@@ -22,12 +23,12 @@ def _validations(records):
     return [record for record in records if record.validation_loss is not None]
 
 
-@every_cell
-def test_every_cell_learns(cell):
+@every_variant
+def test_every_cell_learns(cell, more):
     name, activation = cell
-    trainer = small_trainer(
-        steps=80, layers=2, shape={"cell": name, "activation": activation, "embedding_size": 8}
-    )
+    shape = {"cell": name, "activation": activation, "embedding_size": 8, **more}
+    layers = min(2, CELLS[cell].most_layers)
+    trainer = small_trainer(steps=80, layers=layers, shape=shape)
     records = run(trainer)
     first, last = ([r.loss for r in part] for part in (records[:5], records[-5:]))
     assert np.mean(last) < np.mean(first) - 0.2

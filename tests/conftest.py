@@ -1,0 +1,35 @@
+"""How workers of pytest-xdist share the tests, and the processors."""
+
+import os
+
+import pytest
+
+from charrnn.cells import CELLS
+
+# The twins' products are small: threads of NumPy's own only keep the processors from the workers.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+#: Of these every test takes long and has nothing from its neighbours.
+ALONE = ("test_target.py",)
+
+
+def group_of(nodeid):
+    """Which tests one worker runs: all of a cell, in whatever file, or all others of a file.
+
+    What one test of a cell has compiled, and one of a file has trained, serves those that follow.
+    """
+    file = nodeid.partition("::")[0]
+    cells = ["-".join(cell) for cell in CELLS]
+    return next((cell for cell in cells if cell in nodeid), nodeid if file in ALONE else file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A scheduler of pytest-xdist that keeps groups together, the largest first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class GroupScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return GroupScheduling(config, log)
