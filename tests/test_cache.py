@@ -92,6 +92,20 @@ def test_a_damaged_cache_costs_a_compilation(monkeypatch, tmp_path, suffix, dama
     assert _compile_or_load() == "loaded", "the damage is not mended"
 
 
+def test_code_for_other_types_is_never_run(monkeypatch, tmp_path):
+    """Two processes that compile at the same time may write their code under the same name."""
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    first = kernel(_double)
+    assert (first(1.5), first(2)) == (3.0, 4)
+    one, other = _files(tmp_path, ".nbc")
+    swapped = one.read_bytes(), other.read_bytes()
+    other.write_bytes(swapped[0])
+    one.write_bytes(swapped[1])
+    second = kernel(_double)
+    assert (second(1.5), second(2)) == (3.0, 4)
+    assert not second.stats.cache_hits
+
+
 def test_a_damaged_cache_does_not_stop_another_process(run, tmp_path):
     assert run() == "compiled"
     for path in _files(tmp_path / "cache"):

@@ -20,7 +20,7 @@ from pathlib import Path
 import llvmlite
 import numba
 import numpy as np
-from numba.core import config, event
+from numba.core import config, event, sigutils
 from numba.core.caching import FunctionCache
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -59,13 +59,21 @@ def _private_folder() -> str | None:
 
 
 class _ForgivingCache(FunctionCache):
-    """Numba's cache, except that what cannot be read or written counts as absent."""
+    """Numba's cache, except that what cannot be read or written counts as absent.
+
+    So does machine code for other types than those asked for. Numba numbers the files of a
+    function's versions by its index, and two processes that compile two versions at once take the
+    same number: then the index names the code of the one as that of the other.
+    """
 
     def load_overload(self, sig, target_context):
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception:  # unpickling damaged data can raise anything
             return None
+        if found is None or found.signature.args != sigutils.normalize_signature(sig)[0]:
+            return None
+        return found
 
     def save_overload(self, sig, data):
         try:
