@@ -8,7 +8,7 @@ import pytest
 # processors from the workers: with them some tests took nine times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from charrnn.cells import CELLS  # noqa: E402
+from charrnn.cells import CELLS
 
 #: Of these every test takes long and has nothing from its neighbours.
 ALONE = ("test_target.py",)
