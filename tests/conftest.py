@@ -4,10 +4,11 @@ import os
 
 import pytest
 
-from charrnn.cells import CELLS
-
-# The twins' products are small: threads of NumPy's own only keep the processors from the workers.
+# Before NumPy is there. The twins' products are small, and NumPy's own threads would only take the
+# processors from the workers: with them some tests took nine times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from charrnn.cells import CELLS
 
 #: Of these every test takes long and has nothing from its neighbours.
 ALONE = ("test_target.py",)

@@ -1,13 +1,17 @@
 """Machine code is kept in a private folder, and no state of that folder can stop a run."""
 
+import importlib
 import os
+import pkgutil
 import shutil
 import stat
 
 import pytest
 from numba.core import config
+from numba.core.dispatcher import Dispatcher
 from subprocesses import ROOT, python
 
+import charrnn.compute
 from charrnn.compute.cache import announce_compilation, kernel
 
 SCRIPT = """
@@ -104,6 +108,19 @@ def test_code_for_other_types_is_never_run(monkeypatch, tmp_path):
     second = kernel(_double)
     assert (second(1.5), second(2)) == (3.0, 4)
     assert not second.stats.cache_hits
+
+
+def test_no_two_kernels_share_a_name():
+    """Numba links by name and a number that begins anew in each process: what two processes have
+    compiled meets in the cache, and one kernel would call the other's namesake."""
+    names = {}
+    for module in pkgutil.iter_modules(charrnn.compute.__path__, "charrnn.compute."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, Dispatcher):
+                function = value.py_func
+                names.setdefault((function.__module__, function.__qualname__), set()).add(value)
+    assert len(names) > 30
+    assert not [name for name, kernels in names.items() if len(kernels) > 1]
 
 
 def test_a_damaged_cache_does_not_stop_another_process(run, tmp_path):

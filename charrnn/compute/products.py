@@ -149,7 +149,6 @@ def _strip(tall, vectors):
     """A kernel that multiplies all rows with one panel of ``vectors`` registers of columns."""
     half, pair, single = (_tile(rows, vectors) for rows in (4, 2, 1))
 
-    @kernel
     def strip(rows, operands):
         row = 0
         while rows - row >= TILE_ROWS:
@@ -164,7 +163,10 @@ def _strip(tall, vectors):
         if rows - row >= 1:
             single(row, *operands)
 
-    return strip
+    # Numba links kernels by their name: a namesake that another process has left in the cache
+    # must not be taken for this one.
+    strip.__qualname__ = f"_strip{vectors}"
+    return kernel(strip)
 
 
 _strip1, _strip2, _strip3 = _strip(_TALL1, 1), _strip(_TALL2, 2), _strip(_TALL3, 3)
