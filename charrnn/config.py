@@ -140,7 +140,7 @@ class TrainingConfig:
     final_rate: float = 0.05  # where the cosine ends, as a share of the learning rate
     beta1: float = 0.9  # Adam: decay of the mean gradient; SGD: momentum
     beta2: float = 0.99  # Adam and RMSprop: decay of the mean squared gradient
-    dropout: float | None = None  # share of each layer's units that are left out while training
+    dropout: float | None = None  # share of each recurrent layer's units left out in training
     weight_decay: float = 0.02  # of itself that a weight loses in an update, times learning rate
     averaging: float = 0.995  # decay of the weights' average, which is validated and kept; 0: none
     clip_norm: float = 1.0  # longest gradient of an update; 0: any length

@@ -167,7 +167,7 @@ class Network:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As ``losses``; ``gradients`` becomes the gradient of the *sum* of the losses.
 
-        ``dropout`` is the share of each layer's outputs that is dropped and the key (32 bits) of
+        ``dropout`` is the share of each recurrent layer's units left out and the key (32 bits) of
         all that is random. ``initial_gradients`` then holds the gradient with respect to ``state``.
         """
         rate, key = dropout

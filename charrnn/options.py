@@ -155,7 +155,7 @@ training_options = options(
     option(TrainingConfig, "--beta1", float, "Adam's first decay; momentum of sgd."),
     option(TrainingConfig, "--beta2", float, "Adam's second decay; rmsprop's."),
     option(TrainingConfig, "--dropout", float,
-           "Share of each layer's units that are left out while training.  [default: as suits the "
+           "Share of each recurrent layer's units left out in training.  [default: as suits the "
            "network, the text and the time]"),
     option(TrainingConfig, "--weight-decay", float,
            "Share of each weight that an update takes away, times the learning rate."),

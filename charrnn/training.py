@@ -106,8 +106,9 @@ class Trainer:
         remarks = [
             f"{architecture(config)}, {parameter_count(config):,} weights, "
             f"{config.vocabulary_size} characters with the special ones; {self.positions:,} "
-            f"characters to learn, {max(len(self.validation) - 1, 0):,} to validate; "
-            f"{lanes.batch} lanes × {lanes.length} steps"
+            f"characters to learn, {max(len(self.validation) - 1, 0):,} to validate",
+            f"{lanes.batch} lanes × {lanes.length} steps, {self.config.optimizer} with a learning "
+            f"rate of {self.optimizer.highest_rate:g}, dropout {self.config.dropout:g}",
         ]
         if (lanes.batch, lanes.length) != (self.config.batch_size, self.config.sequence_length):
             remarks.append("the text is too short for more lanes")
