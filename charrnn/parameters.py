@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -65,15 +65,23 @@ def parameter_count(config: ModelConfig) -> int:
     return sum(math.prod(shape) for shape in parameter_shapes(config).values())
 
 
-def with_weights(config: ModelConfig, weights: int) -> ModelConfig:
-    """``config`` with the hidden size at which it comes closest to so many weights."""
+def recurrent_parameter_count(config: ModelConfig) -> int:
+    """Number of weights of the recurrent layers, which do not grow with a large vocabulary."""
+    shapes = parameter_shapes(config).items()
+    return sum(math.prod(shape) for name, shape in shapes if name.startswith("rnn."))
 
-    def count(size: int) -> int:
-        return parameter_count(dataclasses.replace(config, hidden_size=size))
+
+def with_weights(
+    config: ModelConfig, weights: int, count: Callable[[ModelConfig], int] = parameter_count
+) -> ModelConfig:
+    """``config`` with the hidden size at which its ``count`` comes closest to so many weights."""
+
+    def count_of(size: int) -> int:
+        return count(dataclasses.replace(config, hidden_size=size))
 
     # The first size with as many weights or more; the one before may still be closer.
-    size = bisect.bisect_left(range(MAX_SIZE), weights, lo=1, key=count)
-    closest = min((max(size - 1, 1), size), key=lambda s: abs(count(s) - weights))
+    size = bisect.bisect_left(range(MAX_SIZE), weights, lo=1, key=count_of)
+    closest = min((max(size - 1, 1), size), key=lambda s: abs(count_of(s) - weights))
     return dataclasses.replace(config, hidden_size=closest)
 
 

@@ -16,18 +16,19 @@ import numpy as np
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.model import Batch, Network
 from charrnn.optimizer import default_rate
-from charrnn.parameters import with_weights
+from charrnn.parameters import recurrent_parameter_count, with_weights
 
 #: Without an extent a run passes so often over the text, but within these limits in characters: a
 #: small text is read often enough to learn from it, and a large one does not take days.
 EPOCHS, FEWEST_CHARACTERS, MOST_CHARACTERS = 10, 4e6, 20e6
 
-#: Characters that a run reads for each weight of the network that suits it. Tiny Shakespeare for
-#: three minutes: 2×256 with 7 characters a weight ends at 1.44 nats, 2×128 with 65 at 1.50.
+#: Characters that a run reads for each recurrent weight of the network that suits it. Tiny
+#: Shakespeare for three minutes: 2×256 with 7 characters a weight ended at 1.44 nats, 2×128 with
+#: 65 at 1.50.
 _CHARACTERS_OF_A_WEIGHT = 6.0
 
-#: Most weights for each character of the text, so that dropout can keep them in check. 85 KB of
-#: fables for 45 s: 2×256, 11 weights a character, ended at 1.430, 2×128 at 1.478.
+#: Most recurrent weights for each character of the text, so that dropout can keep them in check.
+#: 85 KB of fables for 45 s: 2×256, 11 weights a character, ended at 1.430, 2×128 at 1.478.
 _WEIGHTS_OF_A_CHARACTER = 12.0
 
 #: Hidden sizes that are chosen: whole multiples of the last within the first two.
@@ -50,14 +51,14 @@ def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> 
         products = config.budget * _multiply_adds_a_second(shape, config)
         weights = math.sqrt(products / _CHARACTERS_OF_A_WEIGHT)
     weights = min(weights, _WEIGHTS_OF_A_CHARACTER * positions)
-    size = with_weights(shape, round(weights)).hidden_size
+    size = with_weights(shape, round(weights), recurrent_parameter_count).hidden_size
     size = min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST)
     return dataclasses.replace(shape, hidden_size=size)
 
 
 def complete(config: TrainingConfig, network: Network, positions: int) -> TrainingConfig:
     """``config`` with nothing left open, for a run with ``network``, prepared for training."""
-    weights = network.values.size
+    weights = recurrent_parameter_count(network.config)
     batch = config.batch_size or _lanes(positions, config.sequence_length)
     config = dataclasses.replace(config, batch_size=batch)
     if config.learning_rate is None:
@@ -114,13 +115,13 @@ _MEASURED_SIZE, _MEASURED_STEPS = 128, 3
 
 
 def _multiply_adds_a_second(shape: ModelConfig, config: TrainingConfig) -> float:
-    """Weights times characters a second, as a network of about this shape is trained here."""
+    """Recurrent weights times characters a second, as a network of this kind is trained here."""
     measured = dataclasses.replace(shape, hidden_size=_MEASURED_SIZE)
     network = Network(measured, threads=config.threads, precision=config.precision)
     network.initialize(rng=np.random.default_rng(0))
     network.prepare_training()
     batch = config.batch_size or _MOST_LANES
-    return network.values.size * _speed(network, batch, config.sequence_length)
+    return recurrent_parameter_count(measured) * _speed(network, batch, config.sequence_length)
 
 
 def _speed(network: Network, batch: int, length: int) -> float:
