@@ -227,9 +227,7 @@ def test_adam_is_pytorchs(clip_norm, decay):
     torch = pytest.importorskip("torch")
     optimizer = _optimizer(clip_norm=clip_norm, beta1=0.9, beta2=0.99, weight_decay=decay)
     values = torch.nn.Parameter(torch.tensor(optimizer.network.values.copy()))
-    twin = torch.optim.AdamW(
-        [values], lr=1.0, betas=(0.9, 0.99), eps=1e-8, weight_decay=decay
-    )
+    twin = torch.optim.AdamW([values], lr=1.0, betas=(0.9, 0.99), eps=1e-8, weight_decay=decay)
     for rate, gradient in _gradients(optimizer):
         values.grad = torch.tensor(gradient / COUNT)
         if clip_norm:
