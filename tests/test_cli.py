@@ -48,8 +48,18 @@ def test_every_parameter_is_documented(name, parameter):
 
 def test_defaults_are_shown():
     shown = invoke("train", "--help").stdout
-    for part in ("model.safetensors", "[default: 64]", "[default: 128]", "[default: adam]"):
+    for part in ("model.safetensors", "[default: 64]", "[default: 0.995]", "[default: adam]"):
         assert part in shown
+    assert "None" not in shown
+    assert "[default: 128]" in invoke("benchmark", "--help").stdout
+
+
+def test_what_is_chosen_for_the_text_says_so():
+    """Options whose default no configuration knows."""
+    shown = " ".join(invoke("train", "--help").stdout.split())
+    for name in ("--hidden-size", "--batch-size", "--learning-rate", "--dropout", "--epochs"):
+        _, _, after = shown.partition(f" {name} ")
+        assert "[default: " in after.partition(" --")[0], name
 
 
 def test_the_version():

@@ -46,6 +46,8 @@ RANGES = [
     (TrainingConfig, "beta1", (0, 0.999), (1, -0.1, math.nan), "betas must be from 0 to below 1"),
     (TrainingConfig, "beta2", (0, 0.999), (1, -0.1, math.nan), "betas must be from 0 to below 1"),
     (TrainingConfig, "dropout", (0, 0.999), (1, 1.5, -0.1, math.nan), "from 0 to below 1"),
+    (TrainingConfig, "weight_decay", (0, 1), (-0.1, 1.1, math.nan), "weight decay must be from 0"),
+    (TrainingConfig, "averaging", (0, 0.9999), (1, -0.1, math.nan), "averaging must be from 0 to"),
     (TrainingConfig, "clip_norm", (0, 1e9), (-1, math.nan), "clipping must not be negative"),
     (TrainingConfig, "clip_value", (0, 1e9), (-1, math.nan), "clipping must not be negative"),
     (TrainingConfig, "validations", (1, 10**6), (0, 10**6 + 1), "validations must be from 1"),
@@ -122,7 +124,9 @@ def test_only_one_of_epochs_steps_and_budget(given, tmp_path):
 
 def test_the_defaults_are_in_range():
     assert TextConfig() == TextConfig(validation_fraction=0.1)
-    assert TrainingConfig().steps is None
+    training = TrainingConfig()
+    assert training.epochs is training.steps is training.budget is None
+    assert training.batch_size is training.dropout is training.learning_rate is None
     assert _model().input_size == 30
     assert _model(embedding_size=5).input_size == 5
     assert _model(hidden_size=9).dense_size == _deep(hidden_size=9).dense_size == 9

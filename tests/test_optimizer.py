@@ -1,4 +1,4 @@
-"""Updates against their formulas in float64; the schedule; clipping."""
+"""Updates against their formulas in float64; decay of weights, their average; the schedule."""
 
 import math
 
@@ -76,19 +76,21 @@ def test_every_optimizer_has_a_twin():
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    "clipping",
+    "settings",
     [
         {"clip_norm": 0.0},
         {"clip_norm": 0.3},
         {"clip_norm": 1e6},
         {"clip_norm": 0.0, "clip_value": 0.01},
         {"clip_norm": 0.5, "clip_value": 0.01},
+        {"clip_norm": 0.3, "weight_decay": 0.0},
+        {"clip_norm": 0.3, "weight_decay": 0.9},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("name", TWINS)
-def test_updates_are_those_of_the_formulas(name, clipping, threads):
-    optimizer = _optimizer(threads, optimizer=name, beta1=0.8, beta2=0.95, **clipping)
+def test_updates_are_those_of_the_formulas(name, settings, threads):
+    optimizer = _optimizer(threads, optimizer=name, beta1=0.8, beta2=0.95, **settings)
     network, config = optimizer.network, optimizer.config
     values = network.values.astype(np.float64)
     moments = {"m": np.zeros_like(values), "v": np.zeros_like(values)}
@@ -98,7 +100,8 @@ def test_updates_are_those_of_the_formulas(name, clipping, threads):
         found = optimizer.gradient_norm(COUNT)
         assert found == pytest.approx(norm, rel=1e-6)
         optimizer.update(COUNT, found, rate)
-        values -= TWINS[name](g, moments, rate, step, config)
+        change = TWINS[name](g, moments, rate, step, config)
+        values = values * (1 - rate * config.weight_decay) - change
         np.testing.assert_allclose(network.values, values, rtol=0, atol=1e-6)
     assert np.abs(values - _optimizer().network.values).max() > 1e-3
     assert optimizer.updates == len(RATES)
@@ -107,18 +110,58 @@ def test_updates_are_those_of_the_formulas(name, clipping, threads):
 
 @pytest.mark.parametrize("name", TWINS)
 def test_threads_give_the_same_bits(name):
-    one, two = (_train(_optimizer(threads, optimizer=name, clip_norm=0.3)) for threads in (1, 2))
-    assert_same_bits(one, two)
+    one, two = (_optimizer(threads, optimizer=name, clip_norm=0.3) for threads in (1, 2))
+    assert_same_bits(_train(one), _train(two))
+    assert_same_bits(one.average, two.average)
 
 
 @pytest.mark.parametrize("name", TWINS)
 def test_a_gradient_of_zero_changes_nothing(name):
-    optimizer = _optimizer(optimizer=name)
+    optimizer = _optimizer(optimizer=name, weight_decay=0.0)
     before = optimizer.network.values.copy()
     optimizer.network.gradients[:] = 0
     assert optimizer.gradient_norm(COUNT) == 0
     optimizer.update(COUNT, 0.0, 0.1)
     assert_same_bits(optimizer.network.values, before)
+    np.testing.assert_allclose(optimizer.average, before, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_weights_decay_by_themselves(name):
+    """Whatever the method makes of gradients: here they are zero, and so are the moments."""
+    optimizer = _optimizer(optimizer=name, weight_decay=0.5)
+    before = optimizer.network.values.copy()
+    optimizer.network.gradients[:] = 0
+    for _ in range(3):
+        optimizer.update(COUNT, 0.0, 0.1)
+    np.testing.assert_allclose(optimizer.network.values, before * 0.95**3, rtol=1e-6)
+    assert not any(moment.any() for moment in optimizer.moments.values())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("averaging", [0.0, 0.2, 0.4, 0.995])
+def test_the_average_is_that_of_the_formula(averaging, threads):
+    """Its memory is as long as asked for once there are enough updates, and shorter before."""
+    optimizer = _optimizer(threads, averaging=averaging)
+    values = optimizer.network.values
+    average = values.astype(np.float64)
+    assert_same_bits(optimizer.average, values)
+    for step, (rate, gradient) in enumerate(_gradients(optimizer), start=1):
+        optimizer.network.gradients[:] = gradient
+        optimizer.update(COUNT, optimizer.gradient_norm(COUNT), rate)
+        decay = min(averaging, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * values
+        np.testing.assert_allclose(optimizer.average, average, rtol=0, atol=1e-6)
+    if averaging:
+        assert np.abs(optimizer.average - values).max() > 1e-4
+    else:
+        assert_same_bits(optimizer.average, values)
+
+
+def test_the_average_does_not_change_the_updates():
+    one, other = _optimizer(averaging=0.0), _optimizer(averaging=0.9)
+    assert_same_bits(_train(one), _train(other))
+    assert np.abs(one.average - other.average).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", TWINS)
@@ -179,12 +222,12 @@ def test_the_schedule_without_a_warm_up(final):
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("clip_norm", [0.0, 0.3])
-def test_adam_is_pytorchs(clip_norm):
+@pytest.mark.parametrize(("clip_norm", "decay"), [(0.0, 0.0), (0.3, 0.0), (0.3, 0.9)])
+def test_adam_is_pytorchs(clip_norm, decay):
     torch = pytest.importorskip("torch")
-    optimizer = _optimizer(clip_norm=clip_norm, beta1=0.9, beta2=0.99)
+    optimizer = _optimizer(clip_norm=clip_norm, beta1=0.9, beta2=0.99, weight_decay=decay)
     values = torch.nn.Parameter(torch.tensor(optimizer.network.values.copy()))
-    twin = torch.optim.Adam([values], lr=1.0, betas=(0.9, 0.99), eps=1e-8)
+    twin = torch.optim.AdamW([values], lr=1.0, betas=(0.9, 0.99), eps=1e-8, weight_decay=decay)
     for rate, gradient in _gradients(optimizer):
         values.grad = torch.tensor(gradient / COUNT)
         if clip_norm:

@@ -182,6 +182,13 @@ def _kept(rate, key, layers=1, shape=(20, 50)):
     return np.rint(sums).astype(np.int64)[..., None] >> np.arange(SIZE) & 1
 
 
+def _masks(rate, key, layers=1, lanes=1000):
+    """The mask of each lane [B, SIZE], after a look that it is the same in all steps."""
+    kept = _kept(rate, key, layers, (3, lanes))
+    np.testing.assert_array_equal(kept, np.broadcast_to(kept[0], kept.shape))
+    return kept[0]
+
+
 def _assert_share(values, expected):
     """The mean of independent bits is within five standard deviations of what is expected."""
     assert abs(values.mean() - expected) < 5 * np.sqrt(expected * (1 - expected) / values.size)
@@ -191,25 +198,32 @@ def _assert_share(values, expected):
 @pytest.mark.parametrize("key", [0, 1, 2**32 - 1])
 def test_dropout_drops_its_share_and_scales_the_rest(rate, key):
     """That sums are whole numbers says that what is kept was divided by 1 - rate."""
-    kept = _kept(rate, key)
+    kept = _masks(rate, key)
     _assert_share(kept, 1 - rate)
-    for axis in ((0, 1), (0, 2), (1, 2)):  # no unit, lane or step stands out
+    for axis in (0, 1):  # no unit and no lane stands out
         means = kept.mean(axis=axis)
         deviation = np.sqrt(rate * (1 - rate) * means.size / kept.size)
         assert np.abs(means - (1 - rate)).max() < 5 * deviation
     _assert_share(kept[1:] & kept[:-1], (1 - rate) ** 2)
-    _assert_share(kept[..., 1:] & kept[..., :-1], (1 - rate) ** 2)
+    _assert_share(kept[:, 1:] & kept[:, :-1], (1 - rate) ** 2)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 40])
+def test_masks_are_the_same_in_all_steps_of_a_chunk(steps):
+    """However many there are; the mask of a lane does not depend on how many lanes there are."""
+    for kept in _kept(0.5, 7, shape=(steps, 50)):
+        np.testing.assert_array_equal(kept, _masks(0.5, 7)[:50])
 
 
 def test_masks_depend_on_the_key_and_on_nothing_else():
-    np.testing.assert_array_equal(_kept(0.5, 7), _kept(0.5, 7))
+    np.testing.assert_array_equal(_masks(0.5, 7), _masks(0.5, 7))
     for other in (8, 7 + 2**16, 7 ^ 2**31):
-        _assert_share(_kept(0.5, 7) == _kept(0.5, other), 0.5)
+        _assert_share(_masks(0.5, 7) == _masks(0.5, other), 0.5)
 
 
 def test_layers_drop_independently():
-    _assert_share(_kept(0.3, 5, layers=2), 0.7**2)
-    _assert_share(_kept(0.3, 5, layers=3), 0.7**3)
+    _assert_share(_masks(0.3, 5, layers=2), 0.7**2)
+    _assert_share(_masks(0.3, 5, layers=3), 0.7**3)
 
 
 @every_variant

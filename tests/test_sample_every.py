@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 from commands import QUICK, invoke
-from trained import DINOSAURS, FABLES
+from trained import DINOSAURS, FABLES, language_model, run, small_trainer
 
 from charrnn import extent, running
 from charrnn.checkpoint import load_model, load_resume, resume_path
@@ -40,6 +40,18 @@ def test_a_sample_is_what_the_model_writes_then(tmp_path):
     assert text == written.rstrip()
 
 
+def test_a_sample_is_of_the_averaged_weights():
+    """As the model is that is kept; the run goes on with its own."""
+    trainer = small_trainer(steps=20)
+    run(trainer)
+    before = trainer.network.values.copy()
+    _, _, text = running._sample(trainer).partition("\n")
+    written = language_model(trainer.best).sample(200, seed=20)
+    assert text.rstrip() == written.rstrip()
+    assert trainer.model.sample(200, seed=20) != written
+    np.testing.assert_array_equal(trainer.network.values, before)
+
+
 def test_short_documents_fill_the_sample_too(tmp_path):
     shown = _train(tmp_path / "m", "--lines", "--sample-every", 30, corpus=DINOSAURS)
     ((_, text),) = _samples(shown)
@@ -60,7 +72,8 @@ def test_the_model_and_the_state_keep_their_bits(tmp_path):
 def test_what_would_control_a_terminal_is_shown(tmp_path):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\x1b[31mred\x9b\u202e\r" * 100, encoding="utf-8", newline="")
-    shown = _train(tmp_path / "m", "--sample-every", 10, "--steps", 200, corpus=corpus)
+    options = ("--sample-every", 10, "--steps", 200, "--dropout", 0, "--learning-rate", 0.01)
+    shown = _train(tmp_path / "m", *options, corpus=corpus)
     assert "^[[31mred<U+009B><RIGHT-TO-LEFT OVERRIDE>^M" in shown
     assert not set("\x1b\x9b\u202e\r") & set(shown)
 

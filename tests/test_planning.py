@@ -1,0 +1,315 @@
+"""What a run leaves open is chosen from the text and the time, and nothing else is touched."""
+
+import dataclasses
+import functools
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from commands import invoke
+from samples import assert_same_bits, config_of, every_variant, random_network
+from trained import DINOSAURS, FABLES, run
+
+from charrnn import planning
+from charrnn.checkpoint import load_model, load_resume, resume_path
+from charrnn.config import OPTIMIZERS, ModelConfig, TrainingConfig
+from charrnn.corpus import Lanes
+from charrnn.errors import UsageError
+from charrnn.model import Batch, Network
+from charrnn.optimizer import default_rate
+from charrnn.parameters import parameter_count
+from charrnn.planning import (
+    EPOCHS,
+    FEWEST_CHARACTERS,
+    MOST_CHARACTERS,
+    complete,
+    suited_shape,
+)
+from charrnn.training import create_trainer
+
+SHAPE = ModelConfig(vocabulary_size=60)
+#: Characters of texts from a word to a library.
+TEXTS = [1, 30, 1000, 20_000, 85_000, 300_000, 10**6, 10**7, 10**9]
+RUNS = [{}, {"epochs": 3.0}, {"steps": 500}, {"budget": 30.0}]
+
+
+@pytest.fixture
+def speed(monkeypatch):
+    """A machine whose speed is known: 10⁹ weights times characters a second."""
+    monkeypatch.setattr(planning, "_multiply_adds_a_second", lambda *_: 1e9)
+    monkeypatch.setattr(planning, "_speed", lambda network, *_: 1e9 / network.values.size)
+
+
+@functools.cache
+def _network(hidden_size=16):
+    return Network(config_of(("lstm", "tanh"), 1, hidden_size), threads=1)
+
+
+def _completed(positions, hidden_size=16, **given):
+    return complete(TrainingConfig(**given), _network(hidden_size), positions)
+
+
+def _size(positions, shape=SHAPE, **given):
+    return suited_shape(shape, TrainingConfig(**given), positions).hidden_size
+
+
+def _rises(values):
+    """No value is below the one before, and the last is above the first."""
+    return values == sorted(values) and values[-1] > values[0]
+
+
+# What was given
+
+
+@pytest.mark.parametrize("extent", RUNS, ids=str)
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(TrainingConfig)])
+def test_only_what_was_left_open_is_chosen(speed, field, extent):
+    config = TrainingConfig(**extent)
+    filled = complete(config, _network(), 50_000)
+    chosen = {"batch_size", "learning_rate", "dropout"} | (set() if extent else {"steps"})
+    assert (getattr(filled, field) != getattr(config, field)) == (field in chosen)
+    assert getattr(filled, field) is not None or field in {"epochs", "steps", "budget"}
+
+
+@pytest.mark.parametrize(
+    "given", [{"batch_size": 3}, {"learning_rate": 0.123}, {"dropout": 0.0}, {"dropout": 0.7}]
+)
+@pytest.mark.parametrize("positions", [30, 50_000, 10**7])
+def test_what_was_given_stays(speed, given, positions):
+    for extent in RUNS:
+        filled = _completed(positions, **given, **extent)
+        assert {name: getattr(filled, name) for name in given} == given
+
+
+def test_what_is_complete_stays_as_it_is(speed):
+    for extent in RUNS:
+        filled = _completed(50_000, **extent)
+        assert complete(filled, _network(), 10**7) == filled
+
+
+@pytest.mark.parametrize("extent", RUNS, ids=str)
+def test_a_size_that_was_given_stays(extent):
+    trainer = create_trainer(
+        [str(FABLES)], training=TrainingConfig(batch_size=8, **extent), layers=1, hidden_size=7
+    )
+    assert trainer.network.config.hidden_size == 7
+
+
+def test_the_shape_beside_its_size_stays(speed):
+    shape = ModelConfig(100, "gru", layers=3, embedding_size=9, readout_layers=1, readout_size=5)
+    suited = suited_shape(shape, TrainingConfig(), 10**6)
+    assert suited.hidden_size != shape.hidden_size
+    assert dataclasses.replace(suited, hidden_size=shape.hidden_size) == shape
+
+
+def test_a_shape_that_makes_no_sense_is_refused_before_it_is_measured():
+    with pytest.raises(UsageError, match="one layer"):
+        create_trainer([str(FABLES)], training=TrainingConfig(budget=5), cell="jordan", layers=2)
+
+
+# How long
+
+
+def test_a_run_without_an_extent_reads_some_characters():
+    read = []
+    for positions in TEXTS:
+        config = _completed(positions, sequence_length=16)
+        characters = config.steps * config.batch_size * 16
+        wanted = min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
+        assert wanted <= characters < wanted + config.batch_size * 16
+        read.append(characters)
+    assert _rises(read)
+
+
+# Lanes
+
+
+def test_lanes_are_a_power_of_two_between_bounds():
+    lanes = [_completed(positions).batch_size for positions in TEXTS]
+    assert _rises(lanes)
+    assert all(32 <= n <= 64 and n & (n - 1) == 0 for n in lanes)
+
+
+def test_a_longer_sequence_takes_no_more_lanes():
+    for positions in TEXTS:
+        lanes = [_completed(positions, sequence_length=n).batch_size for n in (512, 64, 16, 1)]
+        assert lanes == sorted(lanes)
+
+
+# Learning rate
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_rate_falls_with_the_size_and_rises_with_the_lanes(optimizer):
+    usual, rates = default_rate(optimizer), []
+    for size, batch in itertools.product((1024, 512, 256, 128, 16), (1, 8, 64, 1000)):
+        network = _network(size)
+        config = TrainingConfig(optimizer=optimizer, batch_size=batch, dropout=0.0, steps=1)
+        rates.append(complete(config, network, 10**6).learning_rate)
+    table = np.array(rates).reshape(5, 4)
+    assert (np.diff(table, axis=0) >= 0).all() and (np.diff(table, axis=1) > 0).all()
+    assert (table > 0).all() and (table < 100).all()
+    np.testing.assert_allclose(table[2:, 2], usual)  # 64 lanes, no more than 256 units
+    assert (table[:2] < table[2]).all()
+
+
+# Dropout
+
+
+def test_dropout_rises_with_what_is_read_again_and_with_the_weights(speed):
+    steps = [1, 100, 10**3, 10**4, 10**5, 10**7]
+    by_steps = [_completed(50_000, steps=n, batch_size=32).dropout for n in steps]
+    budgets = [0.1, 1.0, 10.0, 100.0, 1e4]
+    by_budget = [_completed(50_000, budget=s, batch_size=32).dropout for s in budgets]
+    by_size = [_completed(50_000, size, epochs=10).dropout for size in (8, 32, 64, 128, 256)]
+    texts = reversed(TEXTS)
+    by_text = [_completed(positions, steps=1000, batch_size=32).dropout for positions in texts]
+    for found in (by_steps, by_budget, by_size, by_text):
+        assert _rises(found)
+        assert all(0 <= rate <= 0.6 for rate in found)
+    assert by_steps[0] == by_budget[0] == by_text[0] == 0
+    assert by_steps[-1] == by_text[-1] == 0.6
+
+
+def test_a_text_that_is_read_once_needs_no_dropout():
+    for size in (8, 128):
+        assert _completed(10**7, size, epochs=1).dropout == 0
+
+
+# Size
+
+
+@pytest.mark.parametrize("extent", RUNS, ids=str)
+def test_the_size_rises_with_the_text_and_has_bounds(speed, extent):
+    sizes = [_size(positions, **extent) for positions in TEXTS]
+    assert all(32 <= size <= 1024 and size % 32 == 0 for size in sizes)
+    assert _rises(sizes)
+
+
+def test_the_size_rises_with_the_time(speed):
+    for given in (
+        [{"budget": s} for s in (0.01, 1.0, 30.0, 180.0, 3600.0, 1e6)],
+        [{"steps": n} for n in (1, 100, 1000, 10**4, 10**6)],
+        [{"epochs": n} for n in (0.1, 1.0, 10.0, 100.0)],
+    ):
+        sizes = [_size(300_000, **extent) for extent in given]
+        assert _rises(sizes)
+        assert all(32 <= size <= 1024 for size in sizes)
+
+
+def test_a_small_text_bounds_the_weights(speed):
+    """However much time there is."""
+    for positions in (20_000, 85_000):
+        size = _size(positions, budget=1e6)
+        smaller = dataclasses.replace(SHAPE, hidden_size=size - 32)
+        assert parameter_count(smaller) < 12 * positions
+        larger = dataclasses.replace(SHAPE, hidden_size=size + 32)
+        assert parameter_count(larger) > 12 * positions
+
+
+def test_more_layers_or_gates_take_fewer_units():
+    sizes = [_size(10**6, dataclasses.replace(SHAPE, layers=layers)) for layers in (1, 2, 4)]
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert _size(10**6, dataclasses.replace(SHAPE, cell="elman")) > _size(10**6)
+
+
+# The measurement
+
+
+@every_variant
+def test_measuring_leaves_the_network_as_it_is(cell, more):
+    """Its weights, and what it makes of a text from a state on."""
+    network = random_network(config_of(cell, 2, **more), dtype=np.float32)
+    values, state = network.values.copy(), network.initial_state(3)
+    text = Lanes(np.arange(40, dtype=np.int32) % 11, 3, 8).next()
+    before = network.losses(Batch(*text), state)
+    assert 0 < planning._speed(network, 3, 8) < math.inf
+    assert_same_bits(network.values, values)
+    assert_same_bits(network.initial_state(3), state)
+    for one, other in zip(network.losses(Batch(*text), state), before, strict=True):
+        assert_same_bits(one, other)
+
+
+def test_a_run_with_what_was_measured_is_the_run_in_which_it_was_given():
+    """To the last bit: what is measured first leaves no trace."""
+
+    def trainer(**given):
+        # The rate stays as it is: otherwise it follows the clock.
+        training = TrainingConfig(batch_size=8, sequence_length=8, final_rate=1.0, **given)
+        return create_trainer([str(DINOSAURS)], training=training, layers=1, hidden_size=8)
+
+    measured = trainer(budget=60)
+    given = trainer(steps=10, dropout=measured.config.dropout)
+    for made in (measured, given):
+        for record in made.run():
+            if record.step == 10:
+                break
+    assert_same_bits(measured.network.values, given.network.values)
+    assert_same_bits(measured.optimizer.average, given.optimizer.average)
+    assert_same_bits(measured.state, given.state)
+
+
+# As a whole
+
+
+def test_a_budget_chooses_a_network_that_is_trained(speed):
+    trainer = create_trainer([str(FABLES)], training=TrainingConfig(budget=0.3), layers=1)
+    shape, config = trainer.network.config, trainer.config
+    assert shape.hidden_size == _size(trainer.positions, shape, budget=0.3)
+    assert (config.epochs, config.steps, config.budget) == (None, None, 0.3)
+    assert None not in (config.batch_size, config.learning_rate, config.dropout)
+    run(trainer)
+    assert trainer.best.config == shape
+    assert trainer.best.training["options"] == dataclasses.asdict(config)
+
+
+def test_a_budget_is_measured_on_this_machine():
+    sizes = [
+        create_trainer([str(FABLES)], training=TrainingConfig(budget=seconds), layers=1)
+        .network.config.hidden_size
+        for seconds in (0.001, 1e6)
+    ]  # fmt: skip
+    assert 32 == sizes[0] < sizes[1] <= 1024
+
+
+def _train(model, *options):
+    done = invoke("train", DINOSAURS, "--lines", "--model", model, "--layers", 1, *options)
+    assert done.exit_code == 0, done.stderr
+
+
+def _chosen(model):
+    """What the run of a model chose, its extent too, as its resume file has it."""
+    values = load_resume(resume_path(model)).values
+    names = ("batch_size", "learning_rate", "dropout", "epochs", "steps", "budget")
+    training = {name: values["training"][name] for name in names}
+    return {**training, "hidden_size": values["shape"]["hidden_size"]}
+
+
+def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):
+    """Even where a new run would choose otherwise."""
+    _train(tmp_path / "m", "--steps", 5)
+    chosen = _chosen(tmp_path / "m")
+    monkeypatch.setattr(planning, "_lanes", lambda *_: 16)
+    monkeypatch.setattr(planning, "_rate_factor", lambda *_: 0.123)
+    monkeypatch.setattr(planning, "_dropout", lambda *_: 0.123)
+    monkeypatch.setattr(planning, "_SMALLEST", 96)
+    _train(tmp_path / "new", "--steps", 6)
+    fresh = _chosen(tmp_path / "new")
+    others = {name for name in chosen if fresh[name] != chosen[name]}
+    assert others == {"hidden_size", "batch_size", "learning_rate", "dropout", "steps"}
+    for extent in ({"steps": 6}, {"steps": None, "epochs": 2.0}, {"epochs": None, "budget": 1.0}):
+        options = [f"--{name}={value}" for name, value in extent.items() if value]
+        _train(tmp_path / "m", "--resume", *options)
+        chosen |= extent
+        assert _chosen(tmp_path / "m") == chosen
+
+
+def test_the_model_file_and_the_log_say_what_was_chosen(tmp_path):
+    log = tmp_path / "log.jsonl"
+    _train(tmp_path / "m", "--steps", 3, "--warmup-steps", 0, "--log", log)
+    options = load_model(tmp_path / "m").training["options"]
+    first = json.loads(log.read_text().splitlines()[0])
+    assert first["learning_rate"] <= options["learning_rate"]
+    assert first["characters"] == first["step"] * options["batch_size"] * 64
