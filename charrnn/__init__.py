@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load": ("language_model", "load"),
     "save_model": ("checkpoint", "save_model"),
-    "create_trainer": ("training", "create_trainer"),
+    "create_trainer": ("creation", "create_trainer"),
     "TextConfig": ("config", "TextConfig"),
     "TrainingConfig": ("config", "TrainingConfig"),
 }

@@ -92,9 +92,9 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     More --epochs, --steps or --budget may be given then.
     """
     from charrnn.checkpoint import load_resume, resume_path
+    from charrnn.creation import create_trainer
     from charrnn.lock import locked
     from charrnn.running import best_so_far, opened_log, refuse_to_overwrite, resumed, run
-    from charrnn.training import create_trainer
     from charrnn.vocabulary import Vocabulary
 
     if resume and init_from:

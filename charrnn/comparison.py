@@ -15,11 +15,12 @@ import numpy as np
 from charrnn.cells import CELL_NAMES, most_layers
 from charrnn.checkpoint import resume_path, save_model
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
+from charrnn.creation import shape_for, trainer_on
 from charrnn.dataset import read_dataset
 from charrnn.errors import ModelFileError, TrainingError, UsageError
 from charrnn.parameters import parameter_count, with_weights
 from charrnn.running import refuse_to_overwrite, reporting, stopped_by_signals
-from charrnn.training import Record, Trainer, shape_for, trainer_on
+from charrnn.training import Record, Trainer
 
 #: Seconds that each cell is trained when neither epochs, steps nor a budget is given.
 DEFAULT_BUDGET = 60.0

@@ -11,28 +11,24 @@ import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from charrnn.checkpoint import ResumeState, SavedModel, load_finite_model
-from charrnn.config import ModelConfig, TextConfig, TrainingConfig
+from charrnn.checkpoint import ResumeState, SavedModel
+from charrnn.config import TrainingConfig
 from charrnn.corpus import Lanes
-from charrnn.dataset import Dataset, read_dataset
 from charrnn.description import architecture
 from charrnn.errors import TrainingError, UsageError
 from charrnn.evaluation import evaluate
 from charrnn.extent import Extent
 from charrnn.language_model import LanguageModel
-from charrnn.model import Batch, Network
+from charrnn.model import Batch
 from charrnn.optimizer import create_optimizer, learning_rate
 from charrnn.parameters import parameter_count, views
-from charrnn.planning import complete, suited_shape
-from charrnn.transfer import carry_over, shape_of
-from charrnn.vocabulary import Vocabulary
+from charrnn.planning import complete
 
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
@@ -301,66 +297,3 @@ class Trainer:
         config = self.network.config
         tensors = views(self.optimizer.average.copy(), config)
         return SavedModel(config, self.model.vocabulary, tensors, training)
-
-
-def create_trainer(
-    sources: Sequence[str],
-    text: TextConfig | None = None,
-    training: TrainingConfig | None = None,
-    *,
-    init_from: str | Path | None = None,
-    vocabulary: Vocabulary | None = None,
-    **shape: Any,
-) -> Trainer:
-    """Read a corpus and set up a training run on it with a new network.
-
-    ``sources`` are files, or "-" for standard input. ``shape`` is that of the network, as
-    ``ModelConfig.for_vocabulary`` takes it. ``init_from`` names a model to start from: its shape,
-    its weights, its characters and those of the corpus. A ``vocabulary`` that is given stays as it
-    is. Raises ``CorpusError``, ``UsageError`` or ``ModelFileError``.
-    """
-    text, training = text or TextConfig(), training or TrainingConfig()
-    start = load_finite_model(init_from) if init_from else None
-    rng = np.random.default_rng([training.seed, 0])
-    known = start.vocabulary.characters if start else ""
-    dataset = read_dataset(sources, text, rng=rng, vocabulary=vocabulary, known=known)
-    if start:
-        dataset.origin["init_from"] = Path(str(init_from)).name
-        shape = shape_of(start, shape)
-    config = shape_for(dataset, training, **shape)
-    return trainer_on(dataset, config, training, rng=rng, start=start)
-
-
-def shape_for(
-    dataset: Dataset, training: TrainingConfig, *, hidden_size: int | None = None, **shape: Any
-) -> ModelConfig:
-    """The shape of a network for a run on ``dataset``; without a ``hidden_size``, one that suits.
-
-    ``shape`` is the rest, as ``ModelConfig.for_vocabulary`` takes it. Raises ``UsageError``.
-    """
-    if hidden_size is not None:
-        shape["hidden_size"] = hidden_size
-    config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
-    if hidden_size is not None:
-        return config
-    return suited_shape(config, training, dataset.training.size - 1)
-
-
-def trainer_on(
-    dataset: Dataset,
-    config: ModelConfig,
-    training: TrainingConfig,
-    *,
-    rng: np.random.Generator,
-    start: SavedModel | None = None,
-) -> Trainer:
-    """A training run on ``dataset`` with a new network, whose first weights ``rng`` draws.
-
-    Those that the model to ``start`` from has are taken from there.
-    """
-    network = Network(config, threads=training.threads, precision=training.precision)
-    network.initialize(rng=rng)
-    if start:
-        carry_over(start, network)
-    model = LanguageModel(network, dataset.vocabulary, dataset.origin)
-    return Trainer(model, dataset.training, dataset.validation, training)

@@ -12,9 +12,9 @@ from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.checkpoint import load_model
 from charrnn.comparison import compare, model_configs, model_path, named_cells, with_weights
 from charrnn.config import MAX_SIZE, ModelConfig, TextConfig, TrainingConfig
+from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
 from charrnn.parameters import parameter_count
-from charrnn.training import create_trainer
 
 TRAINING = TrainingConfig(batch_size=16, sequence_length=32, steps=12, warmup_steps=3,
                           validations=3, dropout=0.2)  # fmt: skip

@@ -25,12 +25,12 @@ from charrnn import gradients, model
 from charrnn.cells import CELLS
 from charrnn.checkpoint import SavedModel
 from charrnn.corpus import Corpus, read_corpus
+from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
 from charrnn.gradients import Curve, choose_places, figures, measure, untrained
 from charrnn.language_model import LanguageModel
 from charrnn.model import Network
 from charrnn.parameters import memory_sizes
-from charrnn.training import create_trainer
 from charrnn.vocabulary import START, UNKNOWN, Vocabulary
 
 TEXT = "the quick brown fox jumps over the lazy dog, and the dog does not mind. " * 4

@@ -22,7 +22,7 @@ RANKS = (
     ("adaptation", "gradients", "planning"),
     ("language_model",),
     ("plotting", "training"),
-    ("progress", "profiling"),
+    ("creation", "progress", "profiling"),
     ("benchmark", "running"),
     ("comparison",),
     ("studies",),

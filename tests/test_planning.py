@@ -16,6 +16,7 @@ from charrnn import planning
 from charrnn.checkpoint import load_model, load_resume, resume_path
 from charrnn.config import OPTIMIZERS, ModelConfig, TrainingConfig
 from charrnn.corpus import Lanes
+from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
 from charrnn.model import Batch, Network
 from charrnn.optimizer import default_rate
@@ -27,7 +28,6 @@ from charrnn.planning import (
     complete,
     suited_shape,
 )
-from charrnn.training import create_trainer
 
 SHAPE = ModelConfig(vocabulary_size=60)
 #: Characters of texts from a word to a library.

@@ -14,8 +14,8 @@ from subprocesses import ROOT
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load_model, load_resume, resume_path, save_resume
 from charrnn.config import INITIAL_STATES, TextConfig, TrainingConfig
+from charrnn.creation import create_trainer
 from charrnn.errors import ModelFileError, UsageError
-from charrnn.training import create_trainer
 
 CORPUS = str(ROOT / "corpora" / "dinosaurs.txt")
 STEPS = 12

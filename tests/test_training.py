@@ -14,11 +14,12 @@ from charrnn import extent
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load_model, save_model
 from charrnn.config import TextConfig
+from charrnn.creation import create_trainer
 from charrnn.errors import CorpusError, TrainingError, UsageError
 from charrnn.evaluation import evaluate
 from charrnn.parameters import views
 from charrnn.planning import FEWEST_CHARACTERS
-from charrnn.training import MOST_SKIPPED, create_trainer
+from charrnn.training import MOST_SKIPPED
 
 
 def _validations(records):

@@ -14,11 +14,11 @@ from trained import DINOSAURS, FABLES, fables, language_model, run, small_traine
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load_model, load_resume, resume_path, save_model
 from charrnn.config import TextConfig
+from charrnn.creation import create_trainer
 from charrnn.errors import CorpusError, ModelFileError, UsageError
 from charrnn.language_model import load
 from charrnn.model import Network
 from charrnn.parameters import parameter_shapes
-from charrnn.training import create_trainer
 from charrnn.transfer import carry_over
 from charrnn.vocabulary import START, UNKNOWN
 

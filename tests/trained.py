@@ -9,10 +9,11 @@ from subprocesses import ROOT
 
 from charrnn.checkpoint import SavedModel
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
+from charrnn.creation import create_trainer
 from charrnn.language_model import LanguageModel
 from charrnn.model import Network
 from charrnn.parameters import parameter_shapes
-from charrnn.training import Trainer, create_trainer
+from charrnn.training import Trainer
 from charrnn.vocabulary import Vocabulary
 
 FABLES = ROOT / "corpora" / "fables.txt"

@@ -1,0 +1,82 @@
+"""From files to a training run: the texts, the shape of the network, its first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.checkpoint import SavedModel, load_finite_model
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig
+from charrnn.dataset import Dataset, read_dataset
+from charrnn.language_model import LanguageModel
+from charrnn.model import Network
+from charrnn.planning import suited_shape
+from charrnn.training import Trainer
+from charrnn.transfer import carry_over, shape_of
+from charrnn.vocabulary import Vocabulary
+
+
+def create_trainer(
+    sources: Sequence[str],
+    text: TextConfig | None = None,
+    training: TrainingConfig | None = None,
+    *,
+    init_from: str | Path | None = None,
+    vocabulary: Vocabulary | None = None,
+    **shape: Any,
+) -> Trainer:
+    """Read a corpus and set up a training run on it with a new network.
+
+    ``sources`` are files, or "-" for standard input. ``shape`` is that of the network, as
+    ``ModelConfig.for_vocabulary`` takes it. ``init_from`` names a model to start from: its shape,
+    its weights, its characters and those of the corpus. A ``vocabulary`` that is given stays as it
+    is. Raises ``CorpusError``, ``UsageError`` or ``ModelFileError``.
+    """
+    text, training = text or TextConfig(), training or TrainingConfig()
+    start = load_finite_model(init_from) if init_from else None
+    rng = np.random.default_rng([training.seed, 0])
+    known = start.vocabulary.characters if start else ""
+    dataset = read_dataset(sources, text, rng=rng, vocabulary=vocabulary, known=known)
+    if start:
+        dataset.origin["init_from"] = Path(str(init_from)).name
+        shape = shape_of(start, shape)
+    config = shape_for(dataset, training, **shape)
+    return trainer_on(dataset, config, training, rng=rng, start=start)
+
+
+def shape_for(
+    dataset: Dataset, training: TrainingConfig, *, hidden_size: int | None = None, **shape: Any
+) -> ModelConfig:
+    """The shape of a network for a run on ``dataset``; without a ``hidden_size``, one that suits.
+
+    ``shape`` is the rest, as ``ModelConfig.for_vocabulary`` takes it. Raises ``UsageError``.
+    """
+    if hidden_size is not None:
+        shape["hidden_size"] = hidden_size
+    config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
+    if hidden_size is not None:
+        return config
+    return suited_shape(config, training, dataset.training.size - 1)
+
+
+def trainer_on(
+    dataset: Dataset,
+    config: ModelConfig,
+    training: TrainingConfig,
+    *,
+    rng: np.random.Generator,
+    start: SavedModel | None = None,
+) -> Trainer:
+    """A training run on ``dataset`` with a new network, whose first weights ``rng`` draws.
+
+    Those that the model to ``start`` from has are taken from there.
+    """
+    network = Network(config, threads=training.threads, precision=training.precision)
+    network.initialize(rng=rng)
+    if start:
+        carry_over(start, network)
+    model = LanguageModel(network, dataset.vocabulary, dataset.origin)
+    return Trainer(model, dataset.training, dataset.validation, training)
