@@ -31,8 +31,12 @@ sys.meta_path.insert(0, Block())
 """
 
 
+#: The user's model, and the width that a worker of pytest-xdist names for all terminals.
+_NOT_INHERITED = ("CHARRNN_MODEL", "COLUMNS", "LINES")
+
+
 def _environment(more):
-    kept = {k: v for k, v in os.environ.items() if k != "CHARRNN_MODEL"}
+    kept = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
     return kept | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in more.items()}
 
 

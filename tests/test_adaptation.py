@@ -154,6 +154,23 @@ def test_documents_begin_in_the_initial_state(monkeypatch):
     assert adapted.predictions == sum(map(len, names)) + len(names)
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        "zeros",
+        "learned",
+        pytest.param("random", marks=pytest.mark.xfail(reason="documents start as in training")),
+    ],
+)
+def test_every_kind_of_initial_state_is_that_of_the_usual_evaluation(monkeypatch, start):
+    monkeypatch.setattr(adaptation, "_RATE", 0.0)
+    config = config_of(("lstm", "tanh"), 1, initial_state=start)
+    network = random_network(config, dtype=np.float32)
+    tokens = np.resize([START, 4, 5, 6, 7], 61).astype(np.int32)
+    expected = evaluate(network, tokens).nats
+    assert evaluate_adapting(network, tokens).nats == pytest.approx(expected, rel=1e-6)
+
+
 def test_what_one_document_teaches_helps_with_the_next():
     model = language_model(dinosaurs())
     names = ["Zyxqwzyxqwzyxqw"] * 300

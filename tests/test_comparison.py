@@ -102,6 +102,21 @@ def test_each_cell_is_trained_as_it_would_be_alone(tmp_path, source, lines, frac
         assert result.seconds > 0 and result.characters_per_second > 0
 
 
+@pytest.mark.parametrize("equal_weights", [False, True])
+def test_a_size_that_is_left_open_is_chosen_for_all_cells(equal_weights):
+    """That of the lstm; what else is open each run chooses for itself."""
+    training = TrainingConfig(steps=2, sequence_length=32)
+    arguments = ([str(FABLES)], ["lstm", "elman"], TextConfig(), training)
+    lstm, elman = compare(*arguments, layers=1, equal_weights=equal_weights)
+    alone = create_trainer([str(FABLES)], None, training, layers=1)
+    assert lstm.hidden_size == alone.network.config.hidden_size
+    if equal_weights:
+        assert elman.weights == pytest.approx(lstm.weights, rel=0.05)
+    else:
+        assert elman.hidden_size == lstm.hidden_size
+    assert elman.error is lstm.error is None
+
+
 def test_a_result_is_of_the_best_model_and_of_the_whole_run(tmp_path):
     """A learning rate at which the loss goes up again."""
     training = dataclasses.replace(TRAINING, steps=30, validations=30, learning_rate=0.8,

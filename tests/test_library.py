@@ -45,6 +45,7 @@ def test_train_save_load_sample_evaluate(tmp_path):
         30, temperature=0.8, seed=1
     )
     assert model.evaluate("Tyrannosaurus").characters == 13
+    assert model.evaluate("Tyrannosaurus", adapt=True).characters == 13
     assert model.training == json.loads(json.dumps(trainer.best.training))
 
 

@@ -95,6 +95,16 @@ def test_every_network_ends_with_the_same_bits(cell, more, tmp_path):
     assert_resumes_after(tmp_path / "run.resume", 5, whole_run(**shape), **shape)
 
 
+def test_the_average_goes_on_where_it_was(tmp_path):
+    """It is not made anew of the weights, which are others by then."""
+    first, second = new_trainer(), new_trainer()
+    run(first, 5)
+    save_resume(tmp_path / "run.resume", first.capture())
+    second.restore(load_resume(tmp_path / "run.resume"), None)
+    np.testing.assert_array_equal(second.optimizer.average, first.optimizer.average)
+    assert np.any(second.optimizer.average != second.network.values)
+
+
 @pytest.mark.parametrize(
     "change, named",
     [

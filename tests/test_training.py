@@ -68,6 +68,20 @@ def test_the_same_seed_gives_the_same_bits():
         assert [r.loss for r in trained(threads=1, **changed)[0]] != [r.loss for r in records]
 
 
+def test_every_chunk_drops_other_units():
+    trainer, drawn = small_trainer(steps=20, dropout=0.3), []
+    differentiate = trainer.network.loss_and_gradients
+
+    def noting(batch, state, dropout):
+        drawn.append(dropout)
+        return differentiate(batch, state, dropout)
+
+    trainer.network.loss_and_gradients = noting
+    run(trainer)
+    assert {rate for rate, _ in drawn} == {0.3}
+    assert len({key for _, key in drawn}) == 20
+
+
 def test_records_add_up():
     trainer = small_trainer(steps=20, dropout=0.0)
     records = run(trainer)
