@@ -41,12 +41,14 @@ def evaluate_adapting(network: Network, tokens: np.ndarray) -> Evaluation:
     network.prepare_training()
     optimizer = create_optimizer(_OPTIONS, network)
     state, nats, positions = network.initial_state(1), 0.0, len(tokens) - 1
-    for first in range(0, positions, _STEPS):
-        piece = tokens[first : first + _STEPS + 1, np.newaxis]
-        losses, state = network.loss_and_gradients(Batch(*frame(piece[:-1], piece[1:])), state)
-        nats += float(losses.sum(dtype=np.float64))
-        network.values += _DECAY * (trained - network.values)
-        optimizer.update(losses.size, optimizer.gradient_norm(losses.size), _RATE)
-    network.values[:] = trained
-    network.pack()
+    try:
+        for first in range(0, positions, _STEPS):
+            piece = tokens[first : first + _STEPS + 1, np.newaxis]
+            losses, state = network.loss_and_gradients(Batch(*frame(piece[:-1], piece[1:])), state)
+            nats += float(losses.sum(dtype=np.float64))
+            network.values += _DECAY * (trained - network.values)
+            optimizer.update(losses.size, optimizer.gradient_norm(losses.size), _RATE)
+    finally:
+        network.values[:] = trained
+        network.pack()
     return Evaluation.of(tokens, nats)

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+import charrnn.blas  # noqa: F401  (before NumPy is imported)
 from charrnn import __version__
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import CharrnnError, UsageError
@@ -80,7 +81,7 @@ def main() -> None:
 @planned_size_option
 @shape_options
 @text_options
-@extent_options(epochs="  [default: 10, and at least 1,000 steps]")
+@extent_options(epochs="  [default: 10, within 4 to 20 million characters]")
 @training_options
 def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, force: bool,
           resume: bool, init_from: str | None, log_path: Path | None, sample_every: int | None,

@@ -163,18 +163,19 @@ class Network:
         return run.losses.reshape(batch.targets.shape).copy(), run.state()
 
     def loss_and_gradients(
-        self, batch: Batch, state: np.ndarray, dropout: tuple[float, int] = (0.0, 0)
+        self, batch: Batch, state: np.ndarray, dropout: tuple[float, int | None] = (0.0, None)
     ) -> tuple[np.ndarray, np.ndarray]:
         """As ``losses``; ``gradients`` becomes the gradient of the *sum* of the losses.
 
         ``dropout`` is the share of each recurrent layer's units left out and the key (32 bits) of
-        all that is random. ``initial_gradients`` then holds the gradient with respect to ``state``.
+        all that is random; without a key nothing is. ``initial_gradients`` then holds the gradient
+        with respect to ``state``.
         """
         rate, key = dropout
         run = self._run(batch)
-        mask = (key, round(rate * 2**32), 1 / (1 - rate))
+        mask = (key or 0, round(rate * 2**32), 1 / (1 - rate))
         self._start(batch, run, state)
-        if self.config.initial_state == "random":
+        if self.config.initial_state == "random" and key is not None:
             self._start_anywhere(run, np.random.default_rng(key))
         self._forward(batch, run, mask)
         for number, (first, last) in enumerate(run.row_blocks()):

@@ -142,7 +142,7 @@ def extent_options(*, epochs: str = "", budget: str = "") -> Any:
 
 training_options = options(
     option(TrainingConfig, "--batch-size", int,
-           "Lanes that read the corpus side by side.  [default: 8 to 64, as suits the text]"),
+           "Lanes that read the corpus side by side.  [default: 32 to 64, as suits the text]"),
     option(TrainingConfig, "--sequence-length", int,
             "Characters back through which gradients flow."),
     option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),

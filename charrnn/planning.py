@@ -14,6 +14,7 @@ import time
 import numpy as np
 
 from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.corpus import Lanes
 from charrnn.model import Batch, Network
 from charrnn.optimizer import default_rate
 from charrnn.parameters import recurrent_parameter_count, with_weights
@@ -59,19 +60,19 @@ def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> 
 def complete(config: TrainingConfig, network: Network, positions: int) -> TrainingConfig:
     """``config`` with nothing left open, for a run with ``network``, prepared for training."""
     weights = recurrent_parameter_count(network.config)
-    batch = config.batch_size or _lanes(positions, config.sequence_length)
-    config = dataclasses.replace(config, batch_size=batch)
+    batch, length = Lanes.fit(positions, _lanes_of(config, positions), config.sequence_length)
+    config = dataclasses.replace(config, batch_size=config.batch_size or batch)
     if config.learning_rate is None:
         rate = default_rate(config.optimizer) * _rate_factor(batch, network.config.hidden_size)
         config = dataclasses.replace(config, learning_rate=round(rate, 5))
     if config.dropout is None:
         if config.budget is not None:
-            characters = config.budget * _speed(network, batch, config.sequence_length)
+            characters = config.budget * _speed(network, batch, length)
         else:
             characters = _characters(config, positions)
         config = dataclasses.replace(config, dropout=_dropout(positions, weights, characters))
     if config.epochs is config.steps is config.budget is None:
-        steps = math.ceil(_characters(config, positions) / (batch * config.sequence_length))
+        steps = math.ceil(_characters(config, positions) / (batch * length))
         config = dataclasses.replace(config, steps=steps)
     return config
 
@@ -81,14 +82,16 @@ def _characters(config: TrainingConfig, positions: int) -> float:
     if config.epochs is not None:
         return config.epochs * positions
     if config.steps is not None:
-        batch = config.batch_size or _lanes(positions, config.sequence_length)
-        return float(config.steps * batch * config.sequence_length)
+        batch, length = Lanes.fit(positions, _lanes_of(config, positions), config.sequence_length)
+        return float(config.steps * batch * length)
     return min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
 
 
-def _lanes(positions: int, length: int) -> int:
-    """A power of two, such that a pass over the text has enough updates."""
-    wanted = positions / (length * _UPDATES_OF_AN_EPOCH)
+def _lanes_of(config: TrainingConfig, positions: int) -> int:
+    """Those that are given, or a power of two: a pass over the text should have enough updates."""
+    if config.batch_size is not None:
+        return config.batch_size
+    wanted = positions / (config.sequence_length * _UPDATES_OF_AN_EPOCH)
     power = 2 ** round(math.log2(max(wanted, 1)))
     return min(max(power, _FEWEST_LANES), _MOST_LANES)
 

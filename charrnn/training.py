@@ -82,8 +82,10 @@ class Trainer:
             raise UsageError("--patience needs a text to validate on, and there is none: give "
                              "--validation, or leave --patience out")  # fmt: skip
         self.positions = len(training) - 1
-        self.config = config = complete(config, network, self.positions)
+        asked, self.config = config, complete(config, network, self.positions)
+        config = self.config
         batch, length = Lanes.fit(self.positions, config.batch_size or 1, config.sequence_length)
+        self._too_short = asked.batch_size not in (None, batch) or asked.sequence_length != length
         self.lanes = Lanes(training, batch, length)
         self.optimizer = create_optimizer(config, network)
         self.state = network.initial_state(batch)
@@ -106,7 +108,7 @@ class Trainer:
             f"{lanes.batch} lanes × {lanes.length} steps, {self.config.optimizer} with a learning "
             f"rate of {self.optimizer.highest_rate:g}, dropout {self.config.dropout:g}",
         ]
-        if (lanes.batch, lanes.length) != (self.config.batch_size, self.config.sequence_length):
+        if self._too_short:
             remarks.append("the text is too short for more lanes")
         if not self.validation.size:
             remarks.append("no validation text: the last model is kept, not the best")
@@ -149,9 +151,11 @@ class Trainer:
         values = network.values.copy()
         network.values[:] = self.optimizer.average
         network.pack()
-        yield
-        network.values[:] = values
-        network.pack()
+        try:
+            yield
+        finally:
+            network.values[:] = values
+            network.pack()
 
     def _progress(self) -> float:
         return self.extent.progress(self.step)
@@ -274,7 +278,8 @@ class Trainer:
             record = dataclasses.replace(record, validation_loss=loss)
             improved = loss < self.best_loss
         else:
-            improved = bool(np.isfinite(self.optimizer.average).all())
+            finite = np.isfinite(self.optimizer.average).all()
+            improved = bool(finite) and math.isfinite(record.loss)
         if improved:
             self.best_loss = record.validation_loss or self.best_loss
             self.best = self._snapshot({**self.model.training, **self._figures(record)})

@@ -159,7 +159,7 @@ def test_documents_begin_in_the_initial_state(monkeypatch):
     [
         "zeros",
         "learned",
-        pytest.param("random", marks=pytest.mark.xfail(reason="documents start as in training")),
+        "random",
     ],
 )
 def test_every_kind_of_initial_state_is_that_of_the_usual_evaluation(monkeypatch, start):

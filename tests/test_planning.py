@@ -291,7 +291,7 @@ def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):
     """Even where a new run would choose otherwise."""
     _train(tmp_path / "m", "--steps", 5)
     chosen = _chosen(tmp_path / "m")
-    monkeypatch.setattr(planning, "_lanes", lambda *_: 16)
+    monkeypatch.setattr(planning, "_lanes_of", lambda *_: 16)
     monkeypatch.setattr(planning, "_rate_factor", lambda *_: 0.123)
     monkeypatch.setattr(planning, "_dropout", lambda *_: 0.123)
     monkeypatch.setattr(planning, "_SMALLEST", 96)

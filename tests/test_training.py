@@ -331,7 +331,6 @@ def test_weights_that_are_no_numbers_are_never_the_best():
     assert trainer.best.training["steps"] == 5
 
 
-@pytest.mark.xfail(reason="without validation every interval saves its step's loss, a number or no")
 def test_the_figures_of_the_best_are_numbers():
     """Where only the average is still finite: it is as it was when the loss was a number."""
     trainer = small_trainer(text=TextConfig(validation_fraction=0), steps=40, validations=40)
