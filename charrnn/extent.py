@@ -11,7 +11,7 @@ from charrnn.config import TrainingConfig
 
 
 class Extent:
-    """The extent of a run that ``config`` asks for, on a text that takes ``epoch`` steps.
+    """The extent that ``config`` gives a run, on a text that takes ``epoch`` steps.
 
     ``before`` is the seconds that the run took in the processes that this one goes on from.
     """

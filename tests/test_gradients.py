@@ -33,6 +33,11 @@ from charrnn.model import Network
 from charrnn.parameters import memory_sizes
 from charrnn.vocabulary import START, UNKNOWN, Vocabulary
 
+#: Where h is no memory itself it acts by other ways, which the nudged twin sees.
+every_cell_with_memory = pytest.mark.parametrize(
+    "cell", [cell for cell in CELLS if "h" in memory_sizes(config_of(cell))], ids="-".join
+)
+
 TEXT = "the quick brown fox jumps over the lazy dog, and the dog does not mind. " * 4
 NAMES = "".join(f"{TEXT[n : n + 4 + n % 13].strip()}\n" for n in range(0, 200, 7))
 
@@ -69,17 +74,15 @@ def test_state_gradients_are_those_of_the_nudged_twin(cell, layers):
         error = gradcheck.relative_error(
             last_losses, zeros, found, rng=rng, step=_step(cell), part=part
         )
-        # What went far back may be so small that the losses' rounding shows.
-        assert error < 1e-7 or error * np.linalg.norm(found[part]) < 1e-11, part
+        # What went far back may be so small that the losses' rounding shows, 1e-16 over the step.
+        assert error < 1e-7 or error * np.linalg.norm(found[part]) < 5e-10, part
 
 
-@every_cell
+@every_cell_with_memory
 @pytest.mark.parametrize("layers", [1, 2], ids=lambda n: f"layers{n}")
 def test_the_top_layers_gradients_are_those_of_a_text_cut_in_two(cell, layers):
     """What the top layer hands on reaches later losses through its own next step alone."""
     config = config_of(cell, layers)
-    if "h" not in memory_sizes(config):
-        pytest.skip("h itself is no memory: the twin above sees what it does by other ways")
     network = random_network(config)
     batch, state = random_batch(config, 7, 3, resets=False), random_state(network, 3)
     found, size = network.state_gradients(batch, state)[:, -1], config.hidden_size
