@@ -171,9 +171,9 @@ def test_dropout_rises_with_what_is_read_again_and_with_the_weights(speed):
     by_text = [_completed(positions, steps=1000, batch_size=32).dropout for positions in texts]
     for found in (by_steps, by_budget, by_size, by_text):
         assert _rises(found)
-        assert all(0 <= rate <= 0.6 for rate in found)
+        assert all(0 <= rate <= planning._HIGHEST_DROPOUT for rate in found)
     assert by_steps[0] == by_budget[0] == by_text[0] == 0
-    assert by_steps[-1] == by_text[-1] == 0.6
+    assert by_steps[-1] == by_text[-1] == planning._HIGHEST_DROPOUT
 
 
 def test_a_text_that_is_read_once_needs_no_dropout():
