@@ -17,16 +17,15 @@ help: ## Show this list
 
 demo: .venv/installed ## Train on fables and on dinosaur names for about a minute, print samples
 	@mkdir -p build
-	$(BIN)/charrnn train corpora/fables.txt --model build/fables.safetensors --force \
-	    --hidden-size 256 --batch-size 32 --dropout 0.5 --budget 50s
+	$(BIN)/charrnn train corpora/fables.txt --model build/fables.safetensors --force --budget 50s
 	$(BIN)/charrnn train corpora/dinosaurs.txt --lines --model build/dinosaurs.safetensors --force \
-	    --dropout 0.5 --budget 15s
+	    --budget 15s
 	@echo
 	$(BIN)/charrnn sample --model build/fables.safetensors --length 600 --temperature 0.6
 	@echo
 	$(BIN)/charrnn sample --model build/dinosaurs.safetensors --count 10 --length 40
 
-test: .venv/installed-test ## Run the tests
+test: .venv/installed-test ## Run the tests in two processes, two to four minutes
 	$(BIN)/python -m pytest
 
 test-torch: .venv/installed-torch ## Run the tests that compare with PyTorch (a large download)
