@@ -15,7 +15,11 @@ def architecture(config: ModelConfig) -> str:
     """The shape of a network in a few words, such as 'lstm 2×128'."""
     cell = config.cell if config.activation == "tanh" else f"{config.cell} ({config.activation})"
     inputs = f", embedding {config.embedding_size}" if config.embedding_size else ""
-    return f"{cell} {config.layers}×{config.hidden_size}{inputs}"
+    dense = (
+        f", readout {config.readout_layers}×{config.dense_size}" if config.readout_layers else ""
+    )
+    start = "" if config.initial_state == "zeros" else f", {config.initial_state} initial state"
+    return f"{cell} {config.layers}×{config.hidden_size}{inputs}{dense}{start}"
 
 
 def describe(model: SavedModel) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from commands import BLOCK, assert_one_line_error, execute, execute_code, invoke
 from trained import fables, with_biases
 
 from charrnn.checkpoint import save_model
+from charrnn.config import ModelConfig
+from charrnn.description import architecture
 
 
 @pytest.fixture
@@ -91,3 +93,11 @@ def test_a_damaged_model_is_refused(path):
     done = invoke("info", "--model", path)
     assert_one_line_error(done, 1, path, "damaged")
     assert not done.stdout
+
+
+def test_the_architecture_names_what_is_out_of_the_ordinary():
+    config = ModelConfig(
+        vocabulary_size=9, cell="elman", activation="relu", layers=1, hidden_size=5,
+        readout_layers=2, readout_size=7, initial_state="learned",
+    )  # fmt: skip
+    assert architecture(config) == "elman (relu) 1×5, readout 2×7, learned initial state"
