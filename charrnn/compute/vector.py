@@ -134,23 +134,6 @@ def store(typingctx, array, offset, value):
 
 
 @intrinsic
-def load_tuple(typingctx, array, offset, stride, like):
-    """As many registers as the tuple ``like`` has items, ``stride`` elements apart."""
-    result = types.UniTuple(VectorType(array.dtype), len(like))
-
-    def codegen(context, builder, sig, args):
-        values = []
-        position = args[1]
-        for _ in range(len(like)):
-            data = pointer(context, builder, sig.args[0], args[0], position)
-            values.append(unaligned_load(builder, data, llvm_type(result.dtype)))
-            position = builder.add(position, args[2])
-        return context.make_tuple(builder, result, values)
-
-    return result(array, types.intp, types.intp, like), codegen
-
-
-@intrinsic
 def store_tuple(typingctx, array, offset, stride, values):
     """Write the registers of the tuple ``values``, ``stride`` elements apart."""
 
