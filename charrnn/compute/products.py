@@ -15,7 +15,14 @@ from numba.extending import intrinsic
 
 from charrnn.compute.bfloat16 import multiply_add_pairs
 from charrnn.compute.cache import kernel
-from charrnn.compute.packing import BLOCK_DEPTH, operand, pack_columns, pack_rows, steps_of
+from charrnn.compute.packing import (
+    BLOCK_DEPTH,
+    GROUP_COLUMNS,
+    operand,
+    pack_columns,
+    pack_rows,
+    steps_of,
+)
 from charrnn.compute.target import TILE_ROWS, TILE_VECTORS
 from charrnn.compute.vector import (
     VectorType,
@@ -200,6 +207,27 @@ def multiply(a, a_at, a_row, rows, panels, depth, start, start_at, start_row,
 
 
 @kernel
+def _add_products(scratch, columns, unit, panels_at, width, result, result_at, depth):
+    """result[columns, width] += what ``pack_columns`` has packed times what ``pack_rows`` has.
+
+    Each panel is multiplied with all columns while it is in L1.
+    """
+    strip, full = TILE_VECTORS * lanes(result), steps_of(BLOCK_DEPTH, scratch)
+    for left in range(0, width, strip):
+        for column in range(0, columns, TILE_ROWS):
+            at = result_at + column * width + left
+            operands = (scratch, column // unit * unit * full + column % unit, 1, unit,
+                        scratch, panels_at + left * full,
+                        result, at, width, result, at, width, steps_of(depth, scratch))  # fmt: skip
+            if width - left >= strip:
+                _TALL3(0, *operands)
+            elif width - left > lanes(result):
+                _TALL2(0, *operands)
+            else:
+                _TALL1(0, *operands)
+
+
+@kernel
 def weight_gradient(d, d_first, columns, x, x_first, width, scratch, result, bias, accumulate,
                     part, parts):  # fmt: skip
     """result[columns, width] (+)= Dᵀ·X and bias[columns] (+)= Σ D, summed over rows.
@@ -211,30 +239,18 @@ def weight_gradient(d, d_first, columns, x, x_first, width, scratch, result, bia
     rows, d_row = d.shape
     x_row = x.shape[1]
     flat_d, flat_x = d.reshape(-1), x.reshape(-1)
-    strip = TILE_VECTORS * lanes(x)
     unit = max(TILE_ROWS, lanes(x))
     units = columns // unit
     first, last = units * part // parts * unit, units * (part + 1) // parts * unit
     if not accumulate:
         result[first * width : last * width] = 0
         bias[first:last] = 0
-    full = steps_of(BLOCK_DEPTH, scratch)
-    panels_at = full * unit
+    panels_at = steps_of(BLOCK_DEPTH, scratch) * GROUP_COLUMNS
     for row in range(0, rows, BLOCK_DEPTH):
         depth = min(BLOCK_DEPTH, rows - row)
-        steps = steps_of(depth, scratch)
         pack_rows(flat_x, row * x_row + x_first, x_row, width, depth, scratch, panels_at)
-        for column in range(first, last, unit):
+        for column in range(first, last, GROUP_COLUMNS):
+            group = min(GROUP_COLUMNS, last - column)
             d_at = row * d_row + d_first + column
-            pack_columns(flat_d, d_at, d_row, unit, depth, scratch, bias, column)
-            for left in range(0, width, strip):
-                result_at = column * width + left
-                operands = (scratch, 0, 1, unit, scratch, panels_at + left * full,
-                            result, result_at, width, result, result_at, width, steps)  # fmt: skip
-                for tile_row in range(0, unit, TILE_ROWS):
-                    if width - left >= strip:
-                        _TALL3(tile_row, *operands)
-                    elif width - left > lanes(x):
-                        _TALL2(tile_row, *operands)
-                    else:
-                        _TALL1(tile_row, *operands)
+            pack_columns(flat_d, d_at, d_row, group, unit, depth, scratch, bias, column)
+            _add_products(scratch, group, unit, panels_at, width, result, column * width, depth)
