@@ -220,17 +220,25 @@ class Recurrent:
     def _no_product(self) -> tuple:
         return self.recurrent.matrix.forward[:0], 0, 0, 0
 
+    def _inputs_forward(self, x: np.ndarray, run: RecurrentBuffers) -> tuple:
+        """As ``recurrence.forward_lanes`` takes them: no product where characters choose rows."""
+        if isinstance(self.input, Table):
+            return run.output[:0], self.recurrent.matrix.forward[:0], self.bias, 0, 0
+        return x, self.input.forward, self.bias, *self.input_columns
+
+    def _inputs_backward(self, dx: np.ndarray, run: RecurrentBuffers) -> tuple:
+        if isinstance(self.input, Table):
+            return run.output[:0], self.recurrent.matrix.backward[:0], 0, 0
+        return dx, self.input.backward, *self.input_columns
+
     def forward(self, x, run, resets, dropout, first: int, last: int) -> None:
         """All steps of the lanes ``first … last``; ``x`` [T, B, ·] or characters [T, B]."""
         if isinstance(self.input, Table):
             self.input.gather(x, run.gates, first, last)
-        else:
-            recurrence.project_lanes(
-                x, self.input.forward, self.bias, run.gates, self.input_columns, first, last
-            )
         recurrence.forward_lanes(
             self.cell, run.gates, run.states, run.output, resets, run.initial,
-            self.recurrent.forward, self._middle_forward(), dropout, first, last,
+            self._inputs_forward(x, run), self.recurrent.forward, self._middle_forward(), dropout,
+            first, last,
         )  # fmt: skip
 
     def backward(self, run, dx, resets, dropout, first: int, last: int) -> None:
@@ -242,13 +250,9 @@ class Recurrent:
             gradient[:, first:last] = 0
         recurrence.backward_lanes(
             self.cell, run.gates, run.states, run.dstates, run.doutput, resets, run.dinitial,
-            run.dfields, run.dmiddle, self.recurrent.backward, self._middle_backward(), dropout,
-            first, last,
+            run.dfields, run.dmiddle, self._inputs_backward(dx, run), self.recurrent.backward,
+            self._middle_backward(), dropout, first, last,
         )  # fmt: skip
-        if isinstance(self.input, Matrix):
-            recurrence.unproject_lanes(
-                run.gates, self.input_columns, self.input.backward, dx, first, last
-            )
 
     def differentiate(self, x, run, scratch, part: int, parts: int) -> None:
         """Sum this thread's share of the gradients of all matrices and biases."""
@@ -317,17 +321,13 @@ class Dense:
 
     def forward(self, x, run, resets, dropout, first: int, last: int) -> None:
         """All steps of the lanes ``first … last``, which do not see one another."""
-        columns = 0, self.width
-        recurrence.project_lanes(
-            x, self.matrix.forward, self.bias, run.output, columns, first, last
-        )
+        recurrence.project_lanes(x, self.matrix.forward, self.bias, run.output, first, last)
         recurrence.tanh_lanes(run.output, first, last)
 
     def backward(self, run, dx, resets, dropout, first: int, last: int) -> None:
         """The way back; gradients of the pre-activations stay in ``run.doutput``."""
         recurrence.untanh_lanes(run.doutput, run.output, first, last)
-        columns = 0, self.width
-        recurrence.unproject_lanes(run.doutput, columns, self.matrix.backward, dx, first, last)
+        recurrence.unproject_lanes(run.doutput, self.matrix.backward, dx, first, last)
 
     def differentiate(self, x, run, scratch, part: int, parts: int) -> None:
         """Sum this thread's share of the gradients."""

@@ -55,15 +55,31 @@ def _through_middle(cell, gates, states, at_states, stride, at_rows, row, width,
 
 
 @kernel
-def forward_lanes(cell, gates, states, output, resets, initial, recurrent, middle, dropout,
-                  first, last):  # fmt: skip
-    """Run a layer over all steps; ``gates`` holds bias and input product, and is overwritten.
+def _read_inputs(gates, at_rows, row, inputs, t, first, last):
+    """The rows of a step become bias + x·W; the blocks that x does not feed, their bias alone."""
+    x, panels, bias, column, columns = inputs
+    batch, depth = x.shape[1], x.shape[2]
+    for b in range(last - first):
+        for j in range(0, row, lanes(gates)):
+            if j < column or j >= column + columns:
+                store(gates, at_rows + b * row + j, load(bias, j))
+    multiply(x.reshape(-1), (t * batch + first) * depth, depth, last - first, panels, depth,
+             bias, column, 0, gates, at_rows + column, row, columns)  # fmt: skip
 
-    ``recurrent`` = (panels, the state that they multiply, first column, columns) of the product
-    that the previous step feeds; ``middle`` = (panels, first column of the block that they
-    multiply, first column, columns) of the second product, without columns if there is none;
-    ``dropout`` = (key, threshold, scale) of ``keep_mask`` for the output: the same units in all
-    steps, others in each lane (Gal & Ghahramani 2016). The recurrent path is not touched.
+
+@kernel
+def forward_lanes(cell, gates, states, output, resets, initial, inputs, recurrent, middle, dropout,
+                  first, last):  # fmt: skip
+    """Run a layer over all steps.
+
+    ``inputs`` = (x [T, B, K], panels, bias [blocks·width], first column, columns) of the product
+    that the input feeds, which is made step by step, while the gates are in cache; without columns
+    ``gates`` holds it, with the bias, already. ``recurrent`` = (panels, the state that they
+    multiply, first column, columns) of the product that the previous step feeds; ``middle`` =
+    (panels, first column of the block that they multiply, first column, columns) of the second
+    product, without columns if there is none; ``dropout`` = (key, threshold, scale) of
+    ``keep_mask`` for the output: the same units in all steps, others in each lane (Gal &
+    Ghahramani 2016). The recurrent path is not touched.
     """
     steps, batch, row = gates.shape
     width = states.shape[3]
@@ -77,6 +93,8 @@ def forward_lanes(cell, gates, states, output, resets, initial, recurrent, middl
                 at = t * at_step + b * width
                 _reset(flat_states, at, at_state, initial, resets[t, b] - 1, width)
         at_rows, at_states = (t * batch + first) * row, (t * batch + first) * width
+        if inputs[4]:
+            _read_inputs(flat_gates, at_rows, row, inputs, t, first, last)
         here = at_rows + column
         multiply(flat_states, source * at_state + at_states, width, last - first, panels,
                  width, flat_gates, here, row, flat_gates, here, row, columns)  # fmt: skip
@@ -112,10 +130,22 @@ def _back_through_middle(cell, gates, states, at_states, stride, at_rows, row, w
 
 
 @kernel
+def _differentiate_inputs(dgates, at_rows, row, dinputs, t, first, last):
+    """The gradient of a step's inputs, from the gradients of the gates that they feed."""
+    dx, panels, column, columns = dinputs
+    batch, depth = dx.shape[1], dx.shape[2]
+    zeros = np.zeros(depth, dgates.dtype)
+    multiply(dgates, at_rows + column, row, last - first, panels, columns,
+             zeros, 0, 0, dx.reshape(-1), (t * batch + first) * depth, depth, depth)  # fmt: skip
+
+
+@kernel
 def backward_lanes(cell, gates, states, dstates, doutput, resets, dinitial, dfields, dmiddle,
-                   recurrent, middle, dropout, first, last):  # fmt: skip
+                   dinputs, recurrent, middle, dropout, first, last):  # fmt: skip
     """The way back through ``forward_lanes``; saved blocks in ``gates`` become gradients.
 
+    ``dinputs`` = (gradient of x [T, B, K], panels, first column, columns); without columns none is
+    made.
     ``dstates`` [S, B, width] holds the gradient of the states that the last step leaves, and at
     the end that of the first step's; ``doutput`` [T, B, width] turns from the gradient of the
     output into the whole gradient of the hidden state after each step. Added to are ``dinitial``
@@ -155,6 +185,8 @@ def backward_lanes(cell, gates, states, dstates, doutput, resets, dinitial, dfie
         here = source * at_step + first * width
         multiply(flat_gates, at_rows + column, row, last - first, panels, columns,
                  flat_dstates, here, width, flat_dstates, here, width, width)  # fmt: skip
+        if dinputs[3]:
+            _differentiate_inputs(flat_gates, at_rows, row, dinputs, t, first, last)
         for b in range(first, last):
             if resets[t, b]:
                 _collect(flat_dinitial, flat_dstates, b * width, at_step, count, width)
@@ -182,33 +214,22 @@ def _multiply_lanes(a, a_at, a_row, depth, panels, start, start_at, start_row,
 
 
 @kernel
-def project_lanes(inputs, panels, bias, gates, columns, first, last):
-    """gates[:, first:last] = bias + inputs · W for all steps, in the columns that W feeds.
-
-    ``inputs`` [T, B, K]; ``bias`` [row] spans all blocks; ``columns`` = (first, number of) those
-    that the input feeds. The other blocks get their bias alone.
-    """
-    steps, batch, row = gates.shape
+def project_lanes(inputs, panels, bias, output, first, last):
+    """output[:, first:last] = bias + inputs · W for all steps; ``inputs`` [T, B, K]."""
+    steps, batch, columns = output.shape
     depth = inputs.shape[2]
-    flat_inputs, flat_gates = inputs.reshape(-1), gates.reshape(-1)
-    for t in range(steps):
-        for b in range(first, last):
-            for j in range(0, row, lanes(gates)):
-                if j < columns[0] or j >= columns[0] + columns[1]:
-                    store(flat_gates, (t * batch + b) * row + j, load(bias, j))
-    _multiply_lanes(flat_inputs, 0, depth, depth, panels, bias, columns[0], 0,
-                    flat_gates, columns[0], row, columns[1], steps, batch, first, last)  # fmt: skip
+    _multiply_lanes(inputs.reshape(-1), 0, depth, depth, panels, bias, 0, 0,
+                    output.reshape(-1), 0, columns, columns, steps, batch, first, last)  # fmt: skip
 
 
 @kernel
-def unproject_lanes(dgates, columns, panels, dinputs, first, last):
-    """dinputs[:, first:last] = dgates · Wᵀ over the ``columns`` that the input feeds."""
-    steps, batch, row = dgates.shape
+def unproject_lanes(doutput, panels, dinputs, first, last):
+    """dinputs[:, first:last] = doutput · Wᵀ for all steps."""
+    steps, batch, row = doutput.shape
     width = dinputs.shape[2]
-    zeros = np.zeros(width, dgates.dtype)
-    flat_dgates, flat_dinputs = dgates.reshape(-1), dinputs.reshape(-1)
-    _multiply_lanes(flat_dgates, columns[0], row, columns[1], panels, zeros, 0, 0,
-                    flat_dinputs, 0, width, width, steps, batch, first, last)  # fmt: skip
+    zeros = np.zeros(width, doutput.dtype)
+    _multiply_lanes(doutput.reshape(-1), 0, row, row, panels, zeros, 0, 0,
+                    dinputs.reshape(-1), 0, width, width, steps, batch, first, last)  # fmt: skip
 
 
 @kernel
