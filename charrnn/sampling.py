@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from charrnn.compute.barrier import abandon, create_barrier, take_long_waits
+from charrnn.compute.barrier import abandon, create_barrier
 from charrnn.compute.generation import (
     CELL,
     COPY,
@@ -31,12 +32,9 @@ from charrnn.vocabulary import END, START, UNKNOWN
 CHUNK = 64
 _QUICK = 0.02
 
-#: Bytes of weights from which a thread more is worth the barriers.
-_BYTES_OF_A_THREAD = 2**17
-
-#: Where other programs keep the processors busy, threads wait for one another and one alone is
-#: much faster: beyond so many long waits in a step they part, for so many seconds.
-_MOST_WAITS, _ALONE = 0.1, 1.0
+#: What is slower, a crew of threads or one alone, is tried again after so many times as long as its
+#: last trial took.
+_PAUSE = 20
 
 #: Texts that are written side by side: beyond this, more lanes make none of them faster.
 TOGETHER = 64
@@ -79,9 +77,17 @@ class _Program:
         self.width = network.readout.width
         self.logits = self._copy_row(bias)
         self._multiply(network.readout.matrix, source, width, self.logits, self.width)
-        rows = [i + (0,) * (INSTRUCTION_SIZE - len(i)) for i in self._instructions]
-        self.instructions = np.array(rows, np.int64)
+        self.instructions = self._program()
         self.weights, self.rows = np.concatenate(self._weights), np.concatenate(self._rows)
+
+    def _program(self) -> np.ndarray:
+        """The instructions as ``generate`` takes them, and behind which of them threads meet."""
+        columns = [i[-3:] if i[0] in (COPY, MULTIPLY) else None for i in self._instructions]
+        meets = [mine is None or mine != other for mine, other in pairwise([*columns, None])]
+        rows = np.zeros((len(meets), INSTRUCTION_SIZE), np.int64)
+        for row, instruction, meet in zip(rows, self._instructions, meets, strict=True):
+            row[:2], row[2 : 1 + len(instruction)] = (instruction[0], meet), instruction[1:]
+        return rows
 
     def memory(self) -> np.ndarray:
         """New memory; all texts are at their beginning."""
@@ -183,6 +189,34 @@ class _Writer:
         return self._texts[:, : self._made]
 
 
+class _Crew:
+    """How many threads share every step of a text: all that there are, or one, whichever is faster.
+
+    Where other programs keep the processors busy, threads wait for one another and one alone can
+    be many times as fast; so it is where a network is tiny. Only trying it out tells.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._sizes = (most, 1) if most > 1 else (1,)
+        self._speeds: dict[int, float] = {}
+        self._again = 0.0
+
+    def size(self) -> int:
+        """Threads for the next chunk."""
+        for size in self._sizes:
+            if size not in self._speeds:
+                return size
+        slower = min(self._speeds, key=self._speeds.__getitem__)
+        faster = max(self._speeds, key=self._speeds.__getitem__)
+        return slower if time.monotonic() >= self._again else faster
+
+    def note(self, size: int, characters: int, seconds: float) -> None:
+        """What a chunk with so many threads took."""
+        self._speeds[size] = characters / max(seconds, 1e-9)
+        if self._speeds[size] == min(self._speeds.values()):
+            self._again = time.monotonic() + _PAUSE * seconds
+
+
 class _Desk:
     """All writers of a network's texts, and the threads that do their work."""
 
@@ -191,13 +225,16 @@ class _Desk:
         shares = [rngs[slice(*share(len(rngs), part, count))] for part in range(count)]
         program = _Program(network, forbidden, max(map(len, shares)))
         self.writers = [_Writer(program, mine) for mine in shares]
-        useful = program.weights.nbytes // _BYTES_OF_A_THREAD
-        self._crew = max(1, min(self._team.threads // count, useful))
-        self._alone_until = 0.0
+        self._crew = _Crew(self._team.threads // count)
+        self._write(1.0, 0, None, 1)  # compiles, so that no chunk is slow for that
 
     def advance(self, sharpness: float, count: int, given: np.ndarray | None = None) -> None:
         """Let all texts go on by ``count`` characters, or read the given."""
-        crew = self._crew if time.monotonic() >= self._alone_until else 1
+        size, started = self._crew.size(), time.monotonic()
+        self._write(sharpness, count, given, size)
+        self._crew.note(size, count, time.monotonic() - started)
+
+    def _write(self, sharpness: float, count: int, given: np.ndarray | None, crew: int) -> None:
         for writer in self.writers:
             writer.prepare(count, given)
 
@@ -206,9 +243,6 @@ class _Desk:
                 self.writers[thread // crew].advance(sharpness, thread % crew, crew)
 
         self._team.run(work, self._give_up)
-        waits = max(take_long_waits(writer.barrier) for writer in self.writers)
-        if waits > _MOST_WAITS * count:
-            self._alone_until = time.monotonic() + _ALONE
 
     def _give_up(self) -> None:
         for writer in self.writers:

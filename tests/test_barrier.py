@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from charrnn.compute import threads as module
-from charrnn.compute.barrier import abandon, create_barrier, meet, take_long_waits
+from charrnn.compute.barrier import abandon, create_barrier, meet
 from charrnn.compute.cache import kernel
 from charrnn.compute.threads import Team
 
@@ -50,19 +50,3 @@ def test_who_waits_for_a_failed_thread_is_let_go(monkeypatch):
     with pytest.raises(ArithmeticError):
         Team(2).run(work, lambda: abandon(barrier))
     assert results == [-1]
-
-
-def test_long_waits_are_counted():
-    barrier, counts = create_barrier(), np.zeros(32, np.int64)
-    team = Team(2)
-    if team.threads == 1:
-        pytest.skip("one processor")
-
-    def work(part, parts):
-        if part == 0:
-            sum(range(10**6))  # some 10 ms in which the other waits
-        _take_turns(barrier, counts, part, parts, 1)
-
-    team.run(work)
-    assert take_long_waits(barrier) >= 1
-    assert take_long_waits(barrier) == 0

@@ -75,20 +75,39 @@ def test_temperature_0_takes_the_likeliest(cell, more, layers, embedding, prime)
 
 @every_variant
 def test_a_crew_of_threads_writes_what_one_thread_writes(cell, more, monkeypatch):
-    """Also in chunks where some of them had to part."""
+    """In chunks where all of them write, and in those where one does."""
     monkeypatch.setattr(threads, "available_threads", lambda: 3)
-    monkeypatch.setattr(sampling, "_BYTES_OF_A_THREAD", 1)
     config = config_of(cell, 2, 70, embedding_size=5, vocabulary_size=60, **more)
-    texts = {}
-    for count, alone in (1, 0.0), (2, 0.0), (3, 0.0), (3, 0.001):
-        monkeypatch.setattr(sampling, "_MOST_WAITS", 0.0 if alone else 1.0)
-        monkeypatch.setattr(sampling, "_ALONE", alone)
+    texts, sizes = {}, set()
+    size_of = sampling._Crew.size
+    monkeypatch.setattr(sampling._Crew, "size", lambda crew: sizes.add(n := size_of(crew)) or n)
+    for count in 1, 2, 3:
         network = random_network(config, dtype=np.float32, threads=count)
-        (texts[count, alone],) = _draw(network, length=700, prime=range(3, 40), may_end=False)
+        (texts[count],) = _draw(network, length=700, prime=range(3, 40), may_end=False)
+        assert sizes == {1, count}
+        sizes.clear()
     first, *others = texts.values()
     assert first.size == 700
     for other in others:
         np.testing.assert_array_equal(other, first)
+
+
+def test_a_crew_works_at_the_size_that_is_faster_and_tries_the_other_again(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(sampling.time, "monotonic", lambda: now)
+    crew, taken = sampling._Crew(4), []
+    for chunk in range(300):
+        alone = 3.0 if chunk < 100 else 0.5  # others' programs end, and one alone is slower
+        size = crew.size()
+        seconds = 1.0 / (alone if size == 1 else 1.0)
+        now += seconds
+        crew.note(size, 1, seconds)
+        taken.append(size)
+    assert taken[:2] == [4, 1]
+    assert taken[2:100].count(1) >= 90
+    assert 4 in taken[2:100]
+    assert taken[160:].count(4) >= 130
+    assert 1 in taken[160:]
 
 
 def test_temperature_0_of_a_trained_model_stops_at_its_end():

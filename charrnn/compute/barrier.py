@@ -1,9 +1,9 @@
 """A barrier between the threads of a crew, for waits of less than a microsecond.
 
 Threads spin: to sleep and be woken up would take longer than the work between two barriers. On two
-free processors a meeting of two takes 40 ns. A thread that waits for long gives its processor away,
-for the other may be waiting for that: without this, two threads on one processor wait for the end
-of a time slice at each barrier, and were 16 times slower than one.
+free processors a meeting of two takes 40 to 70 ns. A thread that waits for long gives its processor
+away, for the other may be waiting for that: without this, two threads on one processor wait for the
+end of a time slice at each barrier.
 """
 
 from __future__ import annotations
@@ -19,24 +19,18 @@ from charrnn.compute.cache import kernel
 from charrnn.compute.vector import pointer
 
 #: Places in the array that a crew shares, in cache lines of their own: how often a thread has
-#: arrived at a barrier, whether one of them will never arrive again, and how often one waited long.
-_ARRIVALS, _ABANDONED, _LONG_WAITS = 0, 16, 32
+#: arrived at a barrier, and whether one of them will never arrive again.
+_ARRIVALS, _ABANDONED = 0, 16
 
 
 def create_barrier() -> np.ndarray:
     """What a crew shares to meet; all of it must use the same number of ``parts``."""
-    return np.zeros(_LONG_WAITS + 16, np.int64)
+    return np.zeros(_ABANDONED + 16, np.int64)
 
 
 def abandon(barrier: np.ndarray) -> None:
     """Let nobody wait: a thread of the crew has failed."""
     barrier[_ABANDONED] = 1
-
-
-def take_long_waits(barrier: np.ndarray) -> int:
-    """How often a thread gave its processor away since this was last asked."""
-    waits, barrier[_LONG_WAITS] = int(barrier[_LONG_WAITS]), 0
-    return waits
 
 
 @intrinsic
@@ -63,8 +57,9 @@ def _look(typingctx, array, index):
 
 _YIELD = "sched_yield" if os.name == "posix" else "SwitchToThread"
 
-#: Looks at the barrier before the processor is given away: some 10 µs.
-_PATIENCE = 2000
+#: Looks at the barrier before the processor is given away: some 20 to 50 µs. Shares of the work
+#: take up to 5 µs longer than others, and to give the processor away then costs more.
+_PATIENCE = 20_000
 
 
 @intrinsic
@@ -91,8 +86,6 @@ def meet(barrier, parts):
         if _look(barrier, _ABANDONED):
             return False
         looks += 1
-        if looks == _PATIENCE:
-            _count_up(barrier, _LONG_WAITS)
         if looks >= _PATIENCE:
             _yield_processor()
     return True

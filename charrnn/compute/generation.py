@@ -2,11 +2,13 @@
 
 A step of a network is a *program*: a row of numbers for each instruction, which kernels of one
 step carry out one after the other on one flat array, the *memory*, with all values of B texts.
-A crew of threads shares the columns of each instruction and meets at a barrier behind it, so that
-one text too is written by all of them: with two threads each reads half of the weights, which is
-what a step waits for. Every element is one sum in one order whoever makes it.
+A crew of threads shares the columns of each instruction, so that one text too is written by all of
+them: with two threads each reads half of the weights, which is what a step waits for. They meet at
+a barrier behind an instruction, unless the next one adds to the very columns that this one wrote.
+Every element is one sum in one order whoever makes it.
 
-The instructions, with their operands; a *row stride* leads from one text to the next:
+An instruction is what it does, whether threads meet behind it, and its operands; a *row stride*
+leads from one text to the next:
 
 ``COPY``
     first element in ``rows``, elements between the rows of two characters (0: one row for all),
@@ -35,8 +37,8 @@ from charrnn.compute.vector import lanes, largest_lane, load, maximum, store
 
 COPY, MULTIPLY, PREPARE, NORMALIZE, CELL, TANH = range(6)
 
-#: Numbers of an instruction, the first being what it does.
-INSTRUCTION_SIZE = 9
+#: Numbers of an instruction; the first is what it does.
+INSTRUCTION_SIZE = 10
 
 #: Below this a probability is that of a padded or forbidden column, whose logit is -1e30.
 _NOTHING = 1e-30
@@ -88,9 +90,9 @@ def _share_of(count, unit, part, parts):
 
 @kernel
 def _copy(instruction, rows, tokens, memory, part, parts):
-    source, stride, target = instruction[1], instruction[2], instruction[3]
-    row, columns = instruction[4], instruction[5]
-    first, last = _share_of(columns, lanes(memory), part, parts)
+    source, stride, target = instruction[2], instruction[3], instruction[4]
+    row, columns = instruction[5], instruction[6]
+    first, last = _share_of(columns, TILE_VECTORS * lanes(memory), part, parts)
     for b in range(tokens.size):
         at = source + tokens[b] * stride
         for j in range(first, last, lanes(memory)):
@@ -99,9 +101,9 @@ def _copy(instruction, rows, tokens, memory, part, parts):
 
 @kernel
 def _multiply(instruction, weights, memory, batch, part, parts):
-    panels = weights[instruction[1] : instruction[2]]
-    depth, source, source_row = instruction[3], instruction[4], instruction[5]
-    target, row, columns = instruction[6], instruction[7], instruction[8]
+    panels = weights[instruction[2] : instruction[3]]
+    depth, source, source_row = instruction[4], instruction[5], instruction[6]
+    target, row, columns = instruction[7], instruction[8], instruction[9]
     first, last = _share_of(columns, TILE_VECTORS * lanes(memory), part, parts)
     at = target + first
     multiply(memory, source, source_row, batch, panels[first * steps_of(depth, panels) :], depth,
@@ -110,8 +112,8 @@ def _multiply(instruction, weights, memory, batch, part, parts):
 
 @kernel
 def _advance_cell(cell, instruction, memory, batch, part, parts):
-    gates, row = instruction[1], instruction[2]
-    states, stride, width, unit = instruction[3], instruction[4], instruction[5], instruction[6]
+    gates, row = instruction[2], instruction[3]
+    states, stride, width, unit = instruction[4], instruction[5], instruction[6], instruction[7]
     first, last = _share_of(width, lanes(memory), part, parts)
     for b in range(batch):
         if instruction[0] == NORMALIZE and part == 0:
@@ -126,8 +128,8 @@ def _advance_cell(cell, instruction, memory, batch, part, parts):
 
 @kernel
 def _tanh(instruction, memory, batch, part, parts):
-    target, row = instruction[1], instruction[2]
-    first, last = _share_of(instruction[3], lanes(memory), part, parts)
+    target, row = instruction[2], instruction[3]
+    first, last = _share_of(instruction[4], lanes(memory), part, parts)
     for b in range(batch):
         for j in range(target + b * row + first, target + b * row + last, lanes(memory)):
             store(memory, j, tanh(load(memory, j)))
@@ -167,7 +169,7 @@ def generate(cell, program, weights, rows, memory, logits, width, sharpness, uni
                 _tanh(instruction, memory, batch, part, parts)
             else:
                 _advance_cell(cell, instruction, memory, batch, part, parts)
-            if not meet(barrier, parts):
+            if instruction[1] and not meet(barrier, parts):
                 return n
         if part == 0:
             _choose(memory[logits:], width, sharpness, uniforms, end, texts, n, tokens, ended)
