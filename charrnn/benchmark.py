@@ -14,6 +14,8 @@ from charrnn.compute.threads import Team, share
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.language_model import LanguageModel
 from charrnn.model import Batch, Network
+from charrnn.parameters import table_name
+from charrnn.planning import training_precision
 from charrnn.profiling import profile_steps
 from charrnn.sampling import TOGETHER, sample
 from charrnn.training import Trainer
@@ -65,16 +67,15 @@ def measure_limit(threads: int) -> dict[str, float]:
 
 def weights_in_products(network: Network) -> int:
     """Weights that a character is multiplied with: all matrices but a table of rows."""
-    tables = {"embedding.weight"} if network.embedding else {"rnn.weight_ih_l0"}
-    return sum(
-        p.size for name, p in network.parameters.items() if "weight" in name and name not in tables
-    )
+    table = table_name(network.config)
+    return sum(p.size for n, p in network.parameters.items() if "weight" in n and n != table)
 
 
 def create_random_trainer(config: ModelConfig, training: TrainingConfig) -> Trainer:
     """A training run on random characters: speed does not depend on what they are."""
     rng = np.random.default_rng(0)
-    network = Network(config, threads=training.threads, precision=training.precision)
+    precision = training_precision(training)
+    network = Network(config, threads=training.threads, precision=precision)
     network.initialize(rng=rng)
     tokens = rng.integers(SPECIALS, config.vocabulary_size, 2**18).astype(np.uint16)
     characters = "".join(chr(0x4E00 + n) for n in range(config.vocabulary_size - SPECIALS))
@@ -88,12 +89,15 @@ def benchmark(
     """Measure the limit, a training step, evaluation and sampling, one text and many at once.
 
     Characters a second are medians. A training step is the whole of it: forward, backward,
-    clipping, update, packing. Its FLOPs are 6 for each weight and character, 2 in evaluation and
-    sampling. With ``profile`` the seconds of a step are told apart.
+    clipping, update, packing. Precision "auto" is what it is in use: in training another than in
+    evaluation and sampling. FLOPs are 6 for each weight and character in training, 2 otherwise.
+    With ``profile`` the seconds of a step are told apart.
     """
     limit = measure_limit(training.threads or Team(2**16).threads)
     trainer = create_random_trainer(config, training)
-    network, weights = trainer.network, weights_in_products(trainer.network)
+    network = Network(config, threads=training.threads, precision=training.precision)
+    network.load(trainer.network.parameters)
+    weights = weights_in_products(network)
     batch = Batch(*trainer.lanes.next())
     state = network.initial_state(trainer.lanes.batch)
     size = batch.inputs.size

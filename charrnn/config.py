@@ -149,7 +149,7 @@ class TrainingConfig:
     patience: int = 0  # validations in a row without improvement that end a run; 0: any number
     seed: int = 1  # of everything random
     threads: int = 0  # 0: one for each processor
-    precision: str = "auto"  # of products: float32 (auto) or bfloat16
+    precision: str = "auto"  # of products: float32, or bfloat16 where the processor has it
 
     def __post_init__(self) -> None:
         given = [n for n in ("epochs", "steps", "budget") if getattr(self, n) is not None]

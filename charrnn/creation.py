@@ -13,7 +13,7 @@ from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.dataset import Dataset, read_dataset
 from charrnn.language_model import LanguageModel
 from charrnn.model import Network
-from charrnn.planning import suited_shape
+from charrnn.planning import suited_shape, training_precision
 from charrnn.training import Trainer
 from charrnn.transfer import carry_over, shape_of
 from charrnn.vocabulary import Vocabulary
@@ -74,7 +74,8 @@ def trainer_on(
 
     Those that the model to ``start`` from has are taken from there.
     """
-    network = Network(config, threads=training.threads, precision=training.precision)
+    precision = training_precision(training)
+    network = Network(config, threads=training.threads, precision=precision)
     network.initialize(rng=rng)
     if start:
         carry_over(start, network)

@@ -94,11 +94,6 @@ class _Product:
         """As ``recurrence.backward_lanes`` takes it."""
         return self.matrix.backward, self.source, self.first, self.matrix.columns
 
-    @property
-    def own(self) -> list[Matrix]:
-        """The matrix, unless it is another's."""
-        return [] if self.shared else [self.matrix]
-
 
 class Recurrent:
     """A recurrent layer: an input matrix (or a table, where it reads characters), a recurrent
@@ -171,14 +166,14 @@ class Recurrent:
             self._add_bias(bias_at + before, cell.middle_blocks, matrix)
 
     @property
-    def products(self) -> list[_Product]:
+    def products(self) -> list[Matrix]:
         """What the time loop multiplies in a step."""
-        return [self.recurrent, *([self.middle] if self.middle else [])]
+        inner = [p.matrix for p in (self.recurrent, self.middle) if p]
+        return [self.input, *inner] if isinstance(self.input, Matrix) else inner
 
     def matrices(self) -> list[Matrix]:
         """The layer's own matrices."""
-        own = [matrix for product in self.products for matrix in product.own]
-        return [self.input, *own] if isinstance(self.input, Matrix) else own
+        return [matrix for matrix in self.products if matrix is not self._readout.matrix]
 
     def buffers(self, steps: int, batch: int) -> RecurrentBuffers:
         """Room for a pass."""

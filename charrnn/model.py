@@ -41,12 +41,15 @@ class Batch:
 
 
 def _panel_dtype(precision: str, dtype: np.dtype) -> np.dtype:
-    """dtype of packed weights. "auto" is float32: bfloat16 has to be asked for."""
+    """dtype of packed weights. "auto" is float32: what a text scores or a seed writes should not
+    depend on the machine. Training takes what is faster (see ``planning``).
+    """
     if precision != "bfloat16":
         return dtype
     if not HAS_BFLOAT16:
         raise UsageError(
-            "this processor cannot multiply bfloat16 (it lacks AVX512-BF16): leave --precision out"
+            "this processor cannot multiply bfloat16 (it lacks AVX512-BF16): "
+            "give --precision float32"
         )
     return packing.PAIRS
 

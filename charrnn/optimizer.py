@@ -11,6 +11,12 @@ from charrnn.compute import updates
 from charrnn.compute.threads import share
 from charrnn.config import TrainingConfig
 from charrnn.model import Network
+from charrnn.parameters import table_name, views
+
+#: How much faster than all else the rows learn that characters choose: each sees its own
+#: character only. LSTM 2×128 on Tiny Shakespeare, two seeds of 600 steps: 1.646 and 1.655 nats with
+#: 1, 1.631 and 1.641 with 3, 1.610 and 1.611 with 10; one seed 1.604 with 30, 1.624 with 100.
+_TABLE_RATE = 10.0
 
 
 def learning_rate(highest: float, step: int, progress: float, config: TrainingConfig) -> float:
@@ -27,7 +33,8 @@ def learning_rate(highest: float, step: int, progress: float, config: TrainingCo
 class Optimizer(ABC):
     """Clips a network's gradients and updates its values.
 
-    ``moments`` and ``average``, the exponential average of the values, are all it remembers.
+    ``rates`` is how much faster each value learns than the learning rate says. ``moments`` and
+    ``average``, the exponential average of the values, are all it remembers.
     """
 
     #: Arrays as large as the parameters that the method keeps.
@@ -40,6 +47,8 @@ class Optimizer(ABC):
         self.moments = {name: np.zeros_like(network.values) for name in self.moment_names}
         self.average = network.values.copy()
         self.highest_rate = config.learning_rate or self.default_rate
+        self.rates = np.ones_like(network.values)
+        views(self.rates, network.config)[table_name(network.config)][:] = _TABLE_RATE
         self.updates = 0
         self._blocks = network.values.size // updates.BLOCK
         self._sums = np.empty(self._blocks, np.float64)
@@ -90,7 +99,7 @@ class Adam(Optimizer):
     def _apply(self, scale, limit, rate, first, last):
         updates.adam(
             self.network.values, self.network.gradients, self.moments["mean"],
-            self.moments["square"], scale, limit, rate,
+            self.moments["square"], self.rates, scale, limit, rate,
             self.config.weight_decay, self.config.beta1, self.config.beta2,
             self.updates, first, last,
         )  # fmt: skip
@@ -104,7 +113,7 @@ class RMSprop(Optimizer):
 
     def _apply(self, scale, limit, rate, first, last):
         updates.rmsprop(
-            self.network.values, self.network.gradients, self.moments["square"],
+            self.network.values, self.network.gradients, self.moments["square"], self.rates,
             scale, limit, rate, self.config.weight_decay, self.config.beta2, first, last,
         )  # fmt: skip
 
@@ -117,7 +126,7 @@ class SGD(Optimizer):
 
     def _apply(self, scale, limit, rate, first, last):
         updates.sgd(
-            self.network.values, self.network.gradients, self.moments["velocity"],
+            self.network.values, self.network.gradients, self.moments["velocity"], self.rates,
             scale, limit, rate, self.config.weight_decay, self.config.beta1, first, last,
         )  # fmt: skip
 

@@ -53,7 +53,8 @@ threads_option = click.option(
 )
 precision_option = click.option(
     "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
-    help="What products multiply; bfloat16 is faster where the processor has it.",
+    help="What products multiply: float32, or bfloat16, which is faster where the processor has "
+         "it; by itself only training takes it.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -60,6 +60,11 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def table_name(config: ModelConfig) -> str:
+    """The matrix of which characters choose rows: the embedding, or the first input matrix."""
+    return "embedding.weight" if config.embedding_size else "rnn.weight_ih_l0"
+
+
 def parameter_count(config: ModelConfig) -> int:
     """Number of weights, biases included."""
     return sum(math.prod(shape) for shape in parameter_shapes(config).values())

@@ -85,8 +85,8 @@ def _seconds_of_loop_products(trainer: Trainer) -> float:
         first, last = share(batch, part, parts)
         start = time.perf_counter()
         for layer in network.recurrent_layers:
-            for product in layer.products:
-                _multiply_both_ways(product.matrix, batch, steps, last - first)
+            for matrix in layer.products:
+                _multiply_both_ways(matrix, batch, steps, last - first)
         spent[part] = time.perf_counter() - start
 
     network.team.run(work)

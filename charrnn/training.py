@@ -106,7 +106,8 @@ class Trainer:
             f"{config.vocabulary_size} characters with the special ones; {self.positions:,} "
             f"characters to learn, {max(len(self.validation) - 1, 0):,} to validate",
             f"{lanes.batch} lanes × {lanes.length} steps, {self.config.optimizer} with a learning "
-            f"rate of {self.optimizer.highest_rate:g}, dropout {self.config.dropout:g}",
+            f"rate of {self.optimizer.highest_rate:g}, dropout {self.config.dropout:g}, "
+            f"{self.config.precision}",
         ]
         if self._too_short:
             remarks.append("the text is too short for more lanes")

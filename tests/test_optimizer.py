@@ -101,7 +101,7 @@ def test_updates_are_those_of_the_formulas(name, settings, threads):
         assert found == pytest.approx(norm, rel=1e-6)
         optimizer.update(COUNT, found, rate)
         change = TWINS[name](g, moments, rate, step, config)
-        values = values * (1 - rate * config.weight_decay) - change
+        values = values * (1 - rate * config.weight_decay) - optimizer.rates * change
         np.testing.assert_allclose(network.values, values, rtol=0, atol=1e-6)
     assert np.abs(values - _optimizer().network.values).max() > 1e-3
     assert optimizer.updates == len(RATES)
@@ -226,6 +226,7 @@ def test_the_schedule_without_a_warm_up(final):
 def test_adam_is_pytorchs(clip_norm, decay):
     torch = pytest.importorskip("torch")
     optimizer = _optimizer(clip_norm=clip_norm, beta1=0.9, beta2=0.99, weight_decay=decay)
+    optimizer.rates[:] = 1  # PyTorch has one rate for all
     values = torch.nn.Parameter(torch.tensor(optimizer.network.values.copy()))
     twin = torch.optim.AdamW([values], lr=1.0, betas=(0.9, 0.99), eps=1e-8, weight_decay=decay)
     for rate, gradient in _gradients(optimizer):

@@ -68,7 +68,8 @@ def _rises(values):
 def test_only_what_was_left_open_is_chosen(speed, field, extent):
     config = TrainingConfig(**extent)
     filled = complete(config, _network(), 50_000)
-    chosen = {"batch_size", "learning_rate", "dropout"} | (set() if extent else {"steps"})
+    chosen = {"batch_size", "learning_rate", "dropout", "precision"}
+    chosen |= set() if extent else {"steps"}
     assert (getattr(filled, field) != getattr(config, field)) == (field in chosen)
     assert getattr(filled, field) is not None or field in {"epochs", "steps", "budget"}
 
@@ -316,3 +317,10 @@ def test_the_model_file_and_the_log_say_what_was_chosen(tmp_path):
     first = json.loads(log.read_text().splitlines()[0])
     assert first["learning_rate"] <= options["learning_rate"]
     assert first["characters"] == first["step"] * options["batch_size"] * 64
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_training_takes_bfloat16_where_the_processor_has_it(monkeypatch, native):
+    monkeypatch.setattr(planning, "HAS_BFLOAT16", native)
+    assert planning.training_precision(TrainingConfig()) == ("bfloat16" if native else "float32")
+    assert planning.training_precision(TrainingConfig(precision="float32")) == "float32"

@@ -3,7 +3,8 @@
 All arrays are flat, of one size that is a whole number of ``BLOCK`` elements. Every kernel works
 on the blocks ``first … last``, so that threads share them. Gradients come as those of a sum of
 losses; ``scale`` turns them into the clipped gradient of the mean before ``limit`` cuts single
-elements (infinite: no limit). An update also takes ``rate``·``decay`` of every value away from it
+elements (infinite: no limit). ``rates`` holds for each value what ``rate`` is multiplied by; an
+update also takes ``rate``·``decay`` of every value away from it
 (Loshchilov & Hutter 2019).
 """
 
@@ -40,7 +41,7 @@ def _clipped(gradients, i, scale, limit):
 
 
 @kernel
-def adam(values, gradients, mean, square, scale, limit, rate, decay, beta1, beta2, step,
+def adam(values, gradients, mean, square, rates, scale, limit, rate, decay, beta1, beta2, step,
          first, last):  # fmt: skip
     """Adam (Kingma & Ba 2015), both moments corrected for their start; ``step`` counts from 1."""
     keep = 1 - rate * decay
@@ -52,30 +53,30 @@ def adam(values, gradients, mean, square, scale, limit, rate, decay, beta1, beta
         v = load(square, i) * beta2 + g * g * (1 - beta2)
         store(mean, i, m)
         store(square, i, v)
-        change = m * rate / (square_root(v * correction) + _EPSILON)
+        change = m * load(rates, i) * rate / (square_root(v * correction) + _EPSILON)
         store(values, i, load(values, i) * keep - change)
 
 
 @kernel
-def rmsprop(values, gradients, square, scale, limit, rate, decay, beta2, first, last):
+def rmsprop(values, gradients, square, rates, scale, limit, rate, decay, beta2, first, last):
     """RMSprop (Tieleman & Hinton 2012): the gradient over the root of its mean square."""
     keep = 1 - rate * decay
     for i in range(first * BLOCK, last * BLOCK, lanes(values)):
         g = _clipped(gradients, i, scale, limit)
         v = load(square, i) * beta2 + g * g * (1 - beta2)
         store(square, i, v)
-        change = g * rate / (square_root(v) + _EPSILON)
+        change = g * load(rates, i) * rate / (square_root(v) + _EPSILON)
         store(values, i, load(values, i) * keep - change)
 
 
 @kernel
-def sgd(values, gradients, velocity, scale, limit, rate, decay, momentum, first, last):
+def sgd(values, gradients, velocity, rates, scale, limit, rate, decay, momentum, first, last):
     """Gradient descent with momentum (Polyak 1964): v = momentum·v + g, step of rate·v."""
     keep = 1 - rate * decay
     for i in range(first * BLOCK, last * BLOCK, lanes(values)):
         v = load(velocity, i) * momentum + _clipped(gradients, i, scale, limit)
         store(velocity, i, v)
-        store(values, i, load(values, i) * keep - v * rate)
+        store(values, i, load(values, i) * keep - v * load(rates, i) * rate)
 
 
 @kernel
