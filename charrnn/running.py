@@ -30,7 +30,7 @@ from charrnn.terminal import visible
 from charrnn.training import Record, Trainer
 
 #: Options that may differ from those a run was started with.
-_FREE = (*EXTENT, "patience", "threads")
+_FREE = (*EXTENT, "validations", "patience", "threads")
 
 
 def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

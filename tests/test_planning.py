@@ -47,8 +47,8 @@ def _network(hidden_size=16):
     return Network(config_of(("lstm", "tanh"), 1, hidden_size), threads=1)
 
 
-def _completed(positions, hidden_size=16, **given):
-    return complete(TrainingConfig(**given), _network(hidden_size), positions)
+def _completed(positions, hidden_size=16, validated=5000, **given):
+    return complete(TrainingConfig(**given), _network(hidden_size), positions, validated)
 
 
 def _size(positions, shape=SHAPE, **given):
@@ -67,15 +67,18 @@ def _rises(values):
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(TrainingConfig)])
 def test_only_what_was_left_open_is_chosen(speed, field, extent):
     config = TrainingConfig(**extent)
-    filled = complete(config, _network(), 50_000)
-    chosen = {"batch_size", "learning_rate", "dropout"} | (set() if extent else {"steps"})
+    filled = complete(config, _network(), 50_000, 5000)
+    chosen = {"batch_size", "learning_rate", "dropout", "validations"}
+    chosen |= set() if extent else {"steps"}
     assert (getattr(filled, field) != getattr(config, field)) == (field in chosen)
     assert getattr(filled, field) is not None or field in {"epochs", "steps", "budget"}
 
 
 @pytest.mark.parametrize(
-    "given", [{"batch_size": 3}, {"learning_rate": 0.123}, {"dropout": 0.0}, {"dropout": 0.7}]
-)
+    "given",
+    [{"batch_size": 3}, {"learning_rate": 0.123}, {"dropout": 0.0}, {"dropout": 0.7},
+     {"validations": 1}, {"validations": 1000}],
+)  # fmt: skip
 @pytest.mark.parametrize("positions", [30, 50_000, 10**7])
 def test_what_was_given_stays(speed, given, positions):
     for extent in RUNS:
@@ -86,7 +89,7 @@ def test_what_was_given_stays(speed, given, positions):
 def test_what_is_complete_stays_as_it_is(speed):
     for extent in RUNS:
         filled = _completed(50_000, **extent)
-        assert complete(filled, _network(), 10**7) == filled
+        assert complete(filled, _network(), 10**7, 10**6) == filled
 
 
 @pytest.mark.parametrize("extent", RUNS, ids=str)
@@ -150,7 +153,7 @@ def test_the_rate_falls_with_the_size_and_rises_with_the_lanes(optimizer):
     for size, batch in itertools.product((1024, 512, 256, 128, 16), (1, 8, 64, 1000)):
         network = _network(size)
         config = TrainingConfig(optimizer=optimizer, batch_size=batch, dropout=0.0, steps=1)
-        rates.append(complete(config, network, 10**6).learning_rate)
+        rates.append(complete(config, network, 10**6, 0).learning_rate)
     table = np.array(rates).reshape(5, 4)
     assert (np.diff(table, axis=0) >= 0).all() and (np.diff(table, axis=1) > 0).all()
     assert (table > 0).all() and (table < 100).all()
@@ -179,6 +182,45 @@ def test_dropout_rises_with_what_is_read_again_and_with_the_weights(speed):
 def test_a_text_that_is_read_once_needs_no_dropout():
     for size in (8, 128):
         assert _completed(10**7, size, epochs=1).dropout == 0
+
+
+# Validations
+
+
+def test_validations_take_a_small_share_of_the_time(speed):
+    """Where they are not so few that a run could not do without one of them."""
+    texts, found = (500, 5000, 20_000, 10**5, 2**18), []
+    runs = [{"steps": n} for n in (1, 1000, 10**4, 10**5)]
+    runs += [{"budget": s} for s in (0.01, 5.0, 30.0, 300.0)]
+    for validated, extent in itertools.product(texts, runs):
+        config = _completed(300_000, validated=validated, batch_size=64, dropout=0.0, **extent)
+        seconds = extent.get("budget", 0) * 1e9 / _network().values.size
+        characters = seconds or extent["steps"] * 64 * 64
+        # As much as evaluation is faster than training: not at all where a text is short.
+        cost = config.validations * validated / (2.5 if validated > 4000 else 1.0)
+        assert cost <= 0.04 * characters or config.validations == 4
+        found.append(config.validations)
+    table = np.array(found).reshape(5, 2, 4)
+    assert (np.diff(table, axis=2) >= 0).all() and (np.diff(table, axis=0) <= 0).all()
+    assert (table[:, :, 0] == 4).all() and (table[:2, :, -1] == 50).all()
+    assert table.min() == 4 and table.max() == 50 and len(set(found)) > 6
+
+
+def test_without_a_text_to_validate_on_a_run_has_few_intervals():
+    assert _completed(50_000, validated=0, steps=10**6).validations == 4
+
+
+def test_a_run_has_as_many_validations_as_were_planned():
+    def trainer(steps):
+        config = TrainingConfig(batch_size=8, sequence_length=8, dropout=0.0, steps=steps)
+        return create_trainer([str(DINOSAURS)], training=config, layers=1, hidden_size=8)
+
+    short, long = trainer(60), trainer(20_000)
+    assert short.config.validations == 4
+    assert short.remarks[1].endswith("dropout 0, 4 validations")
+    assert sum(record.validation_loss is not None for record in run(short)) == 4
+    assert long.config.validations == planning._validations(len(long.validation), 20_000 * 64)
+    assert 4 < long.config.validations < 50
 
 
 # Size
@@ -285,7 +327,7 @@ def _train(model, *options):
 def _chosen(model):
     """What the run of a model chose, its extent too, as its resume file has it."""
     values = load_resume(resume_path(model)).values
-    names = ("batch_size", "learning_rate", "dropout", "epochs", "steps", "budget")
+    names = ("batch_size", "learning_rate", "dropout", "validations", "epochs", "steps", "budget")
     training = {name: values["training"][name] for name in names}
     return {**training, "hidden_size": values["shape"]["hidden_size"]}
 
@@ -297,11 +339,12 @@ def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "_lanes_of", lambda *_: 16)
     monkeypatch.setattr(planning, "_rate_factor", lambda *_: 0.123)
     monkeypatch.setattr(planning, "_dropout", lambda *_: 0.123)
+    monkeypatch.setattr(planning, "_validations", lambda *_: 3)
     monkeypatch.setattr(planning, "_SMALLEST", 96)
     _train(tmp_path / "new", "--steps", 6)
     fresh = _chosen(tmp_path / "new")
     others = {name for name in chosen if fresh[name] != chosen[name]}
-    assert others == {"hidden_size", "batch_size", "learning_rate", "dropout", "steps"}
+    assert others == {*chosen} - {"epochs", "budget"}
     for extent in ({"steps": 6}, {"steps": None, "epochs": 2.0}, {"epochs": None, "budget": 1.0}):
         options = [f"--{name}={value}" for name, value in extent.items() if value]
         _train(tmp_path / "m", "--resume", *options)
