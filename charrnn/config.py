@@ -134,6 +134,7 @@ class TrainingConfig:
     epochs: float | None = None  # passes over the training text
     steps: int | None = None  # updates
     budget: float | None = None  # seconds
+    most_epochs: float | None = None  # passes that end a budget before its time; 0: any number
     optimizer: str = "adam"  # adam, rmsprop or sgd
     learning_rate: float | None = None  # the highest of the schedule
     warmup_steps: int = 100  # updates over which the learning rate rises from zero
@@ -157,6 +158,8 @@ class TrainingConfig:
         for name in given:
             value = getattr(self, name)
             _require(0 < value < math.inf, f"{name} must be above 0 and finite, not {value}")
+        if self.most_epochs is not None:
+            _require_between("most epochs", self.most_epochs, 0, 10**9)
         _require(self.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}")
         if self.batch_size is not None:
             _require_between("batch size", self.batch_size, 1, MAX_SIZE)

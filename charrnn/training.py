@@ -111,6 +111,12 @@ class Trainer:
         ]
         if self.validation.size:
             remarks[-1] += f", {self.config.validations} validations"
+        if self.config.budget and self.config.most_epochs:
+            remarks.append(
+                f"a text of {self.positions:,} characters is learned in "
+                f"{self.config.most_epochs:.0f} passes: the run ends there, before its "
+                f"{self.config.budget:g} s are over; --epochs makes more of them"
+            )
         if self._too_short:
             remarks.append("the text is too short for more lanes")
         if not self.validation.size:

@@ -14,13 +14,13 @@ from trained import DINOSAURS, FABLES, run
 
 from charrnn import planning
 from charrnn.checkpoint import load_model, load_resume, resume_path
-from charrnn.config import OPTIMIZERS, ModelConfig, TrainingConfig
+from charrnn.config import OPTIMIZERS, ModelConfig, TextConfig, TrainingConfig
 from charrnn.corpus import Lanes
 from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
 from charrnn.model import Batch, Network
 from charrnn.optimizer import default_rate
-from charrnn.parameters import parameter_count
+from charrnn.parameters import parameter_count, recurrent_parameter_count
 from charrnn.planning import (
     EPOCHS,
     FEWEST_CHARACTERS,
@@ -55,6 +55,11 @@ def _size(positions, shape=SHAPE, **given):
     return suited_shape(shape, TrainingConfig(**given), positions).hidden_size
 
 
+def _most_epochs(positions, hidden_size=16):
+    weights = recurrent_parameter_count(_network(hidden_size).config)
+    return planning._most_epochs(positions, weights)
+
+
 def _rises(values):
     """No value is below the one before, and the last is above the first."""
     return values == sorted(values) and values[-1] > values[0]
@@ -68,7 +73,7 @@ def _rises(values):
 def test_only_what_was_left_open_is_chosen(speed, field, extent):
     config = TrainingConfig(**extent)
     filled = complete(config, _network(), 50_000, 5000)
-    chosen = {"batch_size", "learning_rate", "dropout", "validations"}
+    chosen = {"batch_size", "learning_rate", "dropout", "validations", "most_epochs"}
     chosen |= set() if extent else {"steps"}
     assert (getattr(filled, field) != getattr(config, field)) == (field in chosen)
     assert getattr(filled, field) is not None or field in {"epochs", "steps", "budget"}
@@ -77,7 +82,7 @@ def test_only_what_was_left_open_is_chosen(speed, field, extent):
 @pytest.mark.parametrize(
     "given",
     [{"batch_size": 3}, {"learning_rate": 0.123}, {"dropout": 0.0}, {"dropout": 0.7},
-     {"validations": 1}, {"validations": 1000}],
+     {"validations": 1}, {"validations": 1000}, {"most_epochs": 0.0}, {"most_epochs": 7.0}],
 )  # fmt: skip
 @pytest.mark.parametrize("positions", [30, 50_000, 10**7])
 def test_what_was_given_stays(speed, given, positions):
@@ -122,9 +127,30 @@ def test_a_run_without_an_extent_reads_some_characters():
         chunk = config.batch_size * min(16, positions)
         characters = config.steps * chunk
         wanted = min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
+        wanted = min(wanted, _most_epochs(positions) * positions)
         assert wanted <= characters < wanted + chunk
         read.append(characters)
     assert _rises(read)
+
+
+def test_a_small_text_is_not_read_for_ever():
+    """The smaller it is, and the lighter the network, the more passes it takes to learn it."""
+    assert _rises([_most_epochs(positions, 128) for positions in (8000, 4000, 1000, 30, 1)])
+    for positions in (20_000, 10**6):
+        by_size = [_most_epochs(positions, size) for size in (128, 64, 16, 8)]
+        assert _rises(by_size)
+    assert _completed(3000, 128).steps * 32 * 64 < 0.6 * FEWEST_CHARACTERS
+    assert _completed(3000, 128, steps=10**6).steps == 10**6
+    assert _completed(3000, 128, epochs=5000).epochs == 5000
+
+
+def test_a_budget_ends_where_a_small_text_is_learned(speed):
+    enough, long = _completed(3000, 128, budget=600.0), _completed(3000, 128, budget=6000.0)
+    assert enough.most_epochs == pytest.approx(_most_epochs(3000, 128), abs=0.1)
+    assert long == dataclasses.replace(enough, budget=6000.0)
+    for given in ({"budget": 1.0}, {"epochs": 9999}, {"steps": 10**6}, {}):
+        assert _completed(3000, 128, **given).most_epochs == 0
+    assert _completed(10**7, 128, budget=60.0).most_epochs == 0
 
 
 # Lanes
@@ -327,8 +353,8 @@ def _train(model, *options):
 def _chosen(model):
     """What the run of a model chose, its extent too, as its resume file has it."""
     values = load_resume(resume_path(model)).values
-    names = ("batch_size", "learning_rate", "dropout", "validations", "epochs", "steps", "budget")
-    training = {name: values["training"][name] for name in names}
+    names = ("batch_size", "learning_rate", "dropout", "validations", "most_epochs")
+    training = {name: values["training"][name] for name in (*names, "epochs", "steps", "budget")}
     return {**training, "hidden_size": values["shape"]["hidden_size"]}
 
 
@@ -344,12 +370,35 @@ def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):
     _train(tmp_path / "new", "--steps", 6)
     fresh = _chosen(tmp_path / "new")
     others = {name for name in chosen if fresh[name] != chosen[name]}
-    assert others == {*chosen} - {"epochs", "budget"}
+    assert others == {*chosen} - {"most_epochs", "epochs", "budget"}
     for extent in ({"steps": 6}, {"steps": None, "epochs": 2.0}, {"epochs": None, "budget": 1.0}):
         options = [f"--{name}={value}" for name, value in extent.items() if value]
         _train(tmp_path / "m", "--resume", *options)
         chosen |= extent
         assert _chosen(tmp_path / "m") == chosen
+
+
+def test_a_run_that_ended_before_its_time_can_be_given_more(tmp_path, monkeypatch):
+    """With --resume, and then it takes all of the time."""
+    monkeypatch.setattr(planning, "_most_epochs", lambda *_: 2.0)
+    model = tmp_path / "m"
+    options = ("train", DINOSAURS, "--lines", "--model", model, "--layers", 1)
+    done = invoke(*options, "--hidden-size", 8, "--budget", "5s")
+    assert "is learned in 2 passes: the run ends there, before its 5 s are over" in done.stderr
+    values = load_resume(resume_path(model)).values
+    trainer = create_trainer(
+        [str(DINOSAURS)], TextConfig(lines=True), TrainingConfig(steps=1), hidden_size=8
+    )
+    chunk = trainer.lanes.batch * trainer.lanes.length
+    assert values["step"] == math.ceil(2 * trainer.positions / chunk)
+    assert values["seconds"] < 5 and load_model(model).training["validation_loss"]
+    complete = invoke(*options[:5], "--resume")
+    assert complete.exit_code == 2 and "the run is complete" in complete.stderr
+    seconds = values["seconds"] + 0.5
+    more = invoke(*options[:5], "--resume", "--budget", f"{seconds:.2f}")
+    assert more.exit_code == 0 and "is learned" not in more.stderr
+    values = load_resume(resume_path(model)).values
+    assert values["seconds"] > seconds - 0.1 and values["training"]["most_epochs"] == 0
 
 
 def test_the_model_file_and_the_log_say_what_was_chosen(tmp_path):
