@@ -134,6 +134,7 @@ class TrainingConfig:
     epochs: float | None = None  # passes over the training text
     steps: int | None = None  # updates
     budget: float | None = None  # seconds
+    most_epochs: float | None = None  # passes that end a budget before its time; 0: any number
     optimizer: str = "adam"  # adam, rmsprop or sgd
     learning_rate: float | None = None  # the highest of the schedule
     warmup_steps: int = 100  # updates over which the learning rate rises from zero
@@ -145,7 +146,7 @@ class TrainingConfig:
     averaging: float = 0.995  # decay of the weights' average, which is validated and kept; 0: none
     clip_norm: float = 1.0  # longest gradient of an update; 0: any length
     clip_value: float = 0.0  # largest element of a gradient; 0: any size
-    validations: int = 20  # times that the validation text is read in a run
+    validations: int | None = None  # times that the validation text is read in a run
     patience: int = 0  # validations in a row without improvement that end a run; 0: any number
     seed: int = 1  # of everything random
     threads: int = 0  # 0: one for each processor
@@ -157,6 +158,8 @@ class TrainingConfig:
         for name in given:
             value = getattr(self, name)
             _require(0 < value < math.inf, f"{name} must be above 0 and finite, not {value}")
+        if self.most_epochs is not None:
+            _require_between("most epochs", self.most_epochs, 0, 10**9)
         _require(self.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}")
         if self.batch_size is not None:
             _require_between("batch size", self.batch_size, 1, MAX_SIZE)
@@ -171,7 +174,8 @@ class TrainingConfig:
         _require(0 <= self.weight_decay <= 1, "weight decay must be from 0 to 1")
         _require(0 <= self.averaging < 1, "averaging must be from 0 to below 1")
         _require(self.clip_norm >= 0 and self.clip_value >= 0, "clipping must not be negative")
-        _require_between("validations", self.validations, 1, 10**6)
+        if self.validations is not None:
+            _require_between("validations", self.validations, 1, 10**6)
         _require_between("patience", self.patience, 0, 10**6)
         _require_between("seed", self.seed, 0, 2**63 - 1)
         _require_between("threads", self.threads, 0, 4096)

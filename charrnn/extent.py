@@ -1,4 +1,4 @@
-"""How far a run goes, and how much of it has passed: in steps, or in seconds by its clock."""
+"""How far a run goes, and how much of it has passed: in steps, and in seconds by its clock."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Extent:
     """
 
     def __init__(self, config: TrainingConfig, epoch: float) -> None:
-        self.budget = config.budget
-        self.steps = config.steps or math.ceil((config.epochs or 1) * epoch)
+        self.budget = config.budget or math.inf
+        epochs = config.epochs or config.most_epochs or 0
+        self.steps = config.steps or math.ceil(epochs * epoch) or math.inf
         self.before = 0.0
         self._started: float | None = None
 
@@ -42,4 +43,4 @@ class Extent:
 
     def progress(self, step: int) -> float:
         """The share of the run that has passed after ``step`` updates; 1 and more: all of it."""
-        return step / self.steps if self.budget is None else self.seconds / self.budget
+        return max(step / self.steps, self.seconds / self.budget)

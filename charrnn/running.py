@@ -30,7 +30,7 @@ from charrnn.terminal import visible
 from charrnn.training import Record, Trainer
 
 #: Options that may differ from those a run was started with.
-_FREE = (*EXTENT, "patience", "precision", "threads")
+_FREE = (*EXTENT, "validations", "patience", "precision", "threads")
 
 
 def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -46,8 +46,10 @@ def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) ->
         raise UsageError(f"the run was started with {differences}: leave that as it was, "
                          "or start anew with --force")  # fmt: skip
     options = {name: given[name] if name in explicit else stored[name] for name in given}
+    options["most_epochs"] = stored.get("most_epochs", 0.0)
     if extent := explicit & set(EXTENT):
         options.update((name, None) for name in EXTENT if name not in extent)
+        options["most_epochs"] = 0.0  # it is to go on: nothing ends it before its time
         spans = " and ".join(f"--{name} {options[name]:g}" for name in extent)
         click.echo(f"the schedule is made anew for {spans}", err=True)
     return options

@@ -82,8 +82,9 @@ class Trainer:
             raise UsageError("--patience needs a text to validate on, and there is none: give "
                              "--validation, or leave --patience out")  # fmt: skip
         self.positions = len(training) - 1
-        asked, self.config = config, complete(config, network, self.positions)
-        config = self.config
+        asked = config
+        config = complete(config, network, self.positions, len(self.validation))
+        self.config = config
         batch, length = Lanes.fit(self.positions, config.batch_size or 1, config.sequence_length)
         self._too_short = asked.batch_size not in (None, batch) or asked.sequence_length != length
         self.lanes = Lanes(training, batch, length)
@@ -109,6 +110,14 @@ class Trainer:
             f"rate of {self.optimizer.highest_rate:g}, dropout {self.config.dropout:g}, "
             f"{self.config.precision}",
         ]
+        if self.validation.size:
+            remarks[-1] += f", {self.config.validations} validations"
+        if self.config.budget and self.config.most_epochs:
+            remarks.append(
+                f"a text of {self.positions:,} characters is learned in "
+                f"{self.config.most_epochs:.0f} passes: the run ends there, before its "
+                f"{self.config.budget:g} s are over; --epochs makes more of them"
+            )
         if self._too_short:
             remarks.append("the text is too short for more lanes")
         if not self.validation.size:
@@ -132,8 +141,7 @@ class Trainer:
         while self._progress() < 1 and not self.out_of_patience:
             record = self.train_step()
             stopping = self._stopping
-            passed = int(min(self._progress(), 1.0) * self.config.validations)
-            if passed > self._intervals:
+            if (passed := self._intervals_passed()) > self._intervals:
                 self._intervals = passed
                 record = self._close_interval(record)
                 self._in_vain = 0 if record.improved else self._in_vain + 1
@@ -160,6 +168,10 @@ class Trainer:
 
     def _progress(self) -> float:
         return self.extent.progress(self.step)
+
+    def _intervals_passed(self) -> int:
+        """Those between validations, at the ends of which the text is read."""
+        return int(min(self._progress(), 1.0) * (self.config.validations or 1))
 
     def capture(self) -> ResumeState:
         """Everything that the coming steps depend on, as it is between two steps."""
@@ -219,7 +231,7 @@ class Trainer:
         self.best_loss = values["best_loss"] if self.best else math.inf
         self.extent.before = values["seconds"]
         # A run that is made longer has more intervals before it than its schedule says.
-        self._intervals = min(self._intervals, int(self._progress() * self.config.validations))
+        self._intervals = min(self._intervals, self._intervals_passed())
 
     @functools.cached_property
     def _fingerprint(self) -> str:

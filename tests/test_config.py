@@ -50,6 +50,7 @@ RANGES = [
     (TrainingConfig, "averaging", (0, 0.9999), (1, -0.1, math.nan), "averaging must be from 0 to"),
     (TrainingConfig, "clip_norm", (0, 1e9), (-1, math.nan), "clipping must not be negative"),
     (TrainingConfig, "clip_value", (0, 1e9), (-1, math.nan), "clipping must not be negative"),
+    (TrainingConfig, "most_epochs", (0, 0.5, 1e6), (-1, math.nan), "most epochs must be from 0"),
     (TrainingConfig, "validations", (1, 10**6), (0, 10**6 + 1), "validations must be from 1"),
     (TrainingConfig, "seed", (0, 2**63 - 1), (-1, 2**63), "seed must be from 0"),
     (TrainingConfig, "threads", (0, 4096), (-1, 4097), "threads must be from 0 to 4096"),

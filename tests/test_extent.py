@@ -40,5 +40,16 @@ def test_steps_and_epochs(given, steps):
     assert run.progress(1) == 1 / steps
 
 
+def test_a_budget_may_end_before_its_time(monkeypatch):
+    """Of what has passed of the time and of the passes, the larger share counts."""
+    monkeypatch.setattr(extent, "time", types.SimpleNamespace(monotonic=lambda: clock))
+    run, clock = Extent(TrainingConfig(budget=20, most_epochs=2.5), 10.0), 100.0
+    run.start()
+    clock = 110.0
+    assert [run.progress(step) for step in (5, 20, 25)] == [0.5, 0.8, 1]
+    for unbounded in (0.0, None):
+        assert Extent(TrainingConfig(budget=20, most_epochs=unbounded), 10.0).progress(10**9) == 0
+
+
 def test_epochs_end_with_a_whole_step():
     assert Extent(TrainingConfig(epochs=10), 500.2).progress(5002) == 1

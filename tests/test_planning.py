@@ -14,13 +14,13 @@ from trained import DINOSAURS, FABLES, run
 
 from charrnn import planning
 from charrnn.checkpoint import load_model, load_resume, resume_path
-from charrnn.config import OPTIMIZERS, ModelConfig, TrainingConfig
+from charrnn.config import OPTIMIZERS, ModelConfig, TextConfig, TrainingConfig
 from charrnn.corpus import Lanes
 from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
 from charrnn.model import Batch, Network
 from charrnn.optimizer import default_rate
-from charrnn.parameters import parameter_count
+from charrnn.parameters import parameter_count, recurrent_parameter_count
 from charrnn.planning import (
     EPOCHS,
     FEWEST_CHARACTERS,
@@ -47,12 +47,17 @@ def _network(hidden_size=16):
     return Network(config_of(("lstm", "tanh"), 1, hidden_size), threads=1)
 
 
-def _completed(positions, hidden_size=16, **given):
-    return complete(TrainingConfig(**given), _network(hidden_size), positions)
+def _completed(positions, hidden_size=16, validated=5000, **given):
+    return complete(TrainingConfig(**given), _network(hidden_size), positions, validated)
 
 
 def _size(positions, shape=SHAPE, **given):
     return suited_shape(shape, TrainingConfig(**given), positions).hidden_size
+
+
+def _most_epochs(positions, hidden_size=16):
+    weights = recurrent_parameter_count(_network(hidden_size).config)
+    return planning._most_epochs(positions, weights)
 
 
 def _rises(values):
@@ -67,16 +72,18 @@ def _rises(values):
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(TrainingConfig)])
 def test_only_what_was_left_open_is_chosen(speed, field, extent):
     config = TrainingConfig(**extent)
-    filled = complete(config, _network(), 50_000)
-    chosen = {"batch_size", "learning_rate", "dropout", "precision"}
+    filled = complete(config, _network(), 50_000, 5000)
+    chosen = {"batch_size", "learning_rate", "dropout", "precision", "validations", "most_epochs"}
     chosen |= set() if extent else {"steps"}
     assert (getattr(filled, field) != getattr(config, field)) == (field in chosen)
     assert getattr(filled, field) is not None or field in {"epochs", "steps", "budget"}
 
 
 @pytest.mark.parametrize(
-    "given", [{"batch_size": 3}, {"learning_rate": 0.123}, {"dropout": 0.0}, {"dropout": 0.7}]
-)
+    "given",
+    [{"batch_size": 3}, {"learning_rate": 0.123}, {"dropout": 0.0}, {"dropout": 0.7},
+     {"validations": 1}, {"validations": 1000}, {"most_epochs": 0.0}, {"most_epochs": 7.0}],
+)  # fmt: skip
 @pytest.mark.parametrize("positions", [30, 50_000, 10**7])
 def test_what_was_given_stays(speed, given, positions):
     for extent in RUNS:
@@ -87,7 +94,7 @@ def test_what_was_given_stays(speed, given, positions):
 def test_what_is_complete_stays_as_it_is(speed):
     for extent in RUNS:
         filled = _completed(50_000, **extent)
-        assert complete(filled, _network(), 10**7) == filled
+        assert complete(filled, _network(), 10**7, 10**6) == filled
 
 
 @pytest.mark.parametrize("extent", RUNS, ids=str)
@@ -120,9 +127,30 @@ def test_a_run_without_an_extent_reads_some_characters():
         chunk = config.batch_size * min(16, positions)
         characters = config.steps * chunk
         wanted = min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
+        wanted = min(wanted, _most_epochs(positions) * positions)
         assert wanted <= characters < wanted + chunk
         read.append(characters)
     assert _rises(read)
+
+
+def test_a_small_text_is_not_read_for_ever():
+    """The smaller it is, and the lighter the network, the more passes it takes to learn it."""
+    assert _rises([_most_epochs(positions, 128) for positions in (8000, 4000, 1000, 30, 1)])
+    for positions in (20_000, 10**6):
+        by_size = [_most_epochs(positions, size) for size in (128, 64, 16, 8)]
+        assert _rises(by_size)
+    assert _completed(3000, 128).steps * 32 * 64 < 0.6 * FEWEST_CHARACTERS
+    assert _completed(3000, 128, steps=10**6).steps == 10**6
+    assert _completed(3000, 128, epochs=5000).epochs == 5000
+
+
+def test_a_budget_ends_where_a_small_text_is_learned(speed):
+    enough, long = _completed(3000, 128, budget=600.0), _completed(3000, 128, budget=6000.0)
+    assert enough.most_epochs == pytest.approx(_most_epochs(3000, 128), abs=0.1)
+    assert long == dataclasses.replace(enough, budget=6000.0)
+    for given in ({"budget": 1.0}, {"epochs": 9999}, {"steps": 10**6}, {}):
+        assert _completed(3000, 128, **given).most_epochs == 0
+    assert _completed(10**7, 128, budget=60.0).most_epochs == 0
 
 
 # Lanes
@@ -151,7 +179,7 @@ def test_the_rate_falls_with_the_size_and_rises_with_the_lanes(optimizer):
     for size, batch in itertools.product((1024, 512, 256, 128, 16), (1, 8, 64, 1000)):
         network = _network(size)
         config = TrainingConfig(optimizer=optimizer, batch_size=batch, dropout=0.0, steps=1)
-        rates.append(complete(config, network, 10**6).learning_rate)
+        rates.append(complete(config, network, 10**6, 0).learning_rate)
     table = np.array(rates).reshape(5, 4)
     assert (np.diff(table, axis=0) >= 0).all() and (np.diff(table, axis=1) > 0).all()
     assert (table > 0).all() and (table < 100).all()
@@ -182,6 +210,45 @@ def test_a_text_that_is_read_once_needs_no_dropout():
         assert _completed(10**7, size, epochs=1).dropout == 0
 
 
+# Validations
+
+
+def test_validations_take_a_small_share_of_the_time(speed):
+    """Where they are not so few that a run could not do without one of them."""
+    texts, found = (500, 5000, 20_000, 10**5, 2**18), []
+    runs = [{"steps": n} for n in (1, 1000, 10**4, 10**5)]
+    runs += [{"budget": s} for s in (0.01, 5.0, 30.0, 300.0)]
+    for validated, extent in itertools.product(texts, runs):
+        config = _completed(300_000, validated=validated, batch_size=64, dropout=0.0, **extent)
+        seconds = extent.get("budget", 0) * 1e9 / _network().values.size
+        characters = seconds or extent["steps"] * 64 * 64
+        # As much as evaluation is faster than training: not at all where a text is short.
+        cost = config.validations * validated / (2.5 if validated > 4000 else 1.0)
+        assert cost <= 0.04 * characters or config.validations == 4
+        found.append(config.validations)
+    table = np.array(found).reshape(5, 2, 4)
+    assert (np.diff(table, axis=2) >= 0).all() and (np.diff(table, axis=0) <= 0).all()
+    assert (table[:, :, 0] == 4).all() and (table[:2, :, -1] == 50).all()
+    assert table.min() == 4 and table.max() == 50 and len(set(found)) > 6
+
+
+def test_without_a_text_to_validate_on_a_run_has_few_intervals():
+    assert _completed(50_000, validated=0, steps=10**6).validations == 4
+
+
+def test_a_run_has_as_many_validations_as_were_planned():
+    def trainer(steps):
+        config = TrainingConfig(batch_size=8, sequence_length=8, dropout=0.0, steps=steps)
+        return create_trainer([str(DINOSAURS)], training=config, layers=1, hidden_size=8)
+
+    short, long = trainer(60), trainer(20_000)
+    assert short.config.validations == 4
+    assert short.remarks[1].endswith("dropout 0, 4 validations")
+    assert sum(record.validation_loss is not None for record in run(short)) == 4
+    assert long.config.validations == planning._validations(len(long.validation), 20_000 * 64)
+    assert 4 < long.config.validations < 50
+
+
 # Size
 
 
@@ -208,9 +275,9 @@ def test_a_small_text_bounds_the_weights(speed):
     for positions in (20_000, 85_000):
         size = _size(positions, budget=1e6)
         smaller = dataclasses.replace(SHAPE, hidden_size=size - 32)
-        assert parameter_count(smaller) < 12 * positions
+        assert parameter_count(smaller) < 24 * positions
         larger = dataclasses.replace(SHAPE, hidden_size=size + 32)
-        assert parameter_count(larger) > 12 * positions
+        assert parameter_count(larger) > 24 * positions
 
 
 def test_more_layers_or_gates_take_fewer_units():
@@ -286,8 +353,8 @@ def _train(model, *options):
 def _chosen(model):
     """What the run of a model chose, its extent too, as its resume file has it."""
     values = load_resume(resume_path(model)).values
-    names = ("batch_size", "learning_rate", "dropout", "epochs", "steps", "budget")
-    training = {name: values["training"][name] for name in names}
+    names = ("batch_size", "learning_rate", "dropout", "validations", "most_epochs")
+    training = {name: values["training"][name] for name in (*names, "epochs", "steps", "budget")}
     return {**training, "hidden_size": values["shape"]["hidden_size"]}
 
 
@@ -298,16 +365,40 @@ def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "_lanes_of", lambda *_: 16)
     monkeypatch.setattr(planning, "_rate_factor", lambda *_: 0.123)
     monkeypatch.setattr(planning, "_dropout", lambda *_: 0.123)
+    monkeypatch.setattr(planning, "_validations", lambda *_: 3)
     monkeypatch.setattr(planning, "_SMALLEST", 96)
     _train(tmp_path / "new", "--steps", 6)
     fresh = _chosen(tmp_path / "new")
     others = {name for name in chosen if fresh[name] != chosen[name]}
-    assert others == {"hidden_size", "batch_size", "learning_rate", "dropout", "steps"}
+    assert others == {*chosen} - {"most_epochs", "epochs", "budget"}
     for extent in ({"steps": 6}, {"steps": None, "epochs": 2.0}, {"epochs": None, "budget": 1.0}):
         options = [f"--{name}={value}" for name, value in extent.items() if value]
         _train(tmp_path / "m", "--resume", *options)
         chosen |= extent
         assert _chosen(tmp_path / "m") == chosen
+
+
+def test_a_run_that_ended_before_its_time_can_be_given_more(tmp_path, monkeypatch):
+    """With --resume, and then it takes all of the time."""
+    monkeypatch.setattr(planning, "_most_epochs", lambda *_: 2.0)
+    model = tmp_path / "m"
+    options = ("train", DINOSAURS, "--lines", "--model", model, "--layers", 1)
+    done = invoke(*options, "--hidden-size", 8, "--budget", "5s")
+    assert "is learned in 2 passes: the run ends there, before its 5 s are over" in done.stderr
+    values = load_resume(resume_path(model)).values
+    trainer = create_trainer(
+        [str(DINOSAURS)], TextConfig(lines=True), TrainingConfig(steps=1), hidden_size=8
+    )
+    chunk = trainer.lanes.batch * trainer.lanes.length
+    assert values["step"] == math.ceil(2 * trainer.positions / chunk)
+    assert values["seconds"] < 5 and load_model(model).training["validation_loss"]
+    complete = invoke(*options[:5], "--resume")
+    assert complete.exit_code == 2 and "the run is complete" in complete.stderr
+    seconds = values["seconds"] + 0.5
+    more = invoke(*options[:5], "--resume", "--budget", f"{seconds:.2f}")
+    assert more.exit_code == 0 and "is learned" not in more.stderr
+    values = load_resume(resume_path(model)).values
+    assert values["seconds"] > seconds - 0.1 and values["training"]["most_epochs"] == 0
 
 
 def test_the_model_file_and_the_log_say_what_was_chosen(tmp_path):

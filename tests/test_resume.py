@@ -133,7 +133,7 @@ def test_command_goes_on_after_a_signal(tmp_path):
     assert train(whole, *quick, "--log", tmp_path / "whole.jsonl").exit_code == 0
     command = ("train", CORPUS, "--lines", "--model", model, *quick, "--log", log)
     with start(*command) as process:
-        while b"validation" not in process.stderr.readline():
+        while b"  validation " not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -173,6 +173,18 @@ def test_more_steps_can_be_given_and_other_options_cannot(tmp_path):
     # The best of all, as the last step that validates is better than those before.
     assert extended.stderr.count("  validation ") == 1
     assert load_model(model).training["steps"] == 40
+
+
+@pytest.mark.parametrize(("given", "expected"), [([], 3), (["--validations", 6], 6)])
+def test_a_longer_run_validates_as_often_as_before_or_as_it_is_told(tmp_path, given, expected):
+    """Of the whole run, so what it has behind it counts."""
+    model, log = tmp_path / "model.safetensors", tmp_path / "log.jsonl"
+    assert train(model, *QUICK).exit_code == 0
+    assert train(model, "--resume", "--steps", 60, *given, "--log", log).exit_code == 0
+    assert load_resume(resume_path(model)).values["training"]["validations"] == expected
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    validated = [r["step"] for r in records if r["validation_loss"] is not None]
+    assert validated == [step for step in range(60 // expected, 61, 60 // expected) if step > 30]
 
 
 def test_resuming_without_a_run_or_with_a_damaged_file_is_one_line(tmp_path):
