@@ -12,7 +12,7 @@ from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.compute.threads import Team, available_threads, share
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
-from charrnn.layers import Dense, LayerBuffers, Readout, Recurrent
+from charrnn.layers import Dense, Readout, Recurrent
 from charrnn.matrices import Matrix, Table, plain_index
 from charrnn.parameters import (
     initial_values,
@@ -21,9 +21,7 @@ from charrnn.parameters import (
     parameter_shapes,
     views,
 )
-
-#: Bytes that the logits of one block of rows may take, so that memory does not grow as T·B·V.
-_LOGIT_BYTES = 16 * 2**20
+from charrnn.passes import PassBuffers
 
 #: Standard deviation of random initial states: a part of what states become.
 _RANDOM_STATE = 0.1
@@ -79,7 +77,7 @@ class Network:
         self.gradients = np.empty(0, dtype)
         self.parameters = views(self.values, config)
         self._place_matrices()
-        self._runs: dict[tuple[int, int], _Run] = {}
+        self._runs: dict[tuple[int, int], PassBuffers] = {}
 
     def _place_matrices(self) -> None:
         config, dtype = self.config, self.dtype
@@ -205,13 +203,16 @@ class Network:
         size = self.config.hidden_size
         return np.stack([buffers.doutput[..., :size] for buffers in run.recurrent], axis=1)
 
-    def _run(self, batch: Batch) -> _Run:
+    def _run(self, batch: Batch) -> PassBuffers:
         """Buffers for the batch's shape, kept: chunks of one shape follow one another."""
         shape = batch.inputs.shape
         if shape not in self._runs:
             if len(self._runs) == 2:  # a run's own shape and that of a last, shorter chunk
                 self._runs.clear()
-            self._runs[shape] = _Run(self, *shape)
+            self._runs[shape] = PassBuffers(
+                self.recurrent_layers, self.dense_layers, self.readout, self.embedding,
+                self.team.threads, *shape,
+            )  # fmt: skip
         return self._runs[shape]
 
     def _share_lanes(self, batch: int, work: Callable[[int, int], None]) -> None:
@@ -224,7 +225,7 @@ class Network:
 
         self.team.run(rows)
 
-    def _layer_inputs(self, batch: Batch, run: _Run) -> Iterator[np.ndarray]:
+    def _layer_inputs(self, batch: Batch, run: PassBuffers) -> Iterator[np.ndarray]:
         """What each layer reads: characters or embeddings, then the output of the one below."""
         yield batch.inputs if run.embedded is None else run.embedded
         for below in run.layers[:-1]:
@@ -234,14 +235,14 @@ class Network:
         key, threshold, scale = mask
         return [((key + 0x9E3779B9 * n) % 2**32, threshold, scale) for n in range(len(self.layers))]
 
-    def _start(self, batch: Batch, run: _Run, state: np.ndarray) -> None:
+    def _start(self, batch: Batch, run: PassBuffers, state: np.ndarray) -> None:
         """Let the chunk start from ``state`` and its documents from the layers' initial states."""
         run.starts = (batch.resets != 0).astype(np.int32)
         for layer, buffers, values in zip(self.recurrent_layers, run.recurrent, state, strict=True):
             buffers.initial = layer.initial
             buffers.states[:, 0] = values
 
-    def _start_anywhere(self, run: _Run, rng: np.random.Generator) -> None:
+    def _start_anywhere(self, run: PassBuffers, rng: np.random.Generator) -> None:
         """Let each document start from a random state of its own."""
         documents = np.flatnonzero(run.starts)
         run.starts.flat[documents] = np.arange(1, documents.size + 1)
@@ -255,7 +256,7 @@ class Network:
                 size = memory.get(name, 0)
                 state[:, :size] = _RANDOM_STATE * rng.standard_normal((len(state), size))
 
-    def _forward(self, batch: Batch, run: _Run, mask: tuple) -> None:
+    def _forward(self, batch: Batch, run: PassBuffers, mask: tuple) -> None:
         def work(first: int, last: int) -> None:
             if self.embedding:
                 self.embedding.gather(batch.inputs, run.embedded, first, last)
@@ -265,7 +266,7 @@ class Network:
 
         self._share_lanes(batch.inputs.shape[1], work)
 
-    def _losses_of_rows(self, run: _Run, batch: Batch, first: int, last: int) -> None:
+    def _losses_of_rows(self, run: PassBuffers, batch: Batch, first: int, last: int) -> None:
         """Losses of the rows, whose logits become gradients."""
         start = first - first % run.block_rows
         logits = run.logits[first - start : last - start]
@@ -273,7 +274,7 @@ class Network:
         readout.logits_of_rows(hidden, self.readout.matrix.forward, self.readout.bias, logits)
         readout.cross_entropy_rows(logits, targets, run.losses[first:last])
 
-    def _differentiate_rows(self, run: _Run, batch: Batch, first: int, last: int) -> None:
+    def _differentiate_rows(self, run: PassBuffers, batch: Batch, first: int, last: int) -> None:
         """Losses of one block of rows, and gradients of its logits and hidden states."""
 
         def rows(a: int, b: int) -> None:
@@ -296,7 +297,7 @@ class Network:
         self._differentiate_rows(run, batch, first, last)
         self.team.run(columns)
 
-    def _backward(self, batch: Batch, run: _Run, mask: tuple) -> None:
+    def _backward(self, batch: Batch, run: PassBuffers, mask: tuple) -> None:
         dinputs = [run.dembedded, *(below.doutput for below in run.layers[:-1])]
         chain = list(zip(self.layers, run.layers, dinputs, self._masks(mask), strict=True))
 
@@ -306,7 +307,7 @@ class Network:
 
         self._share_lanes(batch.inputs.shape[1], work)
 
-    def _collect_gradients(self, batch: Batch, run: _Run) -> None:
+    def _collect_gradients(self, batch: Batch, run: PassBuffers) -> None:
         def sums(part: int, parts: int) -> None:
             inputs = self._layer_inputs(batch, run)
             for layer, buffers, x in zip(self.layers, run.layers, inputs, strict=True):
@@ -323,37 +324,3 @@ class Network:
 
         self.team.run(sums)
         self.team.run(unpack)
-
-
-class _Run:
-    """The buffers of a network for chunks of T steps over B lanes."""
-
-    def __init__(self, network: Network, steps: int, batch: int) -> None:
-        dtype, rows = network.dtype, steps * batch
-        self.recurrent = [layer.buffers(steps, batch) for layer in network.recurrent_layers]
-        dense = [layer.buffers(steps, batch) for layer in network.dense_layers]
-        self.layers: list[LayerBuffers] = [*self.recurrent, *dense]
-        self.starts = np.zeros((steps, batch), np.int32)  # as the time loop takes its resets
-        self.embedded = self.dembedded = None
-        if network.embedding:
-            width = network.embedding.rows.shape[1]
-            self.embedded = np.empty((steps, batch, width), dtype)
-            self.dembedded = np.empty((steps, batch, width), dtype)
-        row_bytes = network.readout.width * dtype.itemsize
-        self.block_rows = min(rows, max(64, _LOGIT_BYTES // row_bytes))
-        self.logits = np.empty((self.block_rows, network.readout.width), dtype)
-        self.losses = np.empty(rows, dtype)
-        self.hidden = self.layers[-1].output.reshape(rows, -1)
-        self.dhidden = self.layers[-1].doutput.reshape(rows, -1)
-        widest = max(m.depth for m in network.matrices())
-        size = packing.gradient_scratch_size(widest, network.panels)
-        self.scratch = [np.empty(size, network.panels) for _ in range(network.team.threads)]
-
-    def row_blocks(self) -> Iterator[tuple[int, int]]:
-        """First and one past the last row of each block of logits."""
-        for first in range(0, self.losses.size, self.block_rows):
-            yield first, min(first + self.block_rows, self.losses.size)
-
-    def state(self) -> np.ndarray:
-        """The state that the chunk leaves, [L, S, B, width]."""
-        return np.stack([buffers.states[:, -1] for buffers in self.recurrent])

@@ -21,7 +21,7 @@ from samples import (
 )
 from trained import with_biases
 
-from charrnn import gradients, model
+from charrnn import gradients, passes
 from charrnn.cells import CELLS
 from charrnn.checkpoint import SavedModel
 from charrnn.corpus import Corpus, read_corpus
@@ -29,7 +29,7 @@ from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
 from charrnn.gradients import Curve, choose_places, figures, measure, untrained
 from charrnn.language_model import LanguageModel
-from charrnn.model import Network
+from charrnn.model import Batch, Network
 from charrnn.parameters import memory_sizes
 from charrnn.vocabulary import START, UNKNOWN, Vocabulary
 
@@ -104,8 +104,8 @@ def test_the_last_step_may_lie_in_several_blocks_of_logits(monkeypatch, lanes):
     """Blocks of 64 rows: with 50 lanes the last step's rows 150 … 200 are in two of them."""
     config = config_of(next(iter(CELLS)), 2, hidden_size=20, vocabulary_size=130)
     results = []
-    for size in (model._LOGIT_BYTES, 1):
-        monkeypatch.setattr(model, "_LOGIT_BYTES", size)
+    for size in (passes._LOGIT_BYTES, 1):
+        monkeypatch.setattr(passes, "_LOGIT_BYTES", size)
         network = random_network(config, threads=2)
         batch, state = random_batch(config, 4, lanes), random_state(network, lanes)
         network.loss_and_gradients(batch, state)  # what it leaves in the buffers does not matter
@@ -172,7 +172,7 @@ def _slow_norms(saved, corpus, places):
         targets[targets == START] = 1
         resets = np.zeros((depth + 1, 1), np.uint8)
         resets[0] = 1
-        batch = model.Batch(text[:-1].astype(np.int32), targets[:, np.newaxis], resets)
+        batch = Batch(text[:-1].astype(np.int32), targets[:, np.newaxis], resets)
         found = network.state_gradients(batch, network.initial_state(1))
         norms = np.sqrt((found**2).sum(axis=(1, 2, 3)))[::-1]
         sums[: depth + 1] += norms[: places.steps + 1]

@@ -15,7 +15,7 @@ from samples import (
     variants,
 )
 
-from charrnn import model
+from charrnn import passes
 from charrnn.cells import CELLS
 from charrnn.model import Network
 from charrnn.parameters import memory_sizes, views
@@ -163,8 +163,8 @@ def test_blocks_of_logits_make_one_sum(monkeypatch, dtype, embedding):
         next(iter(CELLS)), hidden_size=20, embedding_size=embedding, vocabulary_size=130
     )
     results = []
-    for size in (model._LOGIT_BYTES, 1):
-        monkeypatch.setattr(model, "_LOGIT_BYTES", size)
+    for size in (passes._LOGIT_BYTES, 1):
+        monkeypatch.setattr(passes, "_LOGIT_BYTES", size)
         network = random_network(config, dtype=dtype, threads=2)
         batch, state = random_batch(config, 20, 13), random_state(network, 13)
         losses, after = network.losses(batch, state)
