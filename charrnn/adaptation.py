@@ -40,6 +40,7 @@ def evaluate_adapting(network: Network, tokens: np.ndarray) -> Evaluation:
     trained = network.values.copy()
     network.prepare_training()
     optimizer = create_optimizer(_OPTIONS, network)
+    optimizer.rates[:] = 1
     state, nats, positions = network.initial_state(1), 0.0, len(tokens) - 1
     try:
         for first in range(0, positions, _STEPS):

@@ -119,7 +119,7 @@ def test_a_size_that_is_left_open_is_chosen_for_all_cells(equal_weights):
 
 def test_a_result_is_of_the_best_model_and_of_the_whole_run(tmp_path):
     """A learning rate at which the loss goes up again."""
-    training = dataclasses.replace(TRAINING, steps=30, validations=30, learning_rate=0.8,
+    training = dataclasses.replace(TRAINING, steps=30, validations=30, learning_rate=3.0,
                                    final_rate=1.0)  # fmt: skip
     sizes = {"layers": 1, "hidden_size": 8}
     (result,) = compare([str(FABLES)], ["elman"], TextConfig(), training, **sizes)

@@ -238,12 +238,14 @@ def test_without_a_text_to_validate_on_a_run_has_few_intervals():
 
 def test_a_run_has_as_many_validations_as_were_planned():
     def trainer(steps):
-        config = TrainingConfig(batch_size=8, sequence_length=8, dropout=0.0, steps=steps)
+        config = TrainingConfig(
+            batch_size=8, sequence_length=8, dropout=0.0, steps=steps, precision="float32"
+        )
         return create_trainer([str(DINOSAURS)], training=config, layers=1, hidden_size=8)
 
     short, long = trainer(60), trainer(20_000)
     assert short.config.validations == 4
-    assert short.remarks[1].endswith("dropout 0, 4 validations")
+    assert short.remarks[1].endswith("dropout 0, float32, 4 validations")
     assert sum(record.validation_loss is not None for record in run(short)) == 4
     assert long.config.validations == planning._validations(len(long.validation), 20_000 * 64)
     assert 4 < long.config.validations < 50
