@@ -144,8 +144,9 @@ def backward_lanes(cell, gates, states, dstates, doutput, resets, dinitial, dfie
                    dinputs, recurrent, middle, dropout, first, last):  # fmt: skip
     """The way back through ``forward_lanes``; saved blocks in ``gates`` become gradients.
 
-    ``dinputs`` = (gradient of x [T, B, K], panels, first column, columns); without columns none is
-    made.
+    ``dinputs`` = (gradient of x [T, B, K], panels, first column, columns) receives that of the
+    inputs; without columns none is made.
+
     ``dstates`` [S, B, width] holds the gradient of the states that the last step leaves, and at
     the end that of the first step's; ``doutput`` [T, B, width] turns from the gradient of the
     output into the whole gradient of the hidden state after each step. Added to are ``dinitial``

@@ -3,9 +3,8 @@
 All arrays are flat, of one size that is a whole number of ``BLOCK`` elements. Every kernel works
 on the blocks ``first … last``, so that threads share them. Gradients come as those of a sum of
 losses; ``scale`` turns them into the clipped gradient of the mean before ``limit`` cuts single
-elements (infinite: no limit). ``rates`` holds for each value what ``rate`` is multiplied by; an
-update also takes ``rate``·``decay`` of every value away from it
-(Loshchilov & Hutter 2019).
+elements (infinite: no limit). ``rates`` holds for each value what ``rate`` is multiplied by. An
+update also takes ``rate``·``decay`` of every value away from it (Loshchilov & Hutter 2019).
 """
 
 from __future__ import annotations
