@@ -32,9 +32,9 @@ from charrnn.vocabulary import END, START, UNKNOWN
 CHUNK = 64
 _QUICK = 0.02
 
-#: What is slower, a crew of threads or one alone, is tried again after so many times as long as its
-#: last trial took.
-_PAUSE = 20
+#: One thread alone is first tried after so many seconds; what turned out slower, a crew of threads
+#: or one alone, after so many times as long as its last trial took.
+_FIRST_TRIAL, _PAUSE = 0.02, 20
 
 #: Texts that are written side by side: beyond this, more lanes make none of them faster.
 TOGETHER = 64
@@ -197,15 +197,11 @@ class _Crew:
     """
 
     def __init__(self, most: int) -> None:
-        self._sizes = (most, 1) if most > 1 else (1,)
-        self._speeds: dict[int, float] = {}
-        self._again = 0.0
+        self._speeds = {1: 0.0, most: math.inf}  # by size; the crew begins
+        self._again = time.monotonic() + _FIRST_TRIAL
 
     def size(self) -> int:
         """Threads for the next chunk."""
-        for size in self._sizes:
-            if size not in self._speeds:
-                return size
         slower = min(self._speeds, key=self._speeds.__getitem__)
         faster = max(self._speeds, key=self._speeds.__getitem__)
         return slower if time.monotonic() >= self._again else faster
