@@ -15,7 +15,8 @@ from numba.extending import overload
 from charrnn.compute.bfloat16 import bfloat16_bits, store_bfloat16, store_pairs
 from charrnn.compute.cache import kernel
 from charrnn.compute.target import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
-from charrnn.compute.vector import broadcast, lanes, load, store, transpose
+from charrnn.compute.transposition import transpose
+from charrnn.compute.vector import broadcast, lanes, load, store
 
 #: Rows of the summed dimension that one block of a weight gradient packs: a panel of that depth
 #: stays in L1. On one Zen 4 core at H = 256: 100 GFLOP/s with 128, 94 with 64.
