@@ -142,7 +142,7 @@ class TrainingConfig:
     beta1: float = 0.9  # Adam: decay of the mean gradient; SGD: momentum
     beta2: float = 0.99  # Adam and RMSprop: decay of the mean squared gradient
     dropout: float | None = None  # share of each recurrent layer's units left out in training
-    weight_decay: float = 0.02  # of itself that a weight loses in an update, times learning rate
+    weight_decay: float | None = None  # of itself that a weight loses, times the learning rate
     averaging: float = 0.995  # decay of the weights' average, which is validated and kept; 0: none
     clip_norm: float = 1.0  # longest gradient of an update; 0: any length
     clip_value: float = 0.0  # largest element of a gradient; 0: any size
@@ -171,7 +171,8 @@ class TrainingConfig:
         _require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "betas must be from 0 to below 1")
         if self.dropout is not None:
             _require(0 <= self.dropout < 1, "dropout must be from 0 to below 1")
-        _require(0 <= self.weight_decay <= 1, "weight decay must be from 0 to 1")
+        if self.weight_decay is not None:
+            _require_between("weight decay", self.weight_decay, 0, 1)
         _require(0 <= self.averaging < 1, "averaging must be from 0 to below 1")
         _require(self.clip_norm >= 0 and self.clip_value >= 0, "clipping must not be negative")
         if self.validations is not None:

@@ -148,7 +148,7 @@ training_options = options(
             "Characters back through which gradients flow."),
     option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
     option(TrainingConfig, "--learning-rate", float,
-            "Highest learning rate.  [default: 0.02 adam, 0.006 rmsprop, 0.5 sgd, less for few "
+            "Highest learning rate.  [default: 0.03 adam, 0.006 rmsprop, 0.5 sgd, less for few "
            "lanes and large networks]"),
     option(TrainingConfig, "--warmup-steps", int, "Updates until the learning rate is reached."),
     option(TrainingConfig, "--final-rate", float,
@@ -159,7 +159,8 @@ training_options = options(
            "Share of each recurrent layer's units left out in training.  [default: as suits the "
            "network, the text and the time]"),
     option(TrainingConfig, "--weight-decay", float,
-           "Share of each weight that an update takes away, times the learning rate."),
+           "Share of each weight that an update takes away, times the learning rate.  [default: as "
+           "suits the network, the text and the time]"),
     option(TrainingConfig, "--averaging", float,
            "Decay of the average of the weights that is validated and kept; 0: the weights as "
            "they are."),

@@ -18,7 +18,7 @@ from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.corpus import Lanes
 from charrnn.model import Batch, Network
-from charrnn.optimizer import default_rate
+from charrnn.optimizer import default_decay, default_rate
 from charrnn.parameters import recurrent_parameter_count, with_weights
 
 #: Without an extent a run passes so often over the text, but within these limits in characters: a
@@ -30,23 +30,22 @@ EPOCHS, FEWEST_CHARACTERS, MOST_CHARACTERS = 10, 4e6, 20e6
 #: 65 at 1.50.
 _CHARACTERS_OF_A_WEIGHT = 6.0
 
-#: Most recurrent weights for each character of the text, so that dropout can keep them in check.
-#: 85 KB of fables for 45 s: 2×256, 11 weights a character, ended at 1.430, 2×128 at 1.478.
-#: With 19 to 31 for 8 to 13, in means of two seeds, 50 KB of Shakespeare came to 1.629 for 1.666,
-#: 50 KB of Python to 1.315 for 1.322, 30 KB of German to 1.359 for 1.381, 5 KB of Shakespeare to
-#: 2.196 for 2.209, and 100 KB of Chinese verse to the same 5.552.
+#: Most recurrent weights for each character of the text, so that weight decay and dropout can keep
+#: them in check. With 19 to 31 for 8 to 13, in means of two seeds, 50 KB of Shakespeare came to
+#: 1.629 for 1.666, 50 KB of Python to 1.315 for 1.322, 30 KB of German to 1.359 for 1.381, 5 KB of
+#: Shakespeare to 2.196 for 2.209, and 100 KB of Chinese verse to the same 5.552. In 20 passes names
+#: came to 1.884 with 15, 1.888 with 4; fables to 1.361 with 22, 1.369 with 7.
 _WEIGHTS_OF_A_CHARACTER = 24.0
 
 #: Passes after which a run gets no better, and characters beside them, as a small text takes many
-#: passes for the same updates. They are three to four times those to the best model, which came
-#: after 70 to 110 passes over 5 KB, 17 to 30 over 50 KB, 21 over 85 KB: less is learned where the
-#: rate falls sooner. 50 KB of Shakespeare with 2×160 ended at 1.735 nats in 24 passes; the best of
-#: 40 was 1.674, of 53 1.667. 400 passes over 5 KB and 148 over 19 KB of names did as well as 2,300
-#: and 500.
-_MOST_EPOCHS, _CHARACTERS_BESIDE = 60, 1.5e6
+#: passes for the same updates. Fables, 2×192: 1.394, 1.379, 1.369, 1.368 nats in 11, 16, 21, 30
+#: passes; 50 KB of Shakespeare: 1.602, 1.574, 1.571 in 11, 18, 27; of Python: 1.258, 1.264 in 11,
+#: 18; 30 KB of German: 1.368, 1.304 in 15, 27; names, 2×256: 1.890, 1.889 in 18, 30; 5 KB of
+#: Shakespeare: 2.430, 2.165, 2.149 in 36, 55, 91.
+_MOST_EPOCHS, _CHARACTERS_BESIDE = 20, 2e5
 
 #: With fewer weights for each character of the text, it takes as many times more passes.
-_WEIGHTS_TO_LEARN_BY_HEART = 8.0
+_WEIGHTS_TO_LEARN_BY_HEART = 6.0
 
 #: Hidden sizes that are chosen: whole multiples of the last within the first two.
 _SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
@@ -54,7 +53,7 @@ _SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
 #: Updates that a pass over a text should have, and the lanes that are chosen for it.
 _UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
 
-_HIGHEST_DROPOUT = 0.5
+_HIGHEST_DROPOUT = 0.4
 
 #: Validations of a run, and the share of the training's time that they may take. Each that finds a
 #: better model costs two files as well, 0.05 to 0.15 s for 2×160 to 2×256.
@@ -85,7 +84,8 @@ def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> 
         weights = _characters(config, positions) / _CHARACTERS_OF_A_WEIGHT
     else:
         products = config.budget * _multiply_adds_a_second(shape, config)
-        weights = math.sqrt(products / _CHARACTERS_OF_A_WEIGHT)
+        useful = _MOST_EPOCHS * positions + _CHARACTERS_BESIDE
+        weights = max(math.sqrt(products / _CHARACTERS_OF_A_WEIGHT), products / useful)
     weights = min(weights, _WEIGHTS_OF_A_CHARACTER * positions)
     size = with_weights(shape, round(weights), recurrent_parameter_count).hidden_size
     size = min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST)
@@ -110,14 +110,16 @@ def complete(
     if config.epochs is config.steps is config.budget is None:
         characters = min(_characters(config, positions), most)
         config = dataclasses.replace(config, steps=math.ceil(characters / (batch * length)))
-    if None in (config.dropout, config.validations, config.most_epochs):
+    if None in (config.dropout, config.weight_decay, config.validations, config.most_epochs):
         if config.budget is None:
             characters, early = _characters(config, positions), False
         else:
             characters = config.budget * _speed(network, batch, length)
             characters, early = min(characters, most), characters > most
+        repetition = characters / positions * weights / positions
         chosen: dict[str, Any] = {
-            "dropout": _dropout(positions, weights, characters),
+            "dropout": _dropout(repetition),
+            "weight_decay": _weight_decay(repetition, config.optimizer),
             "validations": _validations(validated, characters),
             "most_epochs": round(most / positions, 1) if early else 0.0,
         }
@@ -156,17 +158,29 @@ def _rate_factor(batch: int, size: int) -> float:
     return math.sqrt(min(1.0, 256 / size) * batch / 64)
 
 
-def _dropout(positions: int, weights: int, characters: float) -> float:
-    """More of it the more often a text is read, and the larger the network is beside the text.
+def _dropout(repetition: float) -> float:
+    """What is left out of a network with so many passes times weights for each character.
 
-    What was found: Tiny Shakespeare with 2×256, 0.9 weights a character, 0.1 for 6 passes (1.440
-    nats; 1.472 with 0.25); names with 2×128, 1.0 weights a character, 0.3 for 30 passes (1.932;
-    1.949 with 0.4), with 2×256, 4 weights a character, 0.4 for 14 (1.926); fables with 2×256, 11
-    weights a character, 0.5 for 26.
+    Beside the weight decay below it takes little: 2×256 on Tiny Shakespeare, 1,000 steps (3):
+    1.421 nats without, 1.426 with 0.1; 2×352, 2,000 steps (12): 1.365 with 0.05, 1.378 with 0.15;
+    5 KB of it with 2×96 (1,500): 2.156 with 0.3, 2.175 with 0.5.
     """
-    passes, ratio = characters / positions, weights / positions
-    wanted = 0.08 * math.log2(max(passes * ratio / 2.5, 1))
-    return min(round(wanted, 2), _HIGHEST_DROPOUT)
+    return min(round(0.04 * math.log2(max(repetition / 4, 1)), 2), _HIGHEST_DROPOUT)
+
+
+def _weight_decay(repetition: float, optimizer: str) -> float:
+    """Weight decay for a network with so many passes times weights for each character.
+
+    It is what keeps a network from learning the text by heart. 2×128 on Tiny Shakespeare with 0.05,
+    0.1, 0.3 and 0.6 for 1,000 steps (0.8): 1.499, 1.494, 1.521, 1.577 nats; with 0.06, 0.15 and 0.4
+    for 4,000 (3): 1.446, 1.439, 1.479. 2×256 for 1,000 (3), learning rate 0.02: 0.02 1.447, 0.1
+    1.434, 0.3 1.426, 0.6 1.463; learning rate 0.03: 0.1 1.417, 0.2 1.400, 0.3 1.411. The same on
+    Python's library (4): 0.02 1.502, 0.1 1.470, 0.3 1.437; on a manual in English (10): 0.02 1.333,
+    0.3 1.283. Fables, 2×192, 500 steps (80): 0.02 1.413, 0.1 1.408, 0.3 1.400, 1 1.437. Names,
+    2×256, 1,200 steps (90): 0.1 1.900, 0.3 1.894, 0.6 1.888, 0.9 1.891.
+    """
+    decay = default_decay(optimizer) * repetition**0.35
+    return min(float(f"{decay:.2g}"), 1.0)
 
 
 def _validations(validated: int, characters: float) -> int:

@@ -107,8 +107,8 @@ class Trainer:
             f"{config.vocabulary_size} characters with the special ones; {self.positions:,} "
             f"characters to learn, {max(len(self.validation) - 1, 0):,} to validate",
             f"{lanes.batch} lanes × {lanes.length} steps, {self.config.optimizer} with a learning "
-            f"rate of {self.optimizer.highest_rate:g}, dropout {self.config.dropout:g}, "
-            f"{self.config.precision}",
+            f"rate of {self.optimizer.highest_rate:g}, weight decay {self.optimizer.decay:g}, "
+            f"dropout {self.config.dropout:g}, {self.config.precision}",
         ]
         if self.validation.size:
             remarks[-1] += f", {self.config.validations} validations"

@@ -19,7 +19,7 @@ def _optimizer(threads=1, hidden_size=20, **values):
     """An optimizer of a small network whose parameters end within a block."""
     config = config_of(next(iter(CELLS)), 2, hidden_size=hidden_size)
     network = random_network(config, dtype=np.float32, threads=threads)
-    return create_optimizer(TrainingConfig(**values), network)
+    return create_optimizer(TrainingConfig(**{"weight_decay": 0.02, **values}), network)
 
 
 def _gradients(optimizer, scale=1.0):

@@ -19,7 +19,7 @@ from charrnn.corpus import Lanes
 from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
 from charrnn.model import Batch, Network
-from charrnn.optimizer import default_rate
+from charrnn.optimizer import default_decay, default_rate
 from charrnn.parameters import parameter_count, recurrent_parameter_count
 from charrnn.planning import (
     EPOCHS,
@@ -73,7 +73,8 @@ def _rises(values):
 def test_only_what_was_left_open_is_chosen(speed, field, extent):
     config = TrainingConfig(**extent)
     filled = complete(config, _network(), 50_000, 5000)
-    chosen = {"batch_size", "learning_rate", "dropout", "precision", "validations", "most_epochs"}
+    chosen = {"batch_size", "learning_rate", "dropout", "weight_decay", "precision"}
+    chosen |= {"validations", "most_epochs"}
     chosen |= set() if extent else {"steps"}
     assert (getattr(filled, field) != getattr(config, field)) == (field in chosen)
     assert getattr(filled, field) is not None or field in {"epochs", "steps", "budget"}
@@ -82,6 +83,7 @@ def test_only_what_was_left_open_is_chosen(speed, field, extent):
 @pytest.mark.parametrize(
     "given",
     [{"batch_size": 3}, {"learning_rate": 0.123}, {"dropout": 0.0}, {"dropout": 0.7},
+     {"weight_decay": 0.0}, {"weight_decay": 0.9},
      {"validations": 1}, {"validations": 1000}, {"most_epochs": 0.0}, {"most_epochs": 7.0}],
 )  # fmt: skip
 @pytest.mark.parametrize("positions", [30, 50_000, 10**7])
@@ -187,27 +189,39 @@ def test_the_rate_falls_with_the_size_and_rises_with_the_lanes(optimizer):
     assert (table[:2] < table[2]).all()
 
 
-# Dropout
+# Dropout and weight decay
 
 
-def test_dropout_rises_with_what_is_read_again_and_with_the_weights(speed):
+@pytest.mark.parametrize(
+    ("field", "highest"), [("dropout", planning._HIGHEST_DROPOUT), ("weight_decay", 1.0)]
+)
+def test_a_net_is_held_back_by_what_it_reads_again_and_by_its_weights(speed, field, highest):
     steps = [1, 100, 10**3, 10**4, 10**5, 10**7]
-    by_steps = [_completed(50_000, steps=n, batch_size=32).dropout for n in steps]
-    budgets = [0.1, 1.0, 10.0, 100.0, 1e4]
-    by_budget = [_completed(50_000, budget=s, batch_size=32).dropout for s in budgets]
-    by_size = [_completed(50_000, size, epochs=10).dropout for size in (8, 32, 64, 128, 256)]
-    texts = reversed(TEXTS)
-    by_text = [_completed(positions, steps=1000, batch_size=32).dropout for positions in texts]
-    for found in (by_steps, by_budget, by_size, by_text):
+    by_steps = [_completed(50_000, steps=n, batch_size=32) for n in steps]
+    by_budget = [_completed(50_000, budget=s, batch_size=32) for s in (0.1, 1.0, 10.0, 100.0, 1e4)]
+    by_size = [_completed(50_000, size, epochs=10) for size in (8, 32, 64, 128, 256)]
+    by_text = [_completed(n, steps=1000, batch_size=32) for n in reversed(TEXTS)]
+    for completed in (by_steps, by_budget, by_size, by_text):
+        found = [getattr(config, field) for config in completed]
         assert _rises(found)
-        assert all(0 <= rate <= planning._HIGHEST_DROPOUT for rate in found)
-    assert by_steps[0] == by_budget[0] == by_text[0] == 0
-    assert by_steps[-1] == by_text[-1] == planning._HIGHEST_DROPOUT
+        assert all(0 <= value <= highest for value in found)
+    assert getattr(by_steps[-1], field) == getattr(by_text[-1], field) == highest
 
 
-def test_a_text_that_is_read_once_needs_no_dropout():
+def test_a_text_that_is_read_once_needs_no_dropout_and_little_decay():
     for size in (8, 128):
-        assert _completed(10**7, size, epochs=1).dropout == 0
+        completed = _completed(10**7, size, epochs=1)
+        assert completed.dropout == 0
+        assert completed.weight_decay < 0.1
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_has_a_weight_decay_of_its_own(optimizer):
+    decay = _completed(50_000, 64, steps=50, optimizer=optimizer).weight_decay
+    usual = _completed(50_000, 64, steps=50).weight_decay
+    share = default_decay(optimizer) / default_decay("adam")
+    assert decay == pytest.approx(usual * share, rel=0.05)
+    assert 0 < decay * default_rate(optimizer) < 0.01
 
 
 # Validations
@@ -314,7 +328,8 @@ def test_a_run_with_what_was_measured_is_the_run_in_which_it_was_given():
         return create_trainer([str(DINOSAURS)], training=training, layers=1, hidden_size=8)
 
     measured = trainer(budget=60)
-    given = trainer(steps=10, dropout=measured.config.dropout)
+    chosen = {name: getattr(measured.config, name) for name in ("dropout", "weight_decay")}
+    given = trainer(steps=10, **chosen)
     for made in (measured, given):
         for record in made.run():
             if record.step == 10:
@@ -355,7 +370,7 @@ def _train(model, *options):
 def _chosen(model):
     """What the run of a model chose, its extent too, as its resume file has it."""
     values = load_resume(resume_path(model)).values
-    names = ("batch_size", "learning_rate", "dropout", "validations", "most_epochs")
+    names = ("batch_size", "learning_rate", "dropout", "weight_decay", "validations", "most_epochs")
     training = {name: values["training"][name] for name in (*names, "epochs", "steps", "budget")}
     return {**training, "hidden_size": values["shape"]["hidden_size"]}
 
