@@ -42,8 +42,10 @@ def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) ->
     stored = {**saved["shape"], **saved["origin"]["text"], **saved["training"]}
     changed = [n for n in given if n in explicit and n not in _FREE and given[n] != stored[n]]
     if changed:
-        differences = ", ".join(f"--{n.replace('_', '-')} {stored[n]}" for n in changed)
-        raise UsageError(f"the run was started with {differences}: leave that as it was, "
+        differences = ", ".join(
+            f"--{n.replace('_', '-')} {stored[n]} (now {given[n]})" for n in changed
+        )
+        raise UsageError(f"the run was started with {differences}: give the same or leave it out, "
                          "or start anew with --force")  # fmt: skip
     options = {name: given[name] if name in explicit else stored[name] for name in given}
     options["most_epochs"] = stored.get("most_epochs", 0.0)

@@ -201,19 +201,12 @@ class Trainer:
         """Go on from ``saved``; ``best`` is the best model of the run so far, if it has one.
 
         It is not needed where it is that of the very step at which ``saved`` was captured. Raises
-        ``UsageError`` where the corpus or the shape is not that of the saved run.
+        ``UsageError`` where the corpus, the shape or the optimizer is not that of the saved run.
         """
         values = saved.values
-        if values["corpus"] != self._fingerprint:
-            raise UsageError("the corpus is not the one that the run was started on: "
-                             "give the same files, or start anew with --force")  # fmt: skip
-        shape = dataclasses.asdict(self.network.config)
-        if changed := [n for n, value in shape.items() if values["shape"].get(n) != value]:
-            raise UsageError(f"the run to go on with has another shape ({', '.join(changed)}): "
-                             "give its options, or start anew with --force")  # fmt: skip
-        if set(self.capture().arrays) != set(saved.arrays):
-            raise UsageError("the run to go on with has another optimizer: give its options, "
-                             "or start anew with --force")  # fmt: skip
+        if changed := _differences(saved, self.capture()):
+            raise UsageError(f"the run to go on with was started with another {changed}: "
+                             "give the same, or start anew with --force")  # fmt: skip
         for name in _COUNTS:
             setattr(self, name, values[name])
         self.model.training = values["origin"]
@@ -315,3 +308,20 @@ class Trainer:
         config = self.network.config
         tensors = views(self.optimizer.average.copy(), config)
         return SavedModel(config, self.model.vocabulary, tensors, training)
+
+
+def _differences(then: ResumeState, now: ResumeState) -> str:
+    """What a run to go on with has otherwise than this one, with both values; empty: nothing."""
+    one, other = ({**state.values["shape"], **_identity(state)} for state in (then, now))
+    pairs = ((name, one.get(name), value) for name, value in other.items())
+    return ", ".join(f"{name} ({old}; now {new})" for name, old, new in pairs if old != new)
+
+
+def _identity(state: ResumeState) -> dict[str, str]:
+    """Of a run, as a user knows it: the corpus, told apart by its hash, and the optimizer."""
+    values = state.values
+    files = ", ".join(values["origin"].get("corpus", ()))
+    return {
+        "corpus": f"{files} {values['corpus'][:8]}".strip(),
+        "optimizer": values["training"]["optimizer"],
+    }

@@ -1,5 +1,6 @@
 """A run that was stopped goes on to the same bits as one that was not."""
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -18,6 +19,7 @@ from charrnn.creation import create_trainer
 from charrnn.errors import ModelFileError, UsageError
 
 CORPUS = str(ROOT / "corpora" / "dinosaurs.txt")
+FABLES = str(ROOT / "corpora" / "fables.txt")
 STEPS = 12
 TRAINING = TrainingConfig(
     batch_size=8, sequence_length=16, steps=STEPS, warmup_steps=3, validations=4, dropout=0.3
@@ -105,20 +107,26 @@ def test_the_average_goes_on_where_it_was(tmp_path):
     assert np.any(second.optimizer.average != second.network.values)
 
 
+RMSPROP = dataclasses.replace(TRAINING, optimizer="rmsprop")
+
+
 @pytest.mark.parametrize(
     "change, named",
     [
-        ({"corpus": str(ROOT / "corpora" / "fables.txt")}, "corpus"),
-        ({"hidden_size": 13}, "shape"),
-        ({"cell": ("gru", "tanh")}, "shape"),
-        ({"readout_layers": 1}, "shape"),
-        ({"initial_state": "random"}, "shape"),
+        ({"corpus": FABLES}, r"corpus \(dinosaurs.txt \w{8}; now fables.txt \w{8}\)"),
+        ({"hidden_size": 13}, r"hidden_size \(12; now 13\)"),
+        ({"cell": ("gru", "tanh")}, r"cell \(lstm; now gru\)"),
+        ({"readout_layers": 1}, r"readout_layers \(0; now 1\)"),
+        ({"initial_state": "random"}, r"initial_state \(zeros; now random\)"),
+        ({"training": RMSPROP}, r"optimizer \(adam; now rmsprop\)"),
     ],
 )
-def test_another_corpus_or_shape_is_refused(change, named):
-    trainer = new_trainer()
+def test_another_corpus_or_shape_is_refused_with_both_values(change, named):
+    trainer, other = new_trainer(), new_trainer(**change)
+    before = everything(other)
     with pytest.raises(UsageError, match=named):
-        new_trainer(**change).restore(trainer.capture(), None)
+        other.restore(trainer.capture(), None)
+    assert everything(other) == before
 
 
 def train(model, *options):
