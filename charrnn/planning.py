@@ -84,6 +84,7 @@ def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> 
         weights = _characters(config, positions) / _CHARACTERS_OF_A_WEIGHT
     else:
         products = config.budget * _multiply_adds_a_second(shape, config)
+        # What time is left after the passes of use, a larger network makes use of.
         useful = _MOST_EPOCHS * positions + _CHARACTERS_BESIDE
         weights = max(math.sqrt(products / _CHARACTERS_OF_A_WEIGHT), products / useful)
     weights = min(weights, _WEIGHTS_OF_A_CHARACTER * positions)

@@ -296,6 +296,18 @@ def test_a_small_text_bounds_the_weights(speed):
         assert parameter_count(larger) > 24 * positions
 
 
+@pytest.mark.parametrize("positions", [50_000, 300_000, 10**6])
+def test_time_that_more_passes_would_waste_makes_a_larger_network(speed, positions):
+    """Until the text bounds its weights, no network is done before the budget is."""
+    for budget in (1.0, 10.0, 100.0, 1000.0, 1e4, 1e5):
+        shape = dataclasses.replace(SHAPE, hidden_size=_size(positions, budget=budget))
+        weights = recurrent_parameter_count(shape)
+        at_a_bound = weights > 20 * positions or shape.hidden_size == 1024
+        passes = 1e9 * budget / weights / positions  # at the speed of the fixture
+        useful = planning._most_epochs(positions, weights)
+        assert at_a_bound or passes < 1.1 * useful  # sizes are multiples of 32
+
+
 def test_more_layers_or_gates_take_fewer_units():
     sizes = [_size(10**6, dataclasses.replace(SHAPE, layers=layers)) for layers in (1, 2, 4)]
     assert sizes == sorted(set(sizes), reverse=True)
