@@ -114,12 +114,13 @@ class Adam(Optimizer):
 
 class RMSprop(Optimizer):
     """RMSprop. 400 steps of an LSTM 2×128 on Tiny Shakespeare ended at 1.950 nats with a rate of
-    0.002, at 1.724 with 0.006.
+    0.002, at 1.724 with 0.006; 600 at 1.638, 1.657 and 1.712 with a weight decay of 0.02, 0.13 and
+    0.57; 500 of 2×192 on fables at 1.443, 1.443 and 1.484 with 0.05, 0.3 and 1.
     """
 
     moment_names = ("square",)
     default_rate = 6e-3
-    default_decay = 0.14
+    default_decay = 0.05
 
     def _apply(self, scale, limit, rate, first, last):
         updates.rmsprop(
@@ -129,11 +130,13 @@ class RMSprop(Optimizer):
 
 
 class SGD(Optimizer):
-    """Gradient descent with momentum ``beta1``."""
+    """Gradient descent with momentum ``beta1``. 600 steps of an LSTM 2×128 on Tiny Shakespeare
+    ended at 1.893, 1.895, 1.899 and 1.985 nats with a weight decay of 0, 2e-4, 7e-4 and 7e-3.
+    """
 
     moment_names = ("velocity",)
     default_rate = 0.5
-    default_decay = 5e-4
+    default_decay = 2e-4
 
     def _apply(self, scale, limit, rate, first, last):
         updates.sgd(
