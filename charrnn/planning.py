@@ -178,7 +178,9 @@ def _weight_decay(repetition: float, optimizer: str) -> float:
     1.434, 0.3 1.426, 0.6 1.463; learning rate 0.03: 0.1 1.417, 0.2 1.400, 0.3 1.411. The same on
     Python's library (4): 0.02 1.502, 0.1 1.470, 0.3 1.437; on a manual in English (10): 0.02 1.333,
     0.3 1.283. Fables, 2×192, 500 steps (80): 0.02 1.413, 0.1 1.408, 0.3 1.400, 1 1.437. Names,
-    2×256, 1,200 steps (90): 0.1 1.900, 0.3 1.894, 0.6 1.888, 0.9 1.891.
+    2×256, 1,200 steps (90): 0.1 1.900, 0.3 1.894, 0.6 1.888, 0.9 1.891. Dropout was the same in
+    each of these, but on Python 0.2 with the first two and 0.1 with the last, on names 0.3 and
+    0.1 with two each, and none instead of 0.05 with the first of 2×128.
 
     Less for small networks, however often they read, suited jordan with 128 units alone (3,000
     steps: 0.02 1.886, 0.08 1.941); an Elman network 2×128 came to 1.563 with 0.14, 1.582 with 0.05.
