@@ -34,7 +34,7 @@ from charrnn.vocabulary import Vocabulary
 FORMAT = "charrnn"
 RESUME_FORMAT = "charrnn-resume"
 FORMAT_VERSION = 1
-RESUME_FORMAT_VERSION = 2
+RESUME_FORMAT_VERSION = 3
 _KINDS = {
     FORMAT: ("charrnn model", FORMAT_VERSION),
     RESUME_FORMAT: ("charrnn resume file", RESUME_FORMAT_VERSION),
@@ -153,7 +153,8 @@ _NUMBER = (int, float, type(None))
 
 #: Types of the training figures that commands rely on.
 _FIGURES: dict[str, Any] = {
-    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters", "skipped"), int),
+    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters"), int),
+    **dict.fromkeys(("skipped", "returns"), int),
     **dict.fromkeys(("validation_loss", "training_loss", "seconds"), _NUMBER),
     **dict.fromkeys(("text", "options"), dict),
     "corpus": list,

@@ -39,6 +39,7 @@ def describe(model: SavedModel) -> dict[str, Any]:
         "characters_trained": training.get("characters"),
         "seconds": training.get("seconds"),
         "skipped_updates": training.get("skipped"),
+        "returns": training.get("returns"),
         "init_from": training.get("init_from"),
         "corpus": training.get("corpus"),
         "corpus_characters": training.get("corpus_characters"),

@@ -11,13 +11,17 @@ from charrnn.compute import updates
 from charrnn.compute.threads import share
 from charrnn.config import TrainingConfig
 from charrnn.model import Network
-from charrnn.parameters import table_name, views
+from charrnn.parameters import cell_of, reads_states, table_name, views
 
 #: How much faster than all else the rows learn that characters choose: each sees its own
 #: character only. 600 steps of an LSTM 2×128 on Tiny Shakespeare with a rate of 8e-3: 1.646 nats
 #: with 1, 1.631 with 3, 1.610 with 10, 1.604 with 30, 1.624 with 100; with 0.024: 1.559 with 1,
 #: 1.532 with 10; with 0.03: 1.530 with 4.
 _TABLE_RATE = 4.0
+
+#: Weight decay that counts at least where the growth of matrices is held down: without any they
+#: grow for as long as a run lasts, and this stands for some thousand updates.
+_LEAST_DECAY = 0.02
 
 
 def learning_rate(highest: float, step: int, progress: float, config: TrainingConfig) -> float:
@@ -40,6 +44,8 @@ class Optimizer(ABC):
 
     #: Arrays as large as the parameters that the method keeps.
     moment_names: tuple[str, ...] = ()
+    #: Whether a value moves by about the learning rate in an update, whatever its gradient is.
+    steps_alike = True
     #: Highest learning rate that suits 64 lanes and 128 to 256 units.
     default_rate = 0.0
     #: Weight decay that suits a text which is read once with a weight for each character.
@@ -51,12 +57,36 @@ class Optimizer(ABC):
         self.moments = {name: np.zeros_like(network.values) for name in self.moment_names}
         self.average = network.values.copy()
         self.highest_rate = config.learning_rate or self.default_rate
-        self.rates = np.ones_like(network.values)
-        views(self.rates, network.config)[table_name(network.config)][:] = _TABLE_RATE
         self.decay = config.weight_decay or 0.0
+        self.rates = np.ones_like(network.values)
+        for name, rates in views(self.rates, network.config).items():
+            if name == table_name(network.config):
+                rates[:] = _TABLE_RATE
+            elif reads_states(name, network.config):
+                rates[:] = self._bounded_rate(rates.shape[1])
         self.updates = 0
         self._blocks = network.values.size // updates.BLOCK
         self._sums = np.empty(self._blocks, np.float64)
+
+    def _bounded_rate(self, size: int) -> float:
+        """The share of the learning rate at which a matrix that reads ``size`` units is to learn.
+
+        Updates of ±rate, each mostly noise, make its elements grow until weight decay takes away as
+        much: to rate / √(2 · decay · highest rate) at the root of their mean square, which is that
+        times √size as large as an orthogonal matrix. Beyond the cell's ``most_growth`` its units
+        saturate, gradients explode, and the loss does not come back.
+        """
+        if not self.steps_alike:
+            return 1.0
+        growth = math.sqrt(self.highest_rate * size / (2 * max(self.decay, _LEAST_DECAY)))
+        return min(1.0, cell_of(self.network.config).most_growth / growth)
+
+    def restart(self) -> None:
+        """Forget all gradients so far; the average begins anew with the values as they are."""
+        for moment in self.moments.values():
+            moment[:] = 0
+        self.average[:] = self.network.values
+        self.updates = 0
 
     def gradient_norm(self, count: int) -> float:
         """Euclidean norm of the gradient of the mean over ``count`` losses; may be NaN or inf."""
@@ -135,6 +165,7 @@ class SGD(Optimizer):
     """
 
     moment_names = ("velocity",)
+    steps_alike = False
     default_rate = 0.5
     default_decay = 2e-4
 

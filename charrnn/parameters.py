@@ -65,6 +65,15 @@ def table_name(config: ModelConfig) -> str:
     return "embedding.weight" if config.embedding_size else "rnn.weight_ih_l0"
 
 
+def reads_states(name: str, config: ModelConfig) -> bool:
+    """Whether a parameter is a matrix that adds up hidden or embedded units.
+
+    The others read characters, or, where a cell feeds its output back, a distribution over them.
+    """
+    feeds_back = "weight_hh" in name and cell_of(config).output_block is not None
+    return "weight" in name and name != table_name(config) and not feeds_back
+
+
 def parameter_count(config: ModelConfig) -> int:
     """Number of weights, biases included."""
     return sum(math.prod(shape) for shape in parameter_shapes(config).values())

@@ -97,12 +97,17 @@ class Reporter:
         elif self._bar.disable and time.monotonic() - self._last_line > _LINE_INTERVAL:
             self.say(text)
             self._last_line = time.monotonic()
+        if record.returned_to is not None:
+            self.say(f"step {record.step:,}: the loss has risen and stayed high; going on from what "
+                     f"was learned in {record.returned_to:,} steps, at a quarter of the learning "
+                     "rate")  # fmt: skip
         if self._log:
             self._write_log(record)
 
     def _write_log(self, record: Record) -> None:
         self._logged.append(record.loss)
-        if record.step % _LOG_STEPS and record.validation_loss is None:
+        told = record.validation_loss is not None or record.returned_to is not None
+        if record.step % _LOG_STEPS and not told:
             return
         values: dict[str, Any] = vars(record) | {"loss": sum(self._logged) / len(self._logged)}
         finite = {

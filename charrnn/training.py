@@ -29,6 +29,7 @@ from charrnn.model import Batch
 from charrnn.optimizer import create_optimizer, learning_rate
 from charrnn.parameters import parameter_count, views
 from charrnn.planning import complete
+from charrnn.recovery import SLOWER, Recovery
 
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
@@ -57,6 +58,7 @@ class Record:
     characters_per_second: float  # mean over the run, validation included
     validation_loss: float | None = None  # nats per character, where the step ends an interval
     improved: bool = False  # whether ``Trainer.best`` is new
+    returned_to: int | None = None  # the step to whose weights a run that was lost has gone back
 
 
 class Trainer:
@@ -96,6 +98,7 @@ class Trainer:
         self.best_loss = math.inf
         self.best: SavedModel | None = None
         self.extent = Extent(config, self.positions / (batch * length))
+        self.recovery = Recovery.create(network.values, batch * length)
         self._stopping = False
 
     @property
@@ -177,7 +180,8 @@ class Trainer:
         """Everything that the coming steps depend on, as it is between two steps."""
         moments = {f"moment.{name}": m for name, m in self.optimizer.moments.items()}
         average = self.optimizer.average
-        arrays = {"values": self.network.values, "average": average, "state": self.state, **moments}
+        arrays = {"values": self.network.values, "average": average, "state": self.state,
+                  "recovery": self.recovery.weights, **moments}  # fmt: skip
         counts = {name: getattr(self, name) for name in _COUNTS}
         return ResumeState(
             {name: array.copy() for name, array in arrays.items()},
@@ -188,6 +192,7 @@ class Trainer:
                 "best_loss": self.best_loss,
                 "best": self.best.training if self.best else None,
                 "seconds": self.extent.seconds,
+                "recovery": self.recovery.figures,
                 "rng": self.rng.bit_generator.state,
                 "corpus": self._fingerprint,
                 "shape": dataclasses.asdict(self.network.config),
@@ -216,6 +221,7 @@ class Trainer:
         self.optimizer.average[:] = saved.arrays["average"]
         for name, moment in self.optimizer.moments.items():
             moment[:] = saved.arrays[f"moment.{name}"]
+        self.recovery = Recovery(saved.arrays["recovery"], **values["recovery"])
         self.lanes.position = values["position"]
         self.optimizer.updates = values["updates"]
         self.rng.bit_generator.state = values["rng"]
@@ -241,14 +247,31 @@ class Trainer:
         losses, self.state = self.network.loss_and_gradients(batch, self.state, dropout)
         norm = self.optimizer.gradient_norm(losses.size)
         self.step += 1
-        rate = learning_rate(self.optimizer.highest_rate, self.step, self._progress(), self.config)
+        loss, rate = float(losses.mean(dtype=np.float64)), self._rate()
         if math.isfinite(norm):
             self.optimizer.update(losses.size, norm, rate)
             self._skipped_in_a_row = 0
+            self.recovery.note(loss, self.optimizer.average, self.step)
         else:
             self._skip()
         self.extent.start()  # after the first step, which compiled: a budget is for training
-        return self._record(float(losses.mean(dtype=np.float64)), norm, rate, losses.size)
+        record = self._record(loss, norm, rate, losses.size)
+        return self._go_back(record) if self.recovery.is_lost else record
+
+    def _rate(self) -> float:
+        """Of the update at hand; after a return it rises again from zero, less high."""
+        highest = self.optimizer.highest_rate * SLOWER**self.recovery.returns
+        since = self.step - self.recovery.returned_at
+        return learning_rate(highest, since, self._progress(), self.config)
+
+    def _go_back(self, record: Record) -> Record:
+        """Go on from the weights that the run had before it lost its way."""
+        self.recovery.turn_back(self.step)
+        self.network.values[:] = self.recovery.weights
+        self.network.pack()
+        self.optimizer.restart()
+        self.state = self.network.initial_state(self.lanes.batch)
+        return dataclasses.replace(record, returned_to=self.recovery.step)
 
     def _skip(self) -> None:
         """Leave the weights as they are, and forget a state that may be the cause."""
@@ -300,6 +323,7 @@ class Trainer:
             "training_loss": record.loss,
             "validation_loss": record.validation_loss,
             "skipped": record.skipped,
+            "returns": self.recovery.returns,
             "options": dataclasses.asdict(self.config),
         }
 

@@ -39,7 +39,10 @@ fields of the ``NamedTuple``
     a block that the second product, being the network's own readout, turns into logits and the
     time loop into probabilities; its gradient in ``dafter`` is that of the logits;
 ``most_layers``
-    how many layers can be stacked.
+    how many layers can be stacked;
+``most_growth``
+    how many times as large as an orthogonal matrix those that read its states may become in
+    training: more where states are small, as the shown part of an LSTM's is.
 
 The methods are plain arithmetic: they run on NumPy arrays as they stand, and compiled on
 vector registers. A new cell is one file and one entry in ``CELLS``.

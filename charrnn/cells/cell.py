@@ -14,3 +14,4 @@ class Cell(NamedTuple):
     middle_blocks = ()
     output_block = None
     most_layers = 64
+    most_growth = 2.5

@@ -20,6 +20,7 @@ class Lstm(Cell):
     gates = 4
     states = ("h", "c")
     first_bias = (0, 1, 0, 0)
+    most_growth = 5.0
     blocks = 4
     input_blocks = recurrent_blocks = (0, 1, 2, 3)
 

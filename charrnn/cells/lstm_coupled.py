@@ -18,6 +18,7 @@ class LstmCoupled(Cell):
     gates = 3
     states = ("h", "c")
     first_bias = (1, 0, 0)
+    most_growth = 4.0
     blocks = 3
     input_blocks = recurrent_blocks = (0, 1, 2)
 
