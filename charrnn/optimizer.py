@@ -23,6 +23,9 @@ _TABLE_RATE = 4.0
 #: grow for as long as a run lasts, and this stands for some thousand updates.
 _LEAST_DECAY = 0.02
 
+#: How much more than the growth that a cell bears an update may change what a unit receives.
+_AT_ONCE = 2.4
+
 
 def learning_rate(highest: float, step: int, progress: float, config: TrainingConfig) -> float:
     """The rate of update ``step`` (from 1): a linear rise, then half a cosine.
@@ -71,15 +74,17 @@ class Optimizer(ABC):
     def _bounded_rate(self, size: int) -> float:
         """The share of the learning rate at which a matrix that reads ``size`` units is to learn.
 
-        Updates of ±rate, each mostly noise, make its elements grow until weight decay takes away as
-        much: to rate / √(2 · decay · highest rate) at the root of their mean square, which is that
-        times √size as large as an orthogonal matrix. Beyond the cell's ``most_growth`` its units
-        saturate, gradients explode, and the loss does not come back.
+        Updates of ±rate that are mostly noise make its elements grow until weight decay takes away
+        as much: to √(rate · size / (2 · decay)) times an orthogonal matrix. And an update whose
+        elements all mean the same changes what a unit receives by up to rate · size at once.
+        Beyond what a cell bears its units saturate, gradients explode, and the loss comes back
+        late or never.
         """
         if not self.steps_alike:
             return 1.0
-        growth = math.sqrt(self.highest_rate * size / (2 * max(self.decay, _LEAST_DECAY)))
-        return min(1.0, cell_of(self.network.config).most_growth / growth)
+        reach = self.highest_rate * size
+        growth = math.sqrt(reach / (2 * max(self.decay, _LEAST_DECAY)))
+        return min(1.0, cell_of(self.network.config).most_growth / max(growth, reach / _AT_ONCE))
 
     def restart(self) -> None:
         """Forget all gradients so far; the average begins anew with the values as they are."""

@@ -98,9 +98,10 @@ class Reporter:
             self.say(text)
             self._last_line = time.monotonic()
         if record.returned_to is not None:
-            self.say(f"step {record.step:,}: the loss has risen and stayed high; going on from what "
-                     f"was learned in {record.returned_to:,} steps, at a quarter of the learning "
-                     "rate")  # fmt: skip
+            self.say(
+                f"step {record.step:,}: the loss has risen and stayed high; back to what was "
+                f"learned in {record.returned_to:,} steps, at a quarter of the learning rate"
+            )
         if self._log:
             self._write_log(record)
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-#: Characters over which the loss is smoothed, and the fewest updates: few lanes, each in its part of
-#: a text, must not take a hard part for a fault. It has to stay high for twice as long.
+#: Characters over which the loss is smoothed, and the fewest updates: few lanes, each in its part
+#: of a text, must not take a hard part for a fault. It has to stay high for twice as long.
 _CHARACTERS, _FEWEST_UPDATES = 100_000, 25
 
 #: How high is too high: so many times the lowest loss, and so many nats more.

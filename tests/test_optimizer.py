@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from samples import assert_same_bits, config_of, random_batch, random_network
+from samples import assert_same_bits, config_of, every_cell, random_batch, random_network
 
 from charrnn.cells import CELLS
 from charrnn.config import OPTIMIZERS, TrainingConfig
 from charrnn.optimizer import create_optimizer, learning_rate
-from charrnn.parameters import parameter_count
+from charrnn.parameters import parameter_count, reads_states
 
 COUNT = 50  # losses in the sum whose gradient is given
 RATES = [0.01, 0.02, 0.03, 0.02, 0.005, 0.001]
@@ -193,6 +193,31 @@ def test_an_update_is_in_force_at_once():
     assert np.abs(losses - before).max() > 1e-3
     network.pack()
     assert_same_bits(network.losses(batch, state)[0], losses)
+
+
+def _growth(optimizer, updates=300):
+    """How large matrices that read states become, in orthogonal ones, if gradients are noise."""
+    network, rng = optimizer.network, np.random.default_rng(5)
+    for _ in range(updates):
+        network.gradients[:] = rng.standard_normal(network.values.size)
+        optimizer.update(1, optimizer.gradient_norm(1), optimizer.highest_rate)
+    matrices = (m for n, m in network.parameters.items() if reads_states(n, network.config))
+    return max(math.sqrt(np.square(m, dtype=np.float64).mean() * m.shape[1]) for m in matrices)
+
+
+@every_cell
+@pytest.mark.parametrize("name", ["adam", "rmsprop"])
+def test_noise_makes_no_matrix_larger_than_a_cell_bears(cell, name):
+    """Weight decay is such that they would become three times as large at the full rate."""
+    network = random_network(config_of(cell, 2, hidden_size=48), dtype=np.float32)
+    most, rate = CELLS[cell].most_growth, 0.3
+    config = TrainingConfig(
+        optimizer=name, learning_rate=rate, weight_decay=rate * 48 / (2 * (3 * most) ** 2)
+    )
+    optimizer = create_optimizer(config, network)
+    assert 0.8 * most < _growth(optimizer) < 1.1 * most
+    optimizer.rates[:] = 1
+    assert _growth(optimizer) > 2.5 * most
 
 
 def test_the_rate_is_the_one_given_or_the_methods_own():
