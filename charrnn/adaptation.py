@@ -34,22 +34,18 @@ def evaluate_adapting(network: Network, tokens: np.ndarray) -> Evaluation:
 
     Krause et al. 2018: after every ``_STEPS`` characters an update of their loss, divided by the
     root of its mean square, and a step back towards the trained weights. The text is read in one
-    lane, so that all that stands before a character has been learned. The network's weights are
-    as before afterwards.
+    lane, so that all that stands before a character has been learned. What learns is a copy: the
+    network stays as it is.
     """
-    trained = network.values.copy()
-    network.prepare_training()
-    optimizer = create_optimizer(_OPTIONS, network)
+    learner = network.with_values(network.values)
+    learner.prepare_training()
+    optimizer = create_optimizer(_OPTIONS, learner)
     optimizer.rates[:] = 1
-    state, nats, positions = network.initial_state(1), 0.0, len(tokens) - 1
-    try:
-        for first in range(0, positions, _STEPS):
-            piece = tokens[first : first + _STEPS + 1, np.newaxis]
-            losses, state = network.loss_and_gradients(Batch(*frame(piece[:-1], piece[1:])), state)
-            nats += float(losses.sum(dtype=np.float64))
-            network.values += _DECAY * (trained - network.values)
-            optimizer.update(losses.size, optimizer.gradient_norm(losses.size), _RATE)
-    finally:
-        network.values[:] = trained
-        network.pack()
+    state, nats, positions = learner.initial_state(1), 0.0, len(tokens) - 1
+    for first in range(0, positions, _STEPS):
+        piece = tokens[first : first + _STEPS + 1, np.newaxis]
+        losses, state = learner.loss_and_gradients(Batch(*frame(piece[:-1], piece[1:])), state)
+        nats += float(losses.sum(dtype=np.float64))
+        learner.values += _DECAY * (network.values - learner.values)
+        optimizer.update(losses.size, optimizer.gradient_norm(losses.size), _RATE)
     return Evaluation.of(tokens, nats)

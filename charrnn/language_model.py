@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from charrnn import evaluation, sampling
 from charrnn.adaptation import evaluate_adapting
 from charrnn.checkpoint import SavedModel, load_finite_model, save_model
+from charrnn.compute.turns import in_turn
 from charrnn.model import Network
 from charrnn.vocabulary import START, Vocabulary
 
@@ -20,16 +22,27 @@ class LanguageModel:
 
     ``training`` says where it came from (JSON values). A model of a single document has hardly
     seen an end, if at all: its texts are as long as asked for.
+
+    Several threads may call it: they take turns, and each gets what it would get alone. A model may
+    be used in a child process after a fork, pickled and copied. A call that interrupts another one,
+    from a signal handler, raises ``UsageError``.
     """
 
     def __init__(self, network: Network, vocabulary: Vocabulary, training: dict[str, Any]) -> None:
         self.network, self.vocabulary, self.training = network, vocabulary, training
 
+    @in_turn
     def save(self, path: str | Path) -> None:
         """Write a model file, atomically. Raises ``ModelFileError``."""
-        network = self.network
-        saved = SavedModel(network.config, self.vocabulary, network.parameters, self.training)
-        save_model(path, saved)
+        save_model(path, self._saved(self.network.parameters))
+
+    @in_turn
+    def __reduce__(self) -> tuple:
+        saved = self._saved(copy.deepcopy(self.network.parameters))
+        return _restored, (saved, self.network.options)
+
+    def _saved(self, tensors: dict[str, np.ndarray]) -> SavedModel:
+        return SavedModel(self.network.config, self.vocabulary, tensors, self.training)
 
     def texts(
         self,
@@ -90,6 +103,7 @@ class LanguageModel:
         for arrays in written:
             yield [self.vocabulary.decode(array) for array in arrays]
 
+    @in_turn
     def evaluate(self, text: str, *, adapt: bool = False) -> evaluation.Evaluation:
         """Loss of ``text`` as one document, its end included.
 
@@ -111,7 +125,10 @@ def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> Lang
     Raises ``ModelFileError`` where the file is missing, damaged or foreign, or where its weights
     are not finite.
     """
-    saved = load_finite_model(path)
-    network = Network(saved.config, threads=threads, precision=precision)
+    return _restored(load_finite_model(path), {"threads": threads, "precision": precision})
+
+
+def _restored(saved: SavedModel, options: dict[str, Any]) -> LanguageModel:
+    network = Network(saved.config, **options)
     network.load(saved.tensors)
     return LanguageModel(network, saved.vocabulary, saved.training)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from charrnn.compute import packing, readout, updates
 from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.compute.threads import Team, available_threads, share
+from charrnn.compute.turns import Turns
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
 from charrnn.layers import Dense, Readout, Recurrent
@@ -61,6 +63,8 @@ class Network:
     bfloat16 and add in float32; all else stays float32. ``dtype`` float64 serves checks of
     gradients. Raises ``UsageError`` for a negative number of threads, and where the processor
     cannot multiply bfloat16.
+
+    All calls share its buffers: what several threads may call takes ``turns``.
     """
 
     def __init__(
@@ -69,9 +73,11 @@ class Network:
         if threads < 0:
             raise UsageError(f"threads must be 0 (one for each processor) or more, not {threads}")
         self.config = config
+        self.options: dict[str, Any] = {"threads": threads, "precision": precision, "dtype": dtype}
         self.dtype = np.dtype(dtype)
         self.panels = _panel_dtype(precision, self.dtype)
         self.team = Team(threads or available_threads())
+        self.turns = Turns()
         blocks = -(-parameter_count(config) // updates.BLOCK)
         self.values = np.zeros(blocks * updates.BLOCK, dtype)
         self.gradients = np.empty(0, dtype)
@@ -130,6 +136,14 @@ class Network:
         for name in parameter_shapes(self.config):
             self.parameters[name][...] = tensors[name]
         self.pack()
+
+    def with_values(self, values: np.ndarray) -> Network:
+        """Another network of this shape that has ``values``, on the same team."""
+        other = Network(self.config, **self.options)
+        other.team = self.team
+        other.values[:] = values
+        other.pack()
+        return other
 
     def pack(self) -> None:
         """Bring the packed weights up to date with ``values``."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from charrnn.compute import updates
 from charrnn.compute.threads import share
+from charrnn.compute.turns import no_fork
 from charrnn.config import TrainingConfig
 from charrnn.model import Network
 from charrnn.parameters import cell_of, reads_states, table_name, views
@@ -117,8 +118,9 @@ class Optimizer(ABC):
             self._apply(shrink / count, limit, rate, first, last)
             updates.average(self.network.values, self.average, decay, first, last)
 
-        self._share(work)
-        self.network.pack()
+        with no_fork:
+            self._share(work)
+            self.network.pack()
 
     def _share(self, work) -> None:
         self.network.team.run(lambda part, parts: work(*share(self._blocks, part, parts)))

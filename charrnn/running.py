@@ -142,8 +142,7 @@ def _sample(trainer: Trainer) -> str:
     The step is the seed, so that the run's own random numbers are not touched.
     """
     # Several, for where a document is short.
-    with trainer.averaged():
-        texts = "".join(trainer.model.texts(_SAMPLE_LENGTH, count=8, seed=trainer.step))
+    texts = "".join(trainer.averaged().texts(_SAMPLE_LENGTH, count=8, seed=trainer.step))
     return f"a sample at step {trainer.step:,}:\n{visible(texts[:_SAMPLE_LENGTH].rstrip())}\n"
 
 

@@ -267,7 +267,8 @@ def sample(
     # Beyond 1e20 all characters are equally likely, and a forbidden one must stay impossible.
     sharpness = max(1 / temperature, 1e-20) if temperature > 1e-30 else math.inf
     rngs = [np.random.default_rng([seed, k]) for k in texts]
-    desk = _Desk(network, [START, UNKNOWN] if may_end else [START, UNKNOWN, END], rngs)
+    with network.turns.take():  # for a copy of the weights; then nothing is shared but the team
+        desk = _Desk(network, [START, UNKNOWN] if may_end else [START, UNKNOWN, END], rngs)
     for first, size in _chunks(prime.size):
         desk.advance(sharpness, size, prime[first : first + size])
     for _, size in _chunks(length):

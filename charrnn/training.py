@@ -6,7 +6,6 @@ It prints nothing and writes no file: whoever runs it shows the records and keep
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.checkpoint import ResumeState, SavedModel
+from charrnn.compute.turns import in_turn
 from charrnn.config import TrainingConfig
 from charrnn.corpus import Lanes
 from charrnn.description import architecture
@@ -156,18 +156,11 @@ class Trainer:
             if stopping:
                 return
 
-    @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """In the block the network has the averaged weights, which are those that are kept."""
-        network = self.network
-        values = network.values.copy()
-        network.values[:] = self.optimizer.average
-        network.pack()
-        try:
-            yield
-        finally:
-            network.values[:] = values
-            network.pack()
+    @in_turn
+    def averaged(self) -> LanguageModel:
+        """A model with the averaged weights, which are those that are kept."""
+        network = self.network.with_values(self.optimizer.average)
+        return LanguageModel(network, self.model.vocabulary, self.model.training)
 
     def _progress(self) -> float:
         return self.extent.progress(self.step)
@@ -176,6 +169,7 @@ class Trainer:
         """Those between validations, at the ends of which the text is read."""
         return int(min(self._progress(), 1.0) * (self.config.validations or 1))
 
+    @in_turn
     def capture(self) -> ResumeState:
         """Everything that the coming steps depend on, as it is between two steps."""
         moments = {f"moment.{name}": m for name, m in self.optimizer.moments.items()}
@@ -215,8 +209,9 @@ class Trainer:
         for name in _COUNTS:
             setattr(self, name, values[name])
         self.model.training = values["origin"]
-        self.network.values[:] = saved.arrays["values"]
-        self.network.pack()
+        with self.network.turns.take():
+            self.network.values[:] = saved.arrays["values"]
+            self.network.pack()
         self.state = saved.arrays["state"]
         self.optimizer.average[:] = saved.arrays["average"]
         for name, moment in self.optimizer.moments.items():
@@ -240,6 +235,7 @@ class Trainer:
             digest.update(np.ascontiguousarray(tokens).data)
         return digest.hexdigest()
 
+    @in_turn
     def train_step(self) -> Record:
         """One update: the next chunk forward and backward, clipping, the optimizer."""
         batch = Batch(*self.lanes.next())
@@ -302,8 +298,7 @@ class Trainer:
     def _close_interval(self, record: Record) -> Record:
         """Validate, and keep the model if it is the best so far."""
         if self.validation.size:
-            with self.averaged():
-                loss = evaluate(self.network, self.validation).nats_per_character
+            loss = evaluate(self.averaged().network, self.validation).nats_per_character
             record = dataclasses.replace(record, validation_loss=loss)
             improved = loss < self.best_loss
         else:

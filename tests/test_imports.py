@@ -12,7 +12,8 @@ PACKAGE = Path(charrnn.__file__).parent
 
 #: Who may import whom: only what stands in an earlier row.
 RANKS = (
-    ("errors", "compute", "blas"),
+    ("errors",),
+    ("compute", "blas"),
     ("cells", "terminal", "tables", "lock"),
     ("config", "vocabulary"),
     ("parameters", "options", "matrices", "extent"),

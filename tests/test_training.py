@@ -225,23 +225,22 @@ def test_another_file_may_validate(tmp_path):
 # The average of the weights
 
 
-def _states(trainer):
-    """The trained weights, and what the network makes of some text."""
-    return trainer.network.values.copy(), evaluate(trainer.network, trainer.validation)
+def _states(network, trainer):
+    """The weights, and what the network makes of the run's validation text."""
+    return network.values.copy(), evaluate(network, trainer.validation)
 
 
-def test_the_averaged_weights_are_in_force_for_a_block():
-    """The packed ones too; afterwards all is as it was, to the last bit."""
+def test_the_averaged_weights_are_those_of_another_model():
+    """The packed ones too; in the run's own all is as it was, to the last bit."""
     trainer = small_trainer(steps=10)
     run(trainer)
-    average, (values, loss) = trainer.optimizer.average.copy(), _states(trainer)
-    with trainer.averaged():
-        inside, averaged_loss = _states(trainer)
+    average, (values, loss) = trainer.optimizer.average.copy(), _states(trainer.network, trainer)
+    inside, averaged_loss = _states(trainer.averaged().network, trainer)
     assert_same_bits(inside, average)
     assert averaged_loss == evaluate(language_model(trainer.best).network, trainer.validation)
     assert averaged_loss.nats_per_character == trainer.best.training["validation_loss"]
     assert averaged_loss != loss
-    after, loss_after = _states(trainer)
+    after, loss_after = _states(trainer.network, trainer)
     assert_same_bits(after, values)
     assert loss_after == loss
     assert_same_bits(trainer.optimizer.average, average)

@@ -139,10 +139,9 @@ def test_the_average_begins_with_the_weights_that_are_carried_over(model):
     trainer = _from(model, FABLES, budget=30)
     assert trainer.network.config == fables().config
     np.testing.assert_array_equal(trainer.optimizer.average, trainer.network.values)
-    with trainer.averaged():
-        assert trainer.model.evaluate(OLD_TEXT[:500]) == (
-            language_model(fables()).evaluate(OLD_TEXT[:500])
-        )
+    assert trainer.averaged().evaluate(OLD_TEXT[:500]) == (
+        language_model(fables()).evaluate(OLD_TEXT[:500])
+    )
 
 
 # What is refused

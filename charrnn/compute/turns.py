@@ -1,0 +1,105 @@
+"""Threads that take turns, and what a child process must not take over from its parent.
+
+A child made by ``os.fork`` has one thread, the one that forked: locks that others held would stay
+locked for ever, and what others were changing would stay half changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar, cast
+
+from numba.core.compiler_lock import global_compiler_lock
+
+from charrnn.errors import UsageError
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+class _Renewable(Protocol):
+    def renew(self) -> None:
+        """Begin anew in a child process, without the threads of its parent."""
+
+
+#: What is renewed in a child process.
+renewed_after_fork: weakref.WeakSet[_Renewable] = weakref.WeakSet()
+
+#: Held while weights change: a thread that forks waits for it, so that its child has all of an
+#: update or nothing of it.
+no_fork = threading.RLock()
+
+
+class Turns:
+    """Lets one thread at a time do what several must not do at once.
+
+    A thread that has the turn can ask for it again only from a signal handler, or from what else
+    interrupts it: that call could neither wait for the one that it interrupts nor begin before its
+    end.
+    """
+
+    def __init__(self) -> None:
+        # The lock lets its holder in again, who then finds that the turn is taken: there is no
+        # moment at which a signal handler would wait for the thread that it runs in.
+        self._lock, self._taken = threading.RLock(), False
+        renewed_after_fork.add(self)
+
+    @contextlib.contextmanager
+    def take(self) -> Iterator[None]:
+        """Wait for the turn and have it in the block.
+
+        Raises ``UsageError`` where this thread has it already.
+        """
+        with self._lock:
+            if self._taken:
+                raise UsageError(
+                    "the model is in the middle of a call, which this one interrupts: do not call "
+                    "it from a signal handler, but let that note what is to be done afterwards"
+                )
+            try:
+                self._taken = True
+                yield
+            finally:
+                self._taken = False
+
+    def renew(self) -> None:
+        """Take the turn away from a thread that is not in this process."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock, self._taken = threading.RLock(), False
+
+
+def in_turn(method: _Method) -> _Method:
+    """The method of an object that takes a turn of its ``network`` for each call."""
+
+    @functools.wraps(method)
+    def call(self, *arguments, **options):
+        with self.network.turns.take():
+            return method(self, *arguments, **options)
+
+    return cast(_Method, call)
+
+
+def _hold_still() -> None:
+    no_fork.acquire()
+    global_compiler_lock.acquire()  # of Numba, which does not renew it
+
+
+def _go_on() -> None:
+    global_compiler_lock.release()
+    no_fork.release()
+
+
+def _begin_anew() -> None:
+    _go_on()
+    for renewable in list(renewed_after_fork):
+        renewable.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_begin_anew)
