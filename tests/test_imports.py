@@ -15,7 +15,7 @@ RANKS = (
     ("errors", "compute", "blas"),
     ("cells", "terminal", "tables", "lock"),
     ("config", "vocabulary"),
-    ("parameters", "options", "matrices", "extent"),
+    ("parameters", "options", "matrices", "extent", "metadata"),
     ("layers", "corpus", "checkpoint"),
     ("passes", "description", "dataset"),
     ("model",),
