@@ -40,6 +40,8 @@ def _require_types(config: Any) -> None:
         types, what = _TYPES[kind]
         # Python takes True and False for numbers.
         fits = isinstance(value, types) and isinstance(value, bool) == (kind == "bool")
+        if kind == "float" and isinstance(value, int):
+            fits = fits and abs(value) <= 2**53  # beyond, not every one is a float
         fits = fits or (value is None and other == "None")
         _require(fits, f"{field.name} must be {what}, not {value!r}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import reprlib
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +47,7 @@ def _check_depth(value: Any, left: int) -> None:
             _check_depth(inner, left - 1)
 
 
-def _of(*types: type, when: Callable[[Any], bool] = lambda _: True) -> Reader:
+def _of(*types: type, when: Callable[[Any], Any] = lambda _: True) -> Reader:
     """Reads what has one of the types, and for which ``when`` holds."""
 
     def read(value: Any) -> Any:
@@ -156,7 +157,7 @@ _RESUME: dict[str, Reader] = {
     "updates": _count,
     "seconds": _seconds,
     "rng": _random_state,
-    "corpus": _text,
+    "corpus": _of(str, when=re.compile("[0-9a-f]{64}").fullmatch),
     "shape": _config(ModelConfig),
     "training": _config(TrainingConfig),
     "origin": _origin,

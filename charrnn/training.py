@@ -30,6 +30,7 @@ from charrnn.model import Batch
 from charrnn.optimizer import create_optimizer, learning_rate
 from charrnn.parameters import parameter_count, state_size, views
 from charrnn.planning import complete
+from charrnn.tables import printable
 
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
@@ -331,7 +332,7 @@ def _refuse_another(then: dict[str, Any], now: dict[str, Any]) -> None:
 
 def _identity(values: dict[str, Any]) -> dict[str, Any]:
     """Of a run, as a user knows it: the corpus, told apart by its hash, and what else must stay."""
-    files = ", ".join(values["origin"].get("corpus", ()))
+    files = printable(", ".join(values["origin"].get("corpus", ())))
     return {
         "corpus": f"{files} {values['corpus'][:8]}".strip(),
         "lanes": values["lanes"],
