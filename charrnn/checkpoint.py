@@ -17,6 +17,7 @@ import json
 import os
 import stat
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +27,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from charrnn.config import ModelConfig
-from charrnn.errors import CharrnnError, ModelFileError
-from charrnn.parameters import parameter_shapes
+from charrnn.config import MOMENTS, ModelConfig
+from charrnn.errors import ModelFileError
+from charrnn.metadata import SENSELESS, parse, read_figures, read_network, read_resume
+from charrnn.parameters import cell_of, parameter_count, parameter_shapes, state_size
 from charrnn.vocabulary import Vocabulary
 
 FORMAT = "charrnn"
@@ -105,7 +107,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def save_model(path: str | Path, model: SavedModel) -> None:
-    """Write a model file. Raises ``ModelFileError`` where that fails, leaving the old one."""
+    """Write a model file. Raises ``ModelFileError``, leaving the old one, where that fails or where
+    the model has numbers that are not finite.
+    """
+    if not model.finite:
+        raise ModelFileError(f"{path} is not written: the model's weights are NaN or infinite")
     tensors = {name: np.ascontiguousarray(t, np.float32) for name, t in model.tensors.items()}
     metadata = {
         "format": FORMAT,
@@ -149,43 +155,20 @@ def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
         )
 
 
-_NUMBER = (int, float, type(None))
-
-#: Types of the training figures that commands rely on.
-_FIGURES: dict[str, Any] = {
-    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters"), int),
-    **dict.fromkeys(("skipped", "returns"), int),
-    **dict.fromkeys(("validation_loss", "training_loss", "seconds"), _NUMBER),
-    **dict.fromkeys(("text", "options"), dict),
-    "corpus": list,
-    **dict.fromkeys(("version", "init_from"), str),
-}
-
-
-def _checked_figures(figures: Any) -> dict[str, Any]:
-    for name, types in _FIGURES.items():
-        if name in figures and not isinstance(figures[name], types):
-            raise ValueError(f"{name} is {figures[name]!r}")
-    return dict(figures)
-
-
-def _read_metadata(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+@contextlib.contextmanager
+def _sensible(path: Path) -> Iterator[None]:
+    """What makes no sense in the block is told as damage of the file, on one line."""
     try:
-        parsed = {key: json.loads(metadata[key]) for key in ("config", "characters", "training")}
-        return {
-            "config": ModelConfig(**parsed["config"]),
-            "vocabulary": Vocabulary(parsed["characters"]),
-            "training": _checked_figures(parsed["training"]),
-            "checksum": metadata["checksum"],
-        }
-    except (KeyError, TypeError, ValueError, RecursionError, CharrnnError) as error:
+        yield
+    except SENSELESS as error:
+        why = textwrap.shorten(str(error), 300)
         raise ModelFileError(
-            f"{path} is damaged: its description cannot be read ({error})"
+            f"{path} is damaged: its description cannot be read ({why})"
         ) from error
 
 
-def _check_tensors(path: Path, file: Any, config: ModelConfig) -> None:
-    expected = parameter_shapes(config)
+def _check_tensors(path: Path, file: Any, expected: dict[str, tuple[int, ...]]) -> None:
+    """The file has the tensors ``expected``, and no others: before any of them is read."""
     if set(file.keys()) != set(expected):
         raise ModelFileError(f"{path} is damaged: its tensors are not those of its configuration")
     for name, shape in expected.items():
@@ -202,15 +185,16 @@ def load_model(path: str | Path) -> SavedModel:
     path = Path(path)
     advice = f"train it with 'charrnn train CORPUS --model {path}'"
     with _opened(path, FORMAT, advice) as (file, metadata):
-        described = _read_metadata(path, metadata)
-        checksum = described.pop("checksum")
-        if described["vocabulary"].size != described["config"].vocabulary_size:
-            raise ModelFileError(f"{path} is damaged: its vocabulary has another size")
-        _check_tensors(path, file, described["config"])
+        with _sensible(path):
+            config, vocabulary = read_network(
+                parse(metadata["config"]), parse(metadata["characters"])
+            )
+            training, checksum = read_figures(parse(metadata["training"])), metadata["checksum"]
+        _check_tensors(path, file, parameter_shapes(config))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if _checksum(tensors) != checksum:
         raise ModelFileError(f"{path} is damaged: its weights do not match their checksum")
-    return SavedModel(**described, tensors=tensors)
+    return SavedModel(config, vocabulary, tensors, training)
 
 
 def load_finite_model(path: str | Path) -> SavedModel:
@@ -225,8 +209,17 @@ def load_finite_model(path: str | Path) -> SavedModel:
 class ResumeState:
     """All that a run needs to go on: see ``training.Trainer.capture``."""
 
-    arrays: dict[str, np.ndarray]
-    values: dict[str, Any]  # JSON values
+    arrays: dict[str, np.ndarray]  # float32, as _array_shapes names them
+    values: dict[str, Any]  # JSON values, as metadata.read_resume names them
+
+
+def _array_shapes(values: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the arrays of a run with such values, the same on every machine."""
+    config = ModelConfig(**values["shape"])
+    moments = [f"moment.{name}" for name in MOMENTS[values["training"]["optimizer"]]]
+    flat = dict.fromkeys(("values", "average", "recovery", *moments), (parameter_count(config),))
+    states = len(cell_of(config).states)
+    return {**flat, "state": (config.layers, states, values["lanes"], state_size(config))}
 
 
 def resume_path(model: Path) -> Path:
@@ -250,8 +243,16 @@ def save_resume(path: Path, state: ResumeState) -> None:
 def load_resume(path: Path) -> ResumeState:
     """Read a resume file and check all of it. Raises ``ModelFileError``."""
     with _opened(path, RESUME_FORMAT, "there is no run to go on with") as (file, metadata):
+        with _sensible(path):
+            text, checksum = metadata["values"], metadata["checksum"]
+            values = read_resume(parse(text))
+        _check_tensors(path, file, _array_shapes(values))
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    values = metadata.get("values", "")
-    if _checksum(arrays, values) != metadata.get("checksum"):
+    if _checksum(arrays, text) != checksum:
         raise ModelFileError(f"{path} is damaged: its contents do not match their checksum")
-    return ResumeState(arrays, json.loads(values))
+    for name, array in arrays.items():
+        # A mean of squares may have become infinite: its weight then stays where it is.
+        sound = array >= 0 if name == "moment.square" else np.isfinite(array)
+        if not sound.all():
+            raise ModelFileError(f"{path} is damaged: {name} has numbers that make no sense")
+    return ResumeState(arrays, values)

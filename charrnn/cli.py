@@ -95,33 +95,35 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     from charrnn.checkpoint import load_resume, resume_path
     from charrnn.creation import create_trainer
     from charrnn.lock import locked
-    from charrnn.running import best_so_far, opened_log, refuse_to_overwrite, resumed, run
+    from charrnn.running import go_on, how_to_go_on, opened_log, refuse_to_overwrite, resumed, run
     from charrnn.vocabulary import Vocabulary
 
     if resume and init_from:
         raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
     context.with_resource(locked(model_path))
     default = click.core.ParameterSource.DEFAULT
-    explicit = {n for n in options if context.get_parameter_source(n) is not default}
-    saved = vocabulary = None
+    explicit = {n for n in context.params if context.get_parameter_source(n) is not default}
+    shape = {name: options.pop(name) for name in SHAPE}
+    text = {name: options.pop(name) for name in TextConfig.__dataclass_fields__}
+    training, saved, vocabulary = options, None, None
     if resume:
         saved = load_resume(resume_path(model_path))
-        options = resumed(explicit, saved.values, options)
+        shape, text, training = resumed(explicit, saved, (shape, text, training))
         vocabulary = Vocabulary(saved.values["characters"])
     else:
         refuse_to_overwrite(model_path, force)
-    shape = {name: options.pop(name) for name in SHAPE}
     if init_from:
         shape = {name: value for name, value in shape.items() if name in explicit}
-    text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
-    training = TrainingConfig(**options)
     trainer = create_trainer(
-        corpus, text, training, init_from=init_from, vocabulary=vocabulary, **shape
-    )
+        corpus, TextConfig(**text), TrainingConfig(**training),
+        init_from=init_from, vocabulary=vocabulary, **shape,
+    )  # fmt: skip
     if saved:
-        trainer.restore(saved, best_so_far(saved, model_path))
+        go_on(trainer, saved, model_path, explicit)
+    model = model_path if "model_path" in explicit else None
+    again = how_to_go_on(corpus, model=model, log=log_path, sample_every=sample_every)
     with opened_log(log_path, trainer.step if saved else None) as log:
-        run(trainer, model_path, log, sample_every)
+        run(trainer, model_path, log, sample_every, again=again)
 
 
 @main.command()

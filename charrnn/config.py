@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,29 @@ _EMBEDDING_SIZE = 128
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise UsageError(message)
+
+
+#: Types by the annotation of a field, and what a user calls them.
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "true or false"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "a word"),
+}
+
+
+def _require_types(config: Any) -> None:
+    """The fields of a configuration have the types that they are annotated with."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        kind, _, other = str(field.type).partition(" | ")
+        types, what = _TYPES[kind]
+        # Python takes True and False for numbers.
+        fits = isinstance(value, types) and isinstance(value, bool) == (kind == "bool")
+        if kind == "float" and isinstance(value, int):
+            fits = fits and abs(value) <= 2**53  # beyond, not every one is a float
+        fits = fits or (value is None and other == "None")
+        _require(fits, f"{field.name} must be {what}, not {value!r}")
 
 
 def _require_between(name: str, value: float, low: float, high: float) -> None:
@@ -46,10 +68,7 @@ class ModelConfig:
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            kind, what = (int, "a whole number") if field.type == "int" else (str, "a word")
-            _require(type(value) is kind, f"{field.name} must be {what}, not {value!r}")
+        _require_types(self)
         _require(self.cell in CELL_NAMES, f"cell must be one of {', '.join(CELL_NAMES)}")
         choices = [activation for name, activation in CELLS if name == self.cell]
         _require(
@@ -110,6 +129,8 @@ class TextConfig:
     validation_fraction: float = 0.1  # share of the corpus that is kept for validation
 
     def __post_init__(self) -> None:
+        _require_types(self)
+        _require("\0" not in (self.validation or ""), "validation must be the name of a file")
         _require_between("min count", self.min_count, 1, 10**9)
         _require(
             0 <= self.validation_fraction <= 0.9,
@@ -118,7 +139,12 @@ class TextConfig:
 
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-OPTIMIZERS = ("adam", "rmsprop", "sgd")
+#: What each optimizer keeps of the gradients, an array as large as the parameters for each name.
+MOMENTS = {"adam": ("mean", "square"), "rmsprop": ("square",), "sgd": ("velocity",)}
+OPTIMIZERS = tuple(MOMENTS)
+
+#: Beyond this an extent would be no number of steps.
+MAX_EXTENT = 1e15
 
 
 @dataclass(frozen=True)
@@ -153,11 +179,13 @@ class TrainingConfig:
     precision: str = "auto"  # of products: float32, or bfloat16 where the processor has it
 
     def __post_init__(self) -> None:
+        _require_types(self)
         given = [n for n in ("epochs", "steps", "budget") if getattr(self, n) is not None]
         _require(len(given) <= 1, f"give only one of {', '.join(given)}")
         for name in given:
             value = getattr(self, name)
-            _require(0 < value < math.inf, f"{name} must be above 0 and finite, not {value}")
+            _require(0 < value <= MAX_EXTENT,
+                     f"{name} must be above 0 and at most {MAX_EXTENT:g}, not {value}")  # fmt: skip
         if self.most_epochs is not None:
             _require_between("most epochs", self.most_epochs, 0, 10**9)
         _require(self.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}")

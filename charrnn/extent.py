@@ -10,6 +10,14 @@ from collections.abc import Iterator
 from charrnn.config import TrainingConfig
 
 
+def duration(seconds: float) -> str:
+    """A time as users write it: 20s, 3m, 1.5h."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds >= size and (2 * seconds / size).is_integer():
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:.10g}s"
+
+
 class Extent:
     """The extent that ``config`` gives a run, on a text that takes ``epoch`` steps.
 

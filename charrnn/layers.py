@@ -15,15 +15,15 @@ import numpy as np
 from charrnn.compute import packing, recurrence
 from charrnn.config import ModelConfig
 from charrnn.matrices import Matrix, Table, block_index, block_places, plain_index
-from charrnn.parameters import cell_of, memory_sizes
+from charrnn.parameters import cell_of, memory_sizes, state_size
 
 #: The logit of a padded column: its probability is nothing, and no infinity gets into sums.
 NEVER = -1e30
 
 
 def state_width(config: ModelConfig, dtype) -> int:
-    """Elements of a state in the time loop: its largest size, padded."""
-    return packing.padded(max(config.hidden_size, *memory_sizes(config).values()), dtype)
+    """Elements of a state in the time loop, padded."""
+    return packing.padded(state_size(config), dtype)
 
 
 class Readout:

@@ -10,7 +10,7 @@ import numpy as np
 from charrnn.compute import updates
 from charrnn.compute.threads import share
 from charrnn.compute.turns import no_fork
-from charrnn.config import TrainingConfig
+from charrnn.config import MOMENTS, TrainingConfig
 from charrnn.model import Network
 from charrnn.parameters import cell_of, reads_states, table_name, views
 
@@ -46,8 +46,6 @@ class Optimizer(ABC):
     ``average``, the exponential average of the values, are all it remembers.
     """
 
-    #: Arrays as large as the parameters that the method keeps.
-    moment_names: tuple[str, ...] = ()
     #: Whether a value moves by about the learning rate in an update, whatever its gradient is.
     steps_alike = True
     #: Highest learning rate that suits 64 lanes and 128 to 256 units.
@@ -58,7 +56,8 @@ class Optimizer(ABC):
     def __init__(self, config: TrainingConfig, network: Network) -> None:
         self.config = config
         self.network = network
-        self.moments = {name: np.zeros_like(network.values) for name in self.moment_names}
+        names = MOMENTS[config.optimizer]
+        self.moments = {name: np.zeros_like(network.values) for name in names}
         self.average = network.values.copy()
         self.highest_rate = config.learning_rate or self.default_rate
         self.decay = config.weight_decay or 0.0
@@ -136,7 +135,6 @@ class Adam(Optimizer):
     2×128 at 1.527 with 0.02 and 1.520 with 0.03, of an Elman network at 1.658 and 1.649.
     """
 
-    moment_names = ("mean", "square")
     default_rate = 0.03
     default_decay = 0.14
 
@@ -155,7 +153,6 @@ class RMSprop(Optimizer):
     0.57; 500 of 2×192 on fables at 1.443, 1.443 and 1.484 with 0.05, 0.3 and 1.
     """
 
-    moment_names = ("square",)
     default_rate = 6e-3
     default_decay = 0.05
 
@@ -171,7 +168,6 @@ class SGD(Optimizer):
     ended at 1.893, 1.895, 1.899 and 1.985 nats with a weight decay of 0, 2e-4, 7e-4 and 7e-3.
     """
 
-    moment_names = ("velocity",)
     steps_alike = False
     default_rate = 0.5
     default_decay = 2e-4

@@ -27,6 +27,11 @@ def memory_sizes(config: ModelConfig) -> dict[str, int]:
     return {cell.states[cell.source]: config.vocabulary_size}
 
 
+def state_size(config: ModelConfig) -> int:
+    """Elements of the largest state, as all are kept."""
+    return max(config.hidden_size, *memory_sizes(config).values())
+
+
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes in a fixed order: ``torch.nn.Embedding``, ``LSTM/GRU/RNN``, ``Linear``.
 

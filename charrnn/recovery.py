@@ -53,8 +53,8 @@ class Recovery:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """All but the weights."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[1:]}
+        """What is known of the loss, beside the weights and the horizon, as JSON values."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[2:]}
 
     @property
     def is_lost(self) -> bool:

@@ -6,9 +6,10 @@ import contextlib
 import json
 import math
 import os
+import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ import click
 from charrnn.checkpoint import (
     ResumeState,
     SavedModel,
-    load_model,
+    load_finite_model,
     resume_path,
     save_model,
     save_resume,
 )
 from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
+from charrnn.config import TrainingConfig
 from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
+from charrnn.extent import duration
 from charrnn.options import EXTENT
 from charrnn.progress import Reporter
 from charrnn.terminal import visible
@@ -33,31 +36,76 @@ from charrnn.training import Record, Trainer
 _FREE = (*EXTENT, "validations", "patience", "precision", "threads")
 
 
-def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def resumed(
+    explicit: set[str], saved: ResumeState, given: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """The options that the run was started with, and what of its extent was given anew.
 
-    ``explicit`` names those of the ``given`` options that the user gave. Raises ``UsageError``
-    where one of them differs and may not.
+    They come and go as those of the network's shape, of the text and of training. ``explicit``
+    names those that the user gave. Raises ``UsageError`` where one of them differs and may not.
     """
-    stored = {**saved["shape"], **saved["origin"]["text"], **saved["training"]}
-    changed = [n for n in given if n in explicit and n not in _FREE and given[n] != stored[n]]
-    if changed:
-        differences = ", ".join(
-            f"--{n.replace('_', '-')} {stored[n]} (now {given[n]})" for n in changed
-        )
-        raise UsageError(f"the run was started with {differences}: give the same or leave it out, "
-                         "or start anew with --force")  # fmt: skip
-    options = {name: given[name] if name in explicit else stored[name] for name in given}
-    options["most_epochs"] = stored.get("most_epochs", 0.0)
+    values = saved.values
+    stored = values["shape"], values["origin"]["text"], values["training"]
+    pairs = list(zip(given, stored, strict=True))
+    if changed := [
+        f"--{name.replace('_', '-')} {then[name]} (now {value})"
+        for now, then in pairs
+        for name, value in now.items()
+        if name in explicit and name not in _FREE and value != then[name]
+    ]:
+        raise UsageError(f"the run was started with {', '.join(changed)}: give the same or leave "
+                         "it out, or start anew with --force")  # fmt: skip
+    kept = [{n: now[n] if n in explicit else then[n] for n in now} for now, then in pairs]
+    training = kept[-1]
+    training["most_epochs"] = values["training"]["most_epochs"]
     if extent := explicit & set(EXTENT):
-        options.update((name, None) for name in EXTENT if name not in extent)
-        options["most_epochs"] = 0.0  # it is to go on: nothing ends it before its time
-        spans = " and ".join(f"--{name} {options[name]:g}" for name in extent)
-        click.echo(f"the schedule is made anew for {spans}", err=True)
-    return options
+        training.update((name, None) for name in EXTENT if name not in extent)
+        training["most_epochs"] = 0.0  # it is to go on: nothing ends it before its time
+    return kept
 
 
-def best_so_far(saved: ResumeState, path: Path) -> SavedModel | None:
+def go_on(trainer: Trainer, saved: ResumeState, path: Path, explicit: set[str]) -> None:
+    """Let the trainer take up the saved run of the model at ``path``; say if its extent is another.
+
+    Raises ``UsageError`` where it is another run, or complete, and ``ModelFileError`` where the
+    model is not that of the run.
+    """
+    trainer.restore(saved, _best_so_far(saved, path))
+    if trainer.best:
+        save_model(path, trainer.best)  # a run that was killed may not have come to it
+    if trainer.complete:
+        raise UsageError(f"the run is complete after {trainer.step:,} steps: to go on give more, "
+                         f"such as {_more(trainer)}")  # fmt: skip
+    if explicit & set(EXTENT):
+        click.echo(f"the schedule is made anew for {_extent(trainer.config)}", err=True)
+
+
+def _more(trainer: Trainer) -> str:
+    """The option with which a run that is complete goes on: twice what it had, or four times …"""
+    if trainer.out_of_patience:
+        return f"--patience {2 * trainer.config.patience}"
+    progress = trainer.extent.progress(trainer.step)
+    return _extent(trainer.config, 2 ** math.frexp(progress)[1])
+
+
+def _extent(config: TrainingConfig, times: int = 1) -> str:
+    """The option that gives a run its extent, or so many times as much."""
+    name = next(name for name in EXTENT if getattr(config, name) is not None)
+    amount = getattr(config, name) * times
+    return f"--{name} {duration(amount) if name == 'budget' else format(amount, '.10g')}"
+
+
+def how_to_go_on(corpus: Sequence[str], **options: Any) -> str:
+    """The command that takes up a run on ``corpus``, with the options that it does not remember."""
+    words = ["charrnn", "train"]
+    words += [f"./{name}" if name[:1] == "-" != name else name for name in corpus]
+    for name, value in options.items():
+        words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+    again = ", with the same text on standard input" if "-" in corpus else ""
+    return f"to go on{again}: {shlex.join([*words, '--resume'])}"
+
+
+def _best_so_far(saved: ResumeState, path: Path) -> SavedModel | None:
     """The best model of the run to go on with, from its file, where ``Trainer.restore`` needs it.
 
     Raises ``ModelFileError`` where the file holds another model.
@@ -65,8 +113,8 @@ def best_so_far(saved: ResumeState, path: Path) -> SavedModel | None:
     figures = saved.values["best"]
     if figures is None or figures["steps"] == saved.values["step"] or not path.exists():
         return None
-    model = load_model(path)
-    if model.training.get("steps") != figures["steps"]:
+    model = load_finite_model(path)
+    if model.training != figures:
         raise ModelFileError(f"{path} is not the best model of the run to go on with, that of "
                              f"step {figures['steps']:,}: put that back, or start anew with "
                              "--force")  # fmt: skip
@@ -146,19 +194,20 @@ def _sample(trainer: Trainer) -> str:
     return f"a sample at step {trainer.step:,}:\n{visible(texts[:_SAMPLE_LENGTH].rstrip())}\n"
 
 
-def run(trainer: Trainer, path: Path, log: Any, sample_every: int | None = None) -> None:
+def run(
+    trainer: Trainer, path: Path, log: Any, sample_every: int | None = None, *, again: str
+) -> None:
     """Train, show it, save what is best; end with the signal's exit code if one came.
 
     After every ``sample_every`` steps a sample is shown, which does not count in a budget.
+    ``again`` says how to go on with the run where a signal ends it.
 
     A run can be killed at any moment, so the state is saved first, then the model: the best model
     is in its file, or it is the state's.
     """
     if not trainer.step:
         save_resume(resume_path(path), trainer.capture())  # of this run, not of one it replaces
-    if trainer.best:
-        save_model(path, trainer.best)
-    record, saved_at = None, time.monotonic()
+    improved, saved_at = False, time.monotonic()
     with stopped_by_signals(trainer.stop) as received, reporting(trainer.remarks, log) as reporter:
         for record in _steps(trainer, path):
             reporter.show(record)
@@ -167,17 +216,17 @@ def run(trainer: Trainer, path: Path, log: Any, sample_every: int | None = None)
                 saved_at = time.monotonic()
             if record.improved and trainer.best:
                 save_model(path, trainer.best)
+                improved = True
             if sample_every and record.step % sample_every == 0:
                 with trainer.extent.paused():
                     reporter.say(_sample(trainer))
-    if record is None:
-        more = "--patience" if trainer.out_of_patience else "--epochs, --steps or --budget"
-        raise UsageError(f"the run is complete: give more {more} to go on")
     save_resume(resume_path(path), trainer.capture())
     if trainer.out_of_patience:
         click.echo("stopped: the validation loss has not improved in "
                    f"{trainer.config.patience} validations", err=True)  # fmt: skip
-    click.echo(_summary(trainer, path, record), err=True)
+    elif not trainer.complete:
+        click.echo(f"stopped; {again}", err=True)
+    click.echo(_summary(trainer, path, record, improved), err=True)
     if received:
         raise SystemExit(128 + received[0])
 
@@ -212,15 +261,17 @@ def stopped_by_signals(stop: Callable[[], None] | None = None) -> Iterator[list[
             signal.signal(number, handler)
 
 
-def _summary(trainer: Trainer, path: Path, record: Record) -> str:
+def _summary(trainer: Trainer, path: Path, record: Record, improved: bool) -> str:
+    """The model in the file, and whether it is new: the run may have ``improved`` it or not."""
     if trainer.best is None:
         return "no model was saved: its validation loss was never a number"
     figures = trainer.best.training
-    loss, kind = figures["validation_loss"], "validation"
-    if loss is None:
-        loss, kind = figures["training_loss"], "training"
-    return (
-        f"saved {path}: {kind} loss {loss:.4f} nats, {loss / math.log(2):.4f} bits per character, "
-        f"at step {figures['steps']:,} of {record.step:,}; {record.seconds:.0f} s, "
-        f"{record.characters_per_second:,.0f} characters/s"
-    )
+    nats, kind = figures["validation_loss"], "validation"
+    if nats is None:
+        nats, kind = figures["training_loss"], "training"
+    loss = f"{kind} loss {nats:.4f} nats, {nats / math.log(2):.4f} bits per character"
+    speed = f"{record.seconds:.0f} s, {record.characters_per_second:,.0f} characters/s"
+    step = f"step {figures['steps']:,}"
+    if not improved:
+        return f"no better than before: {path} is still that of {step}, {loss}; {speed}"
+    return f"saved {path}: {loss}, at {step} of {record.step:,}; {speed}"

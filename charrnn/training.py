@@ -25,11 +25,13 @@ from charrnn.errors import TrainingError, UsageError
 from charrnn.evaluation import evaluate
 from charrnn.extent import Extent
 from charrnn.language_model import LanguageModel
+from charrnn.metadata import ATTRIBUTES
 from charrnn.model import Batch
 from charrnn.optimizer import create_optimizer, learning_rate
-from charrnn.parameters import parameter_count, views
+from charrnn.parameters import parameter_count, state_size, views
 from charrnn.planning import complete
 from charrnn.recovery import SLOWER, Recovery
+from charrnn.tables import printable
 
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
@@ -37,9 +39,6 @@ MOST_SKIPPED = 10
 #: Positions of the validation text that are read each time: little beside what a large corpus
 #: takes to train on.
 VALIDATION_POSITIONS = 2**18
-
-#: Attributes of a trainer that are counts, and go into a resume file as they are.
-_COUNTS = ("step", "skipped", "_skipped_in_a_row", "_intervals", "_in_vain")
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,11 @@ class Trainer:
         """Whether as many validations in a row were no better as ``config.patience`` says."""
         return 0 < self.config.patience <= self._in_vain
 
+    @property
+    def complete(self) -> bool:
+        """Whether there is no step left to make."""
+        return self._progress() >= 1 or self.out_of_patience
+
     def stop(self) -> None:
         """Let ``run`` end after the step at hand."""
         self._stopping = True
@@ -141,7 +145,7 @@ class Trainer:
 
         Raises ``TrainingError`` after ``MOST_SKIPPED`` updates in a row without a finite gradient.
         """
-        while self._progress() < 1 and not self.out_of_patience:
+        while not self.complete:
             record = self.train_step()
             stopping = self._stopping
             if (passed := self._intervals_passed()) > self._intervals:
@@ -172,29 +176,36 @@ class Trainer:
     @in_turn
     def capture(self) -> ResumeState:
         """Everything that the coming steps depend on, as it is between two steps."""
-        moments = {f"moment.{name}": m for name, m in self.optimizer.moments.items()}
-        average = self.optimizer.average
-        arrays = {"values": self.network.values, "average": average, "state": self.state,
-                  "recovery": self.recovery.weights, **moments}  # fmt: skip
-        counts = {name: getattr(self, name) for name in _COUNTS}
-        return ResumeState(
-            {name: array.copy() for name, array in arrays.items()},
-            {
-                **counts,
-                "position": self.lanes.position,
-                "updates": self.optimizer.updates,
-                "best_loss": self.best_loss,
-                "best": self.best.training if self.best else None,
-                "seconds": self.extent.seconds,
-                "recovery": self.recovery.figures,
-                "rng": self.rng.bit_generator.state,
-                "corpus": self._fingerprint,
-                "shape": dataclasses.asdict(self.network.config),
-                "training": dataclasses.asdict(self.config),
-                "origin": self.model.training,
-                "characters": self.model.vocabulary.characters,
-            },
-        )
+        arrays = {name: array.copy() for name, array in self._arrays().items()}
+        return ResumeState(arrays, self._values())
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of a resume file, as views; what pads them is zero, and left out."""
+        config, optimizer = self.network.config, self.optimizer
+        moments = {f"moment.{name}": moment for name, moment in optimizer.moments.items()}
+        flat = {"values": self.network.values, "average": optimizer.average,
+                "recovery": self.recovery.weights, **moments}  # fmt: skip
+        count = parameter_count(config)
+        arrays = {name: array[:count] for name, array in flat.items()}
+        return {**arrays, "state": self.state[..., : state_size(config)]}
+
+    def _values(self) -> dict[str, Any]:
+        """The JSON values of a resume file, as ``metadata.read_resume`` names them."""
+        return {
+            **{name: getattr(self, name) for name in ATTRIBUTES},
+            "best": self.best.training if self.best else None,
+            "lanes": self.lanes.batch,
+            "position": self.lanes.position,
+            "updates": self.optimizer.updates,
+            "seconds": self.extent.seconds,
+            "recovery": self.recovery.figures,
+            "rng": self.rng.bit_generator.state,
+            "corpus": self._fingerprint,
+            "shape": dataclasses.asdict(self.network.config),
+            "training": dataclasses.asdict(self.config),
+            "origin": self.model.training,
+            "characters": self.model.vocabulary.characters,
+        }
 
     def restore(self, saved: ResumeState, best: SavedModel | None) -> None:
         """Go on from ``saved``; ``best`` is the best model of the run so far, if it has one.
@@ -203,26 +214,23 @@ class Trainer:
         ``UsageError`` where the corpus, the shape or the optimizer is not that of the saved run.
         """
         values = saved.values
-        if changed := _differences(saved, self.capture()):
-            raise UsageError(f"the run to go on with was started with another {changed}: "
-                             "give the same, or start anew with --force")  # fmt: skip
-        for name in _COUNTS:
+        _refuse_another(values, self._values())
+        for name in ATTRIBUTES:
             setattr(self, name, values[name])
         self.model.training = values["origin"]
         with self.network.turns.take():
-            self.network.values[:] = saved.arrays["values"]
+            for name, array in self._arrays().items():
+                array[...] = saved.arrays[name]
             self.network.pack()
-        self.state = saved.arrays["state"]
-        self.optimizer.average[:] = saved.arrays["average"]
-        for name, moment in self.optimizer.moments.items():
-            moment[:] = saved.arrays[f"moment.{name}"]
-        self.recovery = Recovery(saved.arrays["recovery"], **values["recovery"])
+        recovery = self.recovery
+        self.recovery = Recovery(recovery.weights, recovery.horizon, **values["recovery"])
         self.lanes.position = values["position"]
         self.optimizer.updates = values["updates"]
         self.rng.bit_generator.state = values["rng"]
         figures = values["best"]
         self.best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
-        self.best_loss = values["best_loss"] if self.best else math.inf
+        if not self.best:
+            self.best_loss = math.inf
         self.extent.before = values["seconds"]
         # A run that is made longer has more intervals before it than its schedule says.
         self._intervals = min(self._intervals, self._intervals_passed())
@@ -297,13 +305,12 @@ class Trainer:
 
     def _close_interval(self, record: Record) -> Record:
         """Validate, and keep the model if it is the best so far."""
+        better = math.isfinite(record.loss)
         if self.validation.size:
             loss = evaluate(self.averaged().network, self.validation).nats_per_character
             record = dataclasses.replace(record, validation_loss=loss)
-            improved = loss < self.best_loss
-        else:
-            finite = np.isfinite(self.optimizer.average).all()
-            improved = bool(finite) and math.isfinite(record.loss)
+            better = loss < self.best_loss
+        improved = better and bool(np.isfinite(self.optimizer.average).all())
         if improved:
             self.best_loss = record.validation_loss or self.best_loss
             self.best = self._snapshot({**self.model.training, **self._figures(record)})
@@ -315,7 +322,7 @@ class Trainer:
             "steps": record.step,
             "characters": record.characters,
             "seconds": round(record.seconds, 1),
-            "training_loss": record.loss,
+            "training_loss": record.loss if math.isfinite(record.loss) else None,
             "validation_loss": record.validation_loss,
             "skipped": record.skipped,
             "returns": self.recovery.returns,
@@ -329,18 +336,25 @@ class Trainer:
         return SavedModel(config, self.model.vocabulary, tensors, training)
 
 
-def _differences(then: ResumeState, now: ResumeState) -> str:
-    """What a run to go on with has otherwise than this one, with both values; empty: nothing."""
-    one, other = ({**state.values["shape"], **_identity(state)} for state in (then, now))
-    pairs = ((name, one.get(name), value) for name, value in other.items())
-    return ", ".join(f"{name} ({old}; now {new})" for name, old, new in pairs if old != new)
+def _refuse_another(then: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise ``UsageError`` where the values are of another run, with both values of each."""
+    one, other = ({**values["shape"], **_identity(values)} for values in (then, now))
+    changed = {n: f"{one[n]}; now {new}" for n, new in other.items() if one[n] != new}
+    if not changed:
+        return
+    advice = "give the same, or start anew with --force"
+    if "corpus" in changed:
+        advice += ("; to train its model on with another text: "
+                   "charrnn train OTHER --init-from MODEL --model NEW")  # fmt: skip
+    differences = ", ".join(f"{name} ({both})" for name, both in changed.items())
+    raise UsageError(f"the run to go on with was started with another {differences}: {advice}")
 
 
-def _identity(state: ResumeState) -> dict[str, str]:
-    """Of a run, as a user knows it: the corpus, told apart by its hash, and the optimizer."""
-    values = state.values
-    files = ", ".join(values["origin"].get("corpus", ()))
+def _identity(values: dict[str, Any]) -> dict[str, Any]:
+    """Of a run, as a user knows it: the corpus, told apart by its hash, and what else must stay."""
+    files = printable(", ".join(values["origin"].get("corpus", ())))
     return {
         "corpus": f"{files} {values['corpus'][:8]}".strip(),
+        "lanes": values["lanes"],
         "optimizer": values["training"]["optimizer"],
     }

@@ -38,7 +38,7 @@ RANGES = [
     (TrainingConfig, "batch_size", (1, MAX_SIZE), (0, -1), "batch size must be from 1 to 65536"),
     (TrainingConfig, "sequence_length", (1, MAX_SIZE), (0, MAX_SIZE + 1), "sequence length"),
     (TrainingConfig, "epochs", (0.1, 1000), (0, -1, math.nan, math.inf), "epochs must be"),
-    (TrainingConfig, "steps", (1, 10**9), (0, -1), "steps must be above 0"),
+    (TrainingConfig, "steps", (1, 10**15), (0, -1, 10**16), "steps must be above 0"),
     (TrainingConfig, "budget", (0.1, 1e6), (0, -1.5, math.nan), "budget must be above 0"),
     (TrainingConfig, "learning_rate", (1e-9, 99.9), (0, -1, 100, math.nan), "learning rate"),
     (TrainingConfig, "warmup_steps", (0, 10**9), (-1,), "warm-up steps must be from 0"),
@@ -110,6 +110,26 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(values, words):
         _model(**values)
     assert all(word in str(caught.value) for word in words)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("create", "values", "words"),
+    [
+        (TrainingConfig, {"steps": 2.0}, "steps must be a whole number, not 2.0"),
+        (TrainingConfig, {"batch_size": True}, "batch_size must be a whole number, not True"),
+        (TrainingConfig, {"epochs": "3"}, "epochs must be a number, not '3'"),
+        (TrainingConfig, {"clip_norm": 10**30}, "clip_norm must be a number, not 10"),
+        (TrainingConfig, {"averaging": None}, "averaging must be a number, not None"),
+        (TrainingConfig, {"optimizer": ["adam"]}, r"optimizer must be a word, not \['adam'\]"),
+        (TextConfig, {"lines": 1}, "lines must be true or false, not 1"),
+        (TextConfig, {"validation": 3}, "validation must be a word, not 3"),
+        (TextConfig, {"validation": "a\0"}, "validation must be the name of a file"),
+    ],
+    ids=str,
+)
+def test_values_of_another_type_are_refused(create, values, words):
+    with pytest.raises(UsageError, match=words):
+        create(**values)
 
 
 @pytest.mark.parametrize("given", [("epochs", "steps"), ("steps", "budget"), ("epochs", "budget")])

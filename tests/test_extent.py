@@ -6,7 +6,8 @@ import pytest
 
 from charrnn import extent
 from charrnn.config import TrainingConfig
-from charrnn.extent import Extent
+from charrnn.extent import Extent, duration
+from charrnn.options import Duration
 
 
 def test_the_clock_starts_once_and_stands_still_in_a_pause(monkeypatch):
@@ -53,3 +54,13 @@ def test_a_budget_may_end_before_its_time(monkeypatch):
 
 def test_epochs_end_with_a_whole_step():
     assert Extent(TrainingConfig(epochs=10), 500.2).progress(5002) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(20, "20s"), (0.5, "0.5s"), (90, "1.5m"), (100, "100s"), (180, "3m"), (3600, "1h"),
+     (5400, "1.5h"), (4500, "75m"), (59.99, "59.99s"), (10_000_001.0, "10000001s")],
+)  # fmt: skip
+def test_times_are_shown_as_users_write_them(seconds, text):
+    assert duration(seconds) == text
+    assert Duration().convert(text, None, None) == seconds

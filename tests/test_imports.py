@@ -16,7 +16,7 @@ RANKS = (
     ("compute", "blas"),
     ("cells", "terminal", "tables", "lock"),
     ("config", "vocabulary"),
-    ("parameters", "options", "matrices", "extent"),
+    ("parameters", "options", "matrices", "extent", "metadata"),
     ("layers", "corpus", "checkpoint"),
     ("passes", "description", "dataset"),
     ("model",),

@@ -72,9 +72,8 @@ def test_a_resumed_run_ends_where_one_without_a_break_would(losses, stop_after):
 def test_more_patience_can_be_given(losses, model):
     assert invoke("train", FABLES, "--model", model, *OPTIONS, "--patience", 3).exit_code == 0
     again = ("train", FABLES, "--model", model, "--resume")
-    complete = invoke(*again)
-    assert complete.exit_code == 2
-    assert "Error: the run is complete: give more --patience" in complete.stderr
+    complete = "the run is complete after 24 steps: to go on give more, such as --patience 6"
+    assert_one_line_error(invoke(*again), 2, complete)
     assert invoke(*again, "--patience", 0).exit_code == 0
     assert load_resume(resume_path(model)).values["step"] == 30
     assert load_model(model).training["validation_loss"] == 0.5

@@ -4,14 +4,18 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
+import shlex
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from commands import QUICK, invoke, start
+from commands import QUICK, assert_one_line_error, invoke, start
 from samples import every_variant
 from subprocesses import ROOT
 
+from charrnn import running
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load_model, load_resume, resume_path, save_resume
 from charrnn.config import INITIAL_STATES, TextConfig, TrainingConfig
@@ -129,6 +133,21 @@ def test_another_corpus_or_shape_is_refused_with_both_values(change, named):
     assert everything(other) == before
 
 
+def test_nothing_is_copied_to_compare(monkeypatch):
+    first, second = new_trainer(), new_trainer()
+    saved = first.capture()
+    monkeypatch.setattr(type(second), "capture", None)
+    second.restore(saved, None)
+
+
+def test_the_state_is_the_same_on_every_machine():
+    """What pads it to whole registers, as wide as the processor's, is left out."""
+    trainer = new_trainer(cell=("gru", "tanh"), hidden_size=13)
+    run(trainer, 3)
+    assert trainer.capture().arrays["state"].shape == (2, 1, 8, 13)
+    assert trainer.state.shape[3] > 13 and not trainer.state[..., 13:].any()
+
+
 def train(model, *options):
     return invoke("train", CORPUS, "--lines", "--model", model, *options)
 
@@ -144,11 +163,13 @@ def test_command_goes_on_after_a_signal(tmp_path):
         while b"  validation " not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
+    again = f"charrnn train {CORPUS} --model {model} --log {log} --resume"
+    assert f"stopped; to go on: {again}\n" in said.decode()
     stopped_at = load_resume(resume_path(model)).values["step"]
     assert 0 < stopped_at < 1500
-    result = train(model, "--resume", "--log", log)
+    result = invoke(*shlex.split(again)[1:])
     assert result.exit_code == 0, result.stderr
     for name, tensor in load_model(whole).tensors.items():
         np.testing.assert_array_equal(tensor, load_model(model).tensors[name])
@@ -166,6 +187,73 @@ def test_a_log_is_cut_at_the_step_and_at_an_unfinished_line(tmp_path):
     assert log.read_text().startswith(whole)
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps == sorted(set(steps)) and steps[-1] == 40
+
+
+@pytest.mark.parametrize(
+    ("extent", "given", "more"),
+    [
+        (["--steps", 6], [], "--steps 12"),
+        (["--steps", 6], ["--steps", 2], "--steps 8"),
+        (["--epochs", 0.05], [], "--epochs 0.1"),
+        (["--budget", "0.2s"], [], "--budget 0.4s|--budget 0.8s"),
+    ],
+    ids=str,
+)
+def test_a_run_that_is_complete_says_how_to_go_on(tmp_path, extent, given, more):
+    """Before it says anything else, and it is enough."""
+    model, log = tmp_path / "model.safetensors", tmp_path / "log.jsonl"
+    assert train(model, *QUICK[:8], "--validations", 1, *extent).exit_code == 0
+    before = model.read_bytes()
+    done = train(model, "--resume", *given, "--log", log)
+    assert_one_line_error(done, 2, "the run is complete after ", "to go on give more, such as ")
+    assert re.search(rf"such as ({more})$", done.stderr.strip())
+    assert model.read_bytes() == before and not log.exists()
+    more = done.stderr.strip().rpartition("such as ")[2].split()
+    again = train(model, "--resume", *more)
+    assert again.exit_code == 0, again.stderr
+    assert again.stderr.startswith(f"the schedule is made anew for {' '.join(more)}\n")
+
+
+def test_another_text_is_refused_with_the_way_to_train_on_with_it(tmp_path):
+    model = tmp_path / "model.safetensors"
+    assert train(model, *QUICK).exit_code == 0
+    done = invoke("train", FABLES, "--model", model, "--resume", "--steps", 60)
+    words = ("corpus (dinosaurs.txt ", "now fables.txt ", "charrnn train OTHER --init-from MODEL")
+    assert "--init-from" in done.stderr.splitlines()[-1]
+    assert done.exit_code == 2 and all(word in done.stderr for word in words), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_run_that_finds_nothing_better_says_which_model_there_is(tmp_path, monkeypatch):
+    losses = iter([3.0, 2.0, 2.5, 4.0, 5.0, 1.0])
+    monkeypatch.setattr(
+        "charrnn.training.evaluate", lambda *_: SimpleNamespace(nats_per_character=next(losses))
+    )
+    model = tmp_path / "model.safetensors"
+    first = train(model, *QUICK)
+    assert first.stderr.splitlines()[-1].startswith(f"saved {model}: validation loss 2.0000 nats")
+    before = model.read_bytes()
+    second = train(model, "--resume", "--steps", 45)
+    said = f"no better than before: {model} is still that of step 20, validation loss 2.0000 nats"
+    assert second.stderr.splitlines()[-1].startswith(said)
+    assert "saved" not in second.stderr and model.read_bytes() == before
+    third = train(model, "--resume", "--steps", 90)
+    assert third.stderr.splitlines()[-1].startswith(f"saved {model}: validation loss 1.0000 nats")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "options", "said"),
+    [
+        (["a b.txt", "c.txt"], {}, "to go on: charrnn train 'a b.txt' c.txt --resume"),
+        (["-a.txt"], {"model": None}, "to go on: charrnn train ./-a.txt --resume"),
+        (["a"], {"model": "m's", "sample_every": 3},
+         """to go on: charrnn train a --model 'm'"'"'s' --sample-every 3 --resume"""),
+        (["a", "-"], {}, "to go on, with the same text on standard input: "
+                         "charrnn train a - --resume"),
+    ],
+)  # fmt: skip
+def test_the_command_that_goes_on(corpus, options, said):
+    assert running.how_to_go_on(corpus, **options) == said
 
 
 def test_more_steps_can_be_given_and_other_options_cannot(tmp_path):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import pytest
 from subprocesses import ROOT
 
-from charrnn.checkpoint import SavedModel
+from charrnn.checkpoint import SavedModel, save_model
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.creation import create_trainer
 from charrnn.language_model import LanguageModel
@@ -72,6 +73,13 @@ def with_biases(characters: str, *, documents=1, biases=(), **shape) -> SavedMod
     for token, logit in biases:
         tensors["readout.bias"][token] = logit
     return SavedModel(config, vocabulary, tensors, {"documents": documents})
+
+
+def save_unchecked(path, model: SavedModel) -> None:
+    """Write a model file as another program may: with weights that are not finite, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SavedModel, "finite", True)
+        save_model(path, model)
 
 
 def language_model(saved: SavedModel, *, threads=1) -> LanguageModel:
