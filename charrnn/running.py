@@ -27,7 +27,7 @@ from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageErr
 from charrnn.options import EXTENT
 from charrnn.progress import Reporter
 from charrnn.terminal import visible
-from charrnn.training import Record, Trainer
+from charrnn.training import VALIDATION_POSITIONS, Record, Trainer
 
 #: Options that may differ from those a run was started with.
 _FREE = (*EXTENT, "validations", "patience", "precision", "threads")
@@ -49,6 +49,7 @@ def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) ->
                          "or start anew with --force")  # fmt: skip
     options = {name: given[name] if name in explicit else stored[name] for name in given}
     options["most_epochs"] = stored.get("most_epochs", 0.0)
+    options["validation_positions"] = stored.get("validation_positions", VALIDATION_POSITIONS)
     if extent := explicit & set(EXTENT):
         options.update((name, None) for name in EXTENT if name not in extent)
         options["most_epochs"] = 0.0  # it is to go on: nothing ends it before its time

@@ -12,11 +12,14 @@ from commands import QUICK, invoke, start
 from samples import every_variant
 from subprocesses import ROOT
 
+from charrnn import planning
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load_model, load_resume, resume_path, save_resume
 from charrnn.config import INITIAL_STATES, TextConfig, TrainingConfig
 from charrnn.creation import create_trainer
 from charrnn.errors import ModelFileError, UsageError
+from charrnn.evaluation import evaluate
+from charrnn.language_model import load
 
 CORPUS = str(ROOT / "corpora" / "dinosaurs.txt")
 FABLES = str(ROOT / "corpora" / "fables.txt")
@@ -193,6 +196,26 @@ def test_a_longer_run_validates_as_often_as_before_or_as_it_is_told(tmp_path, gi
     records = [json.loads(line) for line in log.read_text().splitlines()]
     validated = [r["step"] for r in records if r["validation_loss"] is not None]
     assert validated == [step for step in range(60 // expected, 61, 60 // expected) if step > 30]
+
+
+def test_a_resumed_run_validates_on_the_same_part_of_the_text(tmp_path, monkeypatch):
+    """However long it is made, and all of it where its file is of a version that read all."""
+    model = tmp_path / "model.safetensors"
+    arguments = ("train", FABLES, "--model", model)
+    begun = invoke(*arguments, *QUICK)
+    assert "characters to learn, 8,192 of 8,489 to validate" in begun.stderr
+    monkeypatch.setattr(planning, "_FEWEST_POSITIONS", 16)
+    extended = invoke(*arguments, "--resume", "--steps", 40)
+    assert "8,192 of 8,489 to validate" in extended.stderr
+    training = load_model(model).training
+    whole = create_trainer([FABLES], training=TRAINING, hidden_size=8)
+    part = whole.held_back[: 8192 + 1]
+    assert training["validation_loss"] == evaluate(load(model).network, part).nats_per_character
+    saved = load_resume(resume_path(model))
+    del saved.values["training"]["validation_positions"]
+    save_resume(resume_path(model), saved)
+    earlier = invoke(*arguments, "--resume", "--steps", 50)
+    assert "characters to learn, 8,489 to validate" in earlier.stderr
 
 
 def test_resuming_without_a_run_or_with_a_damaged_file_is_one_line(tmp_path):
