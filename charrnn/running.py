@@ -22,7 +22,6 @@ from charrnn.checkpoint import (
     save_model,
     save_resume,
 )
-from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
 from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
 from charrnn.options import EXTENT
 from charrnn.progress import Reporter
@@ -186,12 +185,11 @@ def run(trainer: Trainer, path: Path, log: Any, sample_every: int | None = None)
 
 @contextlib.contextmanager
 def reporting(remarks: list[str], log: Any = None) -> Iterator[Reporter]:
-    """What shows a run: begun with the ``remarks``, and saying so if anything is compiled."""
+    """What shows a run, begun with the ``remarks``."""
     with Reporter(log) as reporter:
         for remark in remarks:
             reporter.say(remark)
-        with announce_compilation(lambda: reporter.say(COMPILATION_NOTICE)):
-            yield reporter
+        yield reporter
 
 
 @contextlib.contextmanager

@@ -123,7 +123,9 @@ def test_all_cells_are_measured_on_the_same_text(tmp_path, monkeypatch):
     longer = iter((100, 200))
     monkeypatch.setattr(planning, "_validation_positions", lambda *_: next(longer))
     sizes = {"layers": 1, "hidden_size": 8}
-    list(compare([str(FABLES)], ["lstm", "elman"], TextConfig(), TRAINING, folder=tmp_path, **sizes))
+    list(
+        compare([str(FABLES)], ["lstm", "elman"], TextConfig(), TRAINING, folder=tmp_path, **sizes)
+    )
     for cell in ("lstm", "elman"):
         options = load_model(model_path(tmp_path, cell)).training["options"]
         assert options["validation_positions"] == 100

@@ -13,8 +13,8 @@ PACKAGE = Path(charrnn.__file__).parent
 #: Who may import whom: only what stands in an earlier row.
 RANKS = (
     ("errors", "compute", "blas"),
-    ("cells", "terminal", "tables", "lock"),
-    ("config", "vocabulary"),
+    ("cells", "terminal", "tables", "lock", "sources"),
+    ("config", "vocabulary", "waiting"),
     ("parameters", "options", "matrices", "extent"),
     ("layers", "corpus", "checkpoint"),
     ("passes", "description", "dataset"),
