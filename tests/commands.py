@@ -48,10 +48,7 @@ def start(*arguments, environment=None, program=("-m", "charrnn"), **options):
 
 
 def execute(*arguments, stdin=b"", **options):
-    """Run the program to its end; ``stdout`` and ``stderr`` of the answer are bytes.
-
-    Whether a test is the first to need a kernel is chance: what is said of compiling is left out.
-    """
+    """Run the program to its end; ``stdout`` and ``stderr`` of the answer are bytes."""
     with start(*arguments, **options) as process:
         stdout, stderr = process.communicate(stdin, timeout=120)
     stderr = without_compiling(stderr or b"")
@@ -59,7 +56,10 @@ def execute(*arguments, stdin=b"", **options):
 
 
 def without_compiling(text):
-    """What a program said, but for the lines that say that it compiles."""
+    """What a program said, but for the lines that say that it compiles.
+
+    Whether a test is the first to need a kernel is chance.
+    """
     return re.sub(rb"(?m)^compiling for this processor.*\n", b"", text)
 
 
@@ -94,6 +94,7 @@ def invoke(*arguments, stdin=None):
     result = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
+    result.stderr_bytes = without_compiling(result.stderr_bytes)
     return result
 
 
