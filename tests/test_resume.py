@@ -100,6 +100,12 @@ def test_every_network_ends_with_the_same_bits(cell, more, tmp_path):
     assert_resumes_after(tmp_path / "run.resume", 5, whole_run(**shape), **shape)
 
 
+def test_validated_on_a_part_of_the_text_it_ends_with_the_same_bits(tmp_path):
+    trainer = new_trainer(corpus=FABLES)
+    assert len(trainer.validation) == 8192 + 1 < len(trainer.held_back)
+    assert_resumes_after(tmp_path / "run.resume", 5, whole_run(corpus=FABLES), corpus=FABLES)
+
+
 def test_the_average_goes_on_where_it_was(tmp_path):
     """It is not made anew of the weights, which are others by then."""
     first, second = new_trainer(), new_trainer()

@@ -3,8 +3,8 @@
 Numba's own cache sees edits of the file that holds a function, not of what that file imports, so
 the cache lives in a folder named after a hash of all compiled sources and versions. Cached code
 is unpickled, so the folder must belong to the user and be closed to everyone else; where that
-cannot be had, everything still runs, compiled anew in each process. A damaged cache costs a
-compilation, never a crash.
+cannot be had, everything still runs, compiled anew in each process, and the user is told why. A
+damaged cache costs a compilation, never a crash.
 """
 
 from __future__ import annotations
