@@ -33,7 +33,8 @@ from charrnn.options import (
 )
 from charrnn.studies import benchmark, compare, gradients
 from charrnn.tables import figures_table
-from charrnn.terminal import Output, announced_compilation, print_result
+from charrnn.terminal import Output, print_result
+from charrnn.waiting import announced_compilation, shown_reading
 
 
 class _Group(click.Group):
@@ -101,6 +102,7 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     if resume and init_from:
         raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
     context.with_resource(locked(model_path))
+    context.with_resource(announced_compilation())
     default = click.core.ParameterSource.DEFAULT
     explicit = {n for n in context.params if context.get_parameter_source(n) is not default}
     shape = {name: options.pop(name) for name in SHAPE}
@@ -114,10 +116,11 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
         refuse_to_overwrite(model_path, force)
     if init_from:
         shape = {name: value for name, value in shape.items() if name in explicit}
-    trainer = create_trainer(
-        corpus, TextConfig(**text), TrainingConfig(**training),
-        init_from=init_from, vocabulary=vocabulary, **shape,
-    )  # fmt: skip
+    with shown_reading():
+        trainer = create_trainer(
+            corpus, TextConfig(**text), TrainingConfig(**training),
+            init_from=init_from, vocabulary=vocabulary, **shape,
+        )  # fmt: skip
     if saved:
         go_on(trainer, saved, model_path, explicit)
     model = model_path if "model_path" in explicit else None
@@ -211,7 +214,8 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt
         model = load(model_path, threads=threads, precision=precision)
         if lines is None:
             lines = model.training.get("text", {}).get("lines", False)
-        text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
+        with shown_reading():
+            text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
         result = measure(model.network, text.tokens)
         adapted = evaluate_adapting(model.network, text.tokens) if adapt else None
     names = ("nats_per_character", "bits_per_character", "perplexity", "characters", "unknown")

@@ -173,6 +173,7 @@ class TrainingConfig:
     clip_norm: float = 1.0  # longest gradient of an update; 0: any length
     clip_value: float = 0.0  # largest element of a gradient; 0: any size
     validations: int | None = None  # times that the validation text is read in a run
+    validation_positions: int | None = None  # of that text, which are the same each time
     patience: int = 0  # validations in a row without improvement that end a run; 0: any number
     seed: int = 1  # of everything random
     threads: int = 0  # 0: one for each processor
@@ -205,6 +206,8 @@ class TrainingConfig:
         _require(self.clip_norm >= 0 and self.clip_value >= 0, "clipping must not be negative")
         if self.validations is not None:
             _require_between("validations", self.validations, 1, 10**6)
+        if self.validation_positions is not None:
+            _require_between("validation positions", self.validation_positions, 0, 2**48)
         _require_between("patience", self.patience, 0, 10**6)
         _require_between("seed", self.seed, 0, 2**63 - 1)
         _require_between("threads", self.threads, 0, 4096)

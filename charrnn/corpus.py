@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import codecs
 import io
-import os
-import shutil
-import stat
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
 
 import numpy as np
 
 from charrnn.errors import CorpusError, UsageError
+from charrnn.sources import CHUNK, Progress, Text
 from charrnn.vocabulary import CODE_POINTS, END, START, Vocabulary, code_points
 
-#: Bytes that are read at once; 1 MiB was no faster and took four times the memory.
-CHUNK = 1 << 18
 #: Tokens that are split at once.
 BLOCK = 1 << 16
 #: Positions; with fewer a loss would say nothing.
@@ -67,9 +60,11 @@ def read_corpus(
     """
     if sum(str(source) == "-" for source in sources) > 1:
         raise UsageError("standard input (-) can be read only once; name it once")
-    reader = _Reader(encoding, translate_newlines=lines or normalize_newlines)
+    progress = Progress()
+    reader = _Reader(encoding, progress, translate_newlines=lines or normalize_newlines)
     with ExitStack() as stack:
-        texts = [_Text.of(source, stack) for source in sources]
+        texts = [Text.of(source, stack, progress) for source in sources]
+        progress.begin(2 * sum(text.size for text in texts))  # they are counted, then encoded
         counts = np.zeros(CODE_POINTS, np.int64)
         tallies = [_count(reader.pieces(text), counts, lines) for text in texts]
         characters = int(counts.sum())
@@ -87,71 +82,10 @@ def read_corpus(
     return Corpus(vocabulary, tokens, characters, sum(sizes) - characters, unknown)
 
 
-class _Text(NamedTuple):
-    """A text that can be read from its beginning more than once."""
-
-    name: str  # for messages
-    path: Path
-    spool: IO[bytes] | None = None  # a copy of what can be read only once
-
-    @classmethod
-    def of(cls, source: str | Path, stack: ExitStack) -> _Text:
-        """Looks at the source; what is not a regular file is copied for as long as ``stack``."""
-        if str(source) == "-":
-            # A program that was started with its standard input closed has none.
-            file = sys.stdin.buffer if sys.stdin else io.BytesIO()
-            return cls("standard input", Path("-"), _spooled(file, "standard input", stack))
-        text = cls(repr(str(source)), Path(source))
-        with _errors_named(text.name), text.path.open("rb") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return text
-            return cls(text.name, text.path, _spooled(file, text.name, stack))
-
-    @contextmanager
-    def opened(self) -> Iterator[IO[bytes]]:
-        """The bytes from the beginning. Regular files are not kept open: there may be many."""
-        with _errors_named(self.name), ExitStack() as stack:
-            file = self.spool or stack.enter_context(self.path.open("rb"))
-            file.seek(0)
-            yield file
-
-
-_REMEDIES: dict[type[OSError], str] = {
-    FileNotFoundError: "check the path",
-    IsADirectoryError: "name the files in the folder",
-    PermissionError: "change its permissions",
-}
-
-
-@contextmanager
-def _errors_named(name: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        remedy = _REMEDIES.get(type(error), "try a copy of it")
-        raise CorpusError(f"cannot read {name} ({error.strerror or error}); {remedy}") from error
-
-
-def _spooled(file: IO[bytes], name: str, stack: ExitStack) -> IO[bytes]:
-    """A temporary file with all that ``file`` yields, closed and gone with ``stack``."""
-    try:
-        with ExitStack() as cleanup:
-            spool = cleanup.enter_context(tempfile.TemporaryFile())
-            shutil.copyfileobj(file, spool, CHUNK)
-            spool.flush()
-            stack.enter_context(cleanup.pop_all())
-            return spool
-    except OSError as error:
-        raise CorpusError(
-            f"cannot copy {name} to a temporary file ({error.strerror or error}); "
-            "set TMPDIR to a folder that has room for it"
-        ) from error
-
-
 class _Reader:
     """Turns the bytes of a text into code points, piece by piece."""
 
-    def __init__(self, encoding: str, *, translate_newlines: bool) -> None:
+    def __init__(self, encoding: str, progress: Progress, *, translate_newlines: bool) -> None:
         try:
             # The codec alone would also be there for what is no encoding of text, such as hex.
             io.TextIOWrapper(io.BytesIO(), encoding=encoding)
@@ -161,10 +95,10 @@ class _Reader:
                 f"there is no encoding {encoding!r}; give --encoding utf-8, utf-16, latin-1, "
                 "cp1252 or another that Python knows"
             ) from error
-        self.encoding = encoding
+        self.encoding, self.progress = encoding, progress
         self.translate_newlines = translate_newlines
 
-    def pieces(self, text: _Text) -> Iterator[np.ndarray]:
+    def pieces(self, text: Text) -> Iterator[np.ndarray]:
         """The code points of ``text`` in arrays that are not empty, a byte order mark left out.
 
         Raises ``CorpusError`` where it cannot be read or decoded.
@@ -174,6 +108,7 @@ class _Reader:
         with text.opened() as file:
             while chunk:
                 chunk = file.read(CHUNK)
+                self.progress.add(len(chunk))
                 size += len(chunk)
                 try:
                     piece = decoder.decode(chunk, final=not chunk)
@@ -185,7 +120,7 @@ class _Reader:
                 if codes.size:
                     yield codes
 
-    def _fault(self, text: _Text, size: int, error: UnicodeError) -> str:
+    def _fault(self, text: Text, size: int, error: UnicodeError) -> str:
         """What is wrong with a text of which ``size`` bytes have been read."""
         where = ""
         if isinstance(error, UnicodeDecodeError):
@@ -219,7 +154,7 @@ def _count(pieces: Iterator[np.ndarray], counts: np.ndarray, lines: bool) -> tup
 
 
 def _encode(
-    reader: _Reader, texts: Sequence[_Text], sizes: Sequence[int], table: np.ndarray
+    reader: _Reader, texts: Sequence[Text], sizes: Sequence[int], table: np.ndarray
 ) -> np.ndarray:
     """The tokens of all texts. Raises ``CorpusError`` where one has not the size counted."""
     tokens, filled = np.empty(sum(sizes) + 1, table.dtype), 0

@@ -23,7 +23,6 @@ from charrnn.checkpoint import (
     save_model,
     save_resume,
 )
-from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
 from charrnn.config import TrainingConfig
 from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
 from charrnn.extent import duration
@@ -58,6 +57,7 @@ def resumed(
     kept = [{n: now[n] if n in explicit else then[n] for n in now} for now, then in pairs]
     training = kept[-1]
     training["most_epochs"] = values["training"]["most_epochs"]
+    training["validation_positions"] = values["training"]["validation_positions"]
     if extent := explicit & set(EXTENT):
         training.update((name, None) for name in EXTENT if name not in extent)
         training["most_epochs"] = 0.0  # it is to go on: nothing ends it before its time
@@ -233,12 +233,11 @@ def run(
 
 @contextlib.contextmanager
 def reporting(remarks: list[str], log: Any = None) -> Iterator[Reporter]:
-    """What shows a run: begun with the ``remarks``, and saying so if anything is compiled."""
+    """What shows a run, begun with the ``remarks``."""
     with Reporter(log) as reporter:
         for remark in remarks:
             reporter.say(remark)
-        with announce_compilation(lambda: reporter.say(COMPILATION_NOTICE)):
-            yield reporter
+        yield reporter
 
 
 @contextlib.contextmanager

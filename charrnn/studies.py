@@ -30,7 +30,8 @@ from charrnn.options import (
     training_options,
 )
 from charrnn.tables import benchmark_table, comparison_table
-from charrnn.terminal import announced_compilation, print_result
+from charrnn.terminal import print_result
+from charrnn.waiting import announced_compilation, shown_reading
 
 
 @click.command()
@@ -72,9 +73,12 @@ def compare(corpus: tuple[str, ...], cells: str, equal: str, folder: Path | None
         comparison.prepare_folder(folder, names, force)
     results = []
     try:
-        for result in comparison.compare(corpus, names, text, training, folder=folder,
-                                         equal_weights=equal == "weights", **sizes):  # fmt: skip
-            results.append(vars(result))
+        with announced_compilation(), shown_reading():
+            for result in comparison.compare(
+                corpus, names, text, training, folder=folder, equal_weights=equal == "weights",
+                **sizes,
+            ):  # fmt: skip
+                results.append(vars(result))
     finally:  # what was learned is shown, however the comparison ends
         if results:
             print_result(json.dumps(results) if as_json else comparison_table(results))
@@ -156,7 +160,10 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: tuple[str
     trained = [(load_finite_model(path), str(path)) for path in paths]
     if lines is None:
         lines = bool(trained) and trained[0][0].training.get("text", {}).get("lines", False)
-    text = read_corpus(files, lines=lines, encoding=encoding, normalize_newlines=normalize_newlines)
+    with shown_reading():
+        text = read_corpus(
+            files, lines=lines, encoding=encoding, normalize_newlines=normalize_newlines
+        )
     new = [(untrained(text.vocabulary, seed=seed, cell=cell, **shape), None) for cell in cells]
     places = choose_places(text.tokens, positions, steps_back)
     if places.steps < steps_back:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import sys
 import unicodedata
-
-import click
 
 from charrnn.errors import CharrnnError
 
@@ -65,10 +62,3 @@ class Output:
 def print_result(text: str) -> None:
     """A command's result, on lines of its own. Raises ``CharrnnError`` as ``Output`` does."""
     Output().write(text + "\n")
-
-
-def announced_compilation() -> contextlib.AbstractContextManager[None]:
-    """Tell the user, once, if the block has to compile."""
-    from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
-
-    return announce_compilation(lambda: click.echo(COMPILATION_NOTICE, err=True))

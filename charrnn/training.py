@@ -36,8 +36,7 @@ from charrnn.tables import printable
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
 
-#: Positions of the validation text that are read each time: little beside what a large corpus
-#: takes to train on.
+#: Most positions of the validation text that are read each time, however long the run.
 VALIDATION_POSITIONS = 2**18
 
 
@@ -78,14 +77,16 @@ class Trainer:
         self.model = model
         self.network = network = model.network
         network.prepare_training()
-        self.validation = validation[: VALIDATION_POSITIONS + 1]
         if config.patience and not validation.size:
             raise UsageError("--patience needs a text to validate on, and there is none: give "
                              "--validation, or leave --patience out")  # fmt: skip
         self.positions = len(training) - 1
         asked = config
-        config = complete(config, network, self.positions, len(self.validation))
+        self.held_back = validation
+        most = min(max(len(validation) - 1, 0), VALIDATION_POSITIONS)
+        config = complete(config, network, self.positions, most)
         self.config = config
+        self.validation = validation[: (config.validation_positions or 0) + 1]
         batch, length = Lanes.fit(self.positions, config.batch_size or 1, config.sequence_length)
         self._too_short = asked.batch_size not in (None, batch) or asked.sequence_length != length
         self.lanes = Lanes(training, batch, length)
@@ -104,10 +105,12 @@ class Trainer:
     def remarks(self) -> list[str]:
         """What a user should know before the run: its sizes, and what was out of the ordinary."""
         config, lanes = self.network.config, self.lanes
+        validated, held_back = (max(len(t) - 1, 0) for t in (self.validation, self.held_back))
+        share = f" of {held_back:,}" if validated < held_back else ""
         remarks = [
             f"{architecture(config)}, {parameter_count(config):,} weights, "
             f"{config.vocabulary_size} characters with the special ones; {self.positions:,} "
-            f"characters to learn, {max(len(self.validation) - 1, 0):,} to validate",
+            f"characters to learn, {validated:,}{share} to validate",
             f"{lanes.batch} lanes × {lanes.length} steps, {self.config.optimizer} with a learning "
             f"rate of {self.optimizer.highest_rate:g}, weight decay {self.optimizer.decay:g}, "
             f"dropout {self.config.dropout:g}, {self.config.precision}",
@@ -239,7 +242,7 @@ class Trainer:
     def _fingerprint(self) -> str:
         """Hash of what is learned and validated on, the vocabulary included."""
         digest = hashlib.sha256(self.model.vocabulary.characters.encode())
-        for tokens in (self.lanes.tokens, self.validation):
+        for tokens in (self.lanes.tokens, self.held_back[: VALIDATION_POSITIONS + 1]):
             digest.update(np.ascontiguousarray(tokens).data)
         return digest.hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from click.testing import CliRunner
 from subprocesses import ROOT
 
 from charrnn.cli import main
-from charrnn.compute.cache import COMPILATION_NOTICE
 
 #: Options of ``train`` that make a run of a second.
 QUICK = ("--layers", "1", "--hidden-size", "16", "--batch-size", "16", "--sequence-length", "32",
@@ -40,22 +40,27 @@ def _environment(more):
     return kept | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in more.items()}
 
 
-def start(*arguments, environment=None, **options):
+def start(*arguments, environment=None, program=("-m", "charrnn"), **options):
     """The running program, with pipes unless ``options`` of Popen say otherwise."""
     given = {s: subprocess.PIPE for s in ("stdin", "stdout", "stderr")} | options
-    command = [sys.executable, "-m", "charrnn", *map(str, arguments)]
+    command = [sys.executable, *map(str, (*program, *arguments))]
     return subprocess.Popen(command, env=_environment(environment or {}), **given)
 
 
 def execute(*arguments, stdin=b"", **options):
-    """Run the program to its end; ``stdout`` and ``stderr`` of the answer are bytes.
-
-    Whether a test is the first to need a kernel is chance: the notice of compiling is left out.
-    """
+    """Run the program to its end; ``stdout`` and ``stderr`` of the answer are bytes."""
     with start(*arguments, **options) as process:
         stdout, stderr = process.communicate(stdin, timeout=120)
-    stderr = (stderr or b"").replace(f"{COMPILATION_NOTICE}\n".encode(), b"")
+    stderr = without_compiling(stderr or b"")
     return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+def without_compiling(text):
+    """What a program said, but for the lines that say that it compiles.
+
+    Whether a test is the first to need a kernel is chance.
+    """
+    return re.sub(rb"(?m)^compiling for this processor.*\n", b"", text)
 
 
 def execute_code(code, *arguments):
@@ -64,12 +69,12 @@ def execute_code(code, *arguments):
                           capture_output=True, env=_environment({}), timeout=120)  # fmt: skip
 
 
-def on_terminal(stream, *arguments, columns=120):
+def on_terminal(stream, *arguments, columns=120, **options):
     """Run with ``stream`` ("stdout" or "stderr") a terminal; exit code and what it showed."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     shown = b""
-    with start(*arguments, **{stream: follower}) as process:
+    with start(*arguments, **{stream: follower}, **options) as process:
         os.close(follower)
         process.stdin.close()
         while True:
@@ -89,6 +94,7 @@ def invoke(*arguments, stdin=None):
     result = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
+    result.stderr_bytes = without_compiling(result.stderr_bytes)
     return result
 
 

@@ -2,9 +2,12 @@
 
 import importlib
 import os
+import pickle
 import pkgutil
 import shutil
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 from numba.core import config
@@ -15,33 +18,87 @@ import charrnn.compute
 from charrnn.compute.cache import announce_compilation, kernel
 
 SCRIPT = """
-from charrnn.compute.cache import announce_compilation, kernel
+from charrnn.compute.cache import announce_compilation, compilation_notice, kernel
 
 @kernel
 def double(x):
     return 2 * x
 
 said = []
-with announce_compilation(lambda: said.append("compiled")):
+with announce_compilation(lambda *counts: said.append(counts)):
     assert double(1.5) == 3.0
-print(*said or ["loaded"])
+print("compiled" if said else "loaded")
 """
+NOTICE = "print(compilation_notice())\n"
+ONCE = "compiling for this processor, once: this takes about 15 seconds"
 posix = pytest.mark.skipif(os.name != "posix", reason="needs the permissions of POSIX")
+as_root = pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can be another user"
+)
 
 
 @pytest.fixture
 def run(tmp_path):
     """Run a script with one small kernel; returns "compiled" or "loaded"."""
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
 
-    def run(without=(), **environment):
+    def run(without=(), more="", **environment):
+        script.write_text(SCRIPT + more)
         environment = {"XDG_CACHE_HOME": tmp_path / "cache"} | environment
         environment = {k: v for k, v in environment.items() if v is not None}
         forget = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", *without)
         return python(script, without=forget, cwd=tmp_path, **environment).strip()
 
     return run
+
+
+#: A user that owns nothing. He may not be allowed to read this Python: what compiling takes, of
+#: Numba's modules too, is there before.
+STRANGER = 54321
+BECOME_STRANGER = f"""
+import os
+import numba.core.caching
+numba.njit(lambda x: 2 * x)(1.5)
+os.setgroups([])
+os.setgid({STRANGER})
+os.setuid({STRANGER})
+"""
+
+
+@pytest.fixture
+def elsewhere():
+    """A folder that all users can read, and a function that runs the script there as a stranger."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for part in ("compute", "cells"):
+            shutil.copytree(ROOT / "charrnn" / part, folder / "charrnn" / part)
+
+        def run(before=BECOME_STRANGER, **environment):
+            script = folder / "script.py"
+            script.write_text(before + SCRIPT + NOTICE)
+            forget = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+            said = python(script, root=folder, without=forget, cwd=folder, **environment)
+            return said.splitlines()
+
+        yield folder, run
+
+
+class _Bomb:
+    """What leaves a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def _assert_said(notice, *words):
+    """That each process compiles anew, why, and what helps."""
+    assert notice.startswith("compiling for this processor, about 15 seconds in each process anew:")
+    for word in (*words, "set NUMBA_CACHE_DIR to a folder of your own"):
+        assert str(word) in notice
 
 
 def _files(folder, suffix=""):
@@ -66,9 +123,9 @@ def _double(x):
 def _compile_or_load():
     """A new kernel in this process, as a new process would make it."""
     said = []
-    with announce_compilation(lambda: said.append("compiled")):
+    with announce_compilation(lambda *counts: said.append(counts)):
         assert kernel(_double)(1.5) == 3.0
-    return said[0] if said else "loaded"
+    return "compiled" if said else "loaded"
 
 
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc", ""], ids=["index", "code", "both"])
@@ -138,14 +195,47 @@ def test_a_folder_that_others_can_write_to_is_not_used(run, tmp_path, mode, inne
     assert run() == "compiled"
     root = tmp_path / "cache" / "charrnn"
     (folder,) = root.iterdir()
-    (folder if inner else root).chmod(mode)
+    open_folder = folder if inner else root
+    open_folder.chmod(mode)
     before = {path: path.read_bytes() for path in _files(root)}
-    assert run() == "compiled"
+    said, notice = run(more=NOTICE).splitlines()
+    assert said == "compiled"
+    _assert_said(notice, f"others can write to {open_folder};")
     assert {path: path.read_bytes() for path in _files(root)} == before
 
 
-@posix
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give away")
+@as_root
+def test_of_another_users_folder_nothing_is_unpickled_and_the_way_out_is_named(elsewhere):
+    """As in an image that root has made and a user runs."""
+    folder, run = elsewhere
+    cache = folder / "cache"
+    assert run(before="", XDG_CACHE_HOME=cache) == ["compiled", ONCE]
+    for path in (cache, *cache.rglob("*")):
+        path.chmod(0o755)
+    trace = folder / "trace"
+    for path in _files(cache):
+        path.write_bytes(pickle.dumps(_Bomb(trace)))
+    folder.chmod(0o777)
+    said, notice = run(XDG_CACHE_HOME=cache)
+    assert said == "compiled" and not trace.exists()
+    _assert_said(notice, cache / "charrnn", "belongs to another user")
+    assert run(NUMBA_CACHE_DIR=folder / "own") == ["compiled", ONCE]
+    assert run(NUMBA_CACHE_DIR=folder / "own") == ["loaded", ONCE]
+    assert run(before="", XDG_CACHE_HOME=cache) and trace.exists(), "the trap is none"
+
+
+@as_root
+def test_a_folder_that_cannot_be_written_to_is_named(elsewhere):
+    folder, run = elsewhere
+    said, notice = run(HOME=folder)
+    assert said == "compiled"
+    _assert_said(notice, folder / ".cache" / "charrnn", "cannot be made (Permission denied)")
+    said, notice = run(HOME=folder, NUMBA_CACHE_DIR=folder / "none")
+    assert said == "compiled"
+    _assert_said(notice, f"nothing can be kept in {folder / 'none'};")
+
+
+@as_root
 def test_a_folder_of_another_user_is_not_used(run, tmp_path):
     assert run() == "compiled"
     root = tmp_path / "cache" / "charrnn"
@@ -172,9 +262,11 @@ def test_without_any_home_nothing_is_left_where_one_works(tmp_path):
     """A user without HOME and without an entry in the table of users, as in some containers."""
     script = tmp_path / "script.py"
     nobody = "import pwd\ndef unknown(uid):\n    raise KeyError(uid)\npwd.getpwuid = unknown\n"
-    script.write_text(nobody + SCRIPT)
+    script.write_text(nobody + SCRIPT + NOTICE)
     without = ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
-    assert python(script, without=without, cwd=tmp_path).strip() == "compiled"
+    said, notice = python(script, without=without, cwd=tmp_path).splitlines()
+    assert said == "compiled"
+    _assert_said(notice, "there is no home folder")
     assert [p.name for p in tmp_path.iterdir()] == ["script.py"]
 
 

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 
+import numpy as np
 import pytest
 from commands import QUICK, assert_one_line_error, execute, invoke, on_terminal, start
 from trained import DINOSAURS, FABLES
@@ -90,6 +91,17 @@ def test_standard_input_is_a_document(corpus, model):
     assert (training["documents"], training["corpus"]) == (1, ["-"])
     assert training["corpus_characters"] == len(text.decode())
     assert len(load(model).sample(20)) == 20
+
+
+def test_a_large_vocabulary_does_not_spend_a_short_run_on_validations(model, tmp_path):
+    corpus, size = tmp_path / "large.txt", 400_000
+    codes = np.random.default_rng(1).geometric(0.001, size) % 10_000 + 0x4E00
+    corpus.write_bytes(codes.astype("<u4").tobytes().decode("utf-32-le").encode())
+    log = tmp_path / "log.jsonl"
+    done = execute("train", corpus, "--model", model, *QUICK, "--log", log)
+    assert b"360,001 characters to learn, 8,192 of 40,000 to validate" in done.stderr
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert sum(record["validation_loss"] is not None for record in records) == 3
 
 
 def test_lines_are_documents(model):

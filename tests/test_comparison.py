@@ -8,6 +8,7 @@ import pytest
 from samples import assert_same_bits
 from trained import DINOSAURS, FABLES
 
+from charrnn import planning
 from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.checkpoint import load_model
 from charrnn.comparison import compare, model_configs, model_path, named_cells, with_weights
@@ -115,6 +116,19 @@ def test_a_size_that_is_left_open_is_chosen_for_all_cells(equal_weights):
     else:
         assert elman.hidden_size == lstm.hidden_size
     assert elman.error is lstm.error is None
+
+
+def test_all_cells_are_measured_on_the_same_text(tmp_path, monkeypatch):
+    """Also where one of them is faster, so that alone it would read more of it."""
+    longer = iter((100, 200))
+    monkeypatch.setattr(planning, "_validation_positions", lambda *_: next(longer))
+    sizes = {"layers": 1, "hidden_size": 8}
+    list(
+        compare([str(FABLES)], ["lstm", "elman"], TextConfig(), TRAINING, folder=tmp_path, **sizes)
+    )
+    for cell in ("lstm", "elman"):
+        options = load_model(model_path(tmp_path, cell)).training["options"]
+        assert options["validation_positions"] == 100
 
 
 def test_a_result_is_of_the_best_model_and_of_the_whole_run(tmp_path):

@@ -14,8 +14,8 @@ PACKAGE = Path(charrnn.__file__).parent
 RANKS = (
     ("errors",),
     ("compute", "blas"),
-    ("cells", "terminal", "tables", "lock"),
-    ("config", "vocabulary"),
+    ("cells", "terminal", "tables", "lock", "sources"),
+    ("config", "vocabulary", "waiting"),
     ("parameters", "options", "matrices", "extent", "metadata"),
     ("layers", "corpus", "checkpoint"),
     ("passes", "description", "dataset"),

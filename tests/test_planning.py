@@ -47,8 +47,8 @@ def _network(hidden_size=16):
     return Network(config_of(("lstm", "tanh"), 1, hidden_size), threads=1)
 
 
-def _completed(positions, hidden_size=16, validated=5000, **given):
-    return complete(TrainingConfig(**given), _network(hidden_size), positions, validated)
+def _completed(positions, hidden_size=16, held_back=5000, **given):
+    return complete(TrainingConfig(**given), _network(hidden_size), positions, held_back)
 
 
 def _size(positions, shape=SHAPE, **given):
@@ -74,7 +74,7 @@ def test_only_what_was_left_open_is_chosen(speed, field, extent):
     config = TrainingConfig(**extent)
     filled = complete(config, _network(), 50_000, 5000)
     chosen = {"batch_size", "learning_rate", "dropout", "weight_decay", "precision"}
-    chosen |= {"validations", "most_epochs"}
+    chosen |= {"validations", "validation_positions", "most_epochs"}
     chosen |= set() if extent else {"steps"}
     assert (getattr(filled, field) != getattr(config, field)) == (field in chosen)
     assert getattr(filled, field) is not None or field in {"epochs", "steps", "budget"}
@@ -84,7 +84,8 @@ def test_only_what_was_left_open_is_chosen(speed, field, extent):
     "given",
     [{"batch_size": 3}, {"learning_rate": 0.123}, {"dropout": 0.0}, {"dropout": 0.7},
      {"weight_decay": 0.0}, {"weight_decay": 0.9},
-     {"validations": 1}, {"validations": 1000}, {"most_epochs": 0.0}, {"most_epochs": 7.0}],
+     {"validations": 1}, {"validations": 1000}, {"validation_positions": 7},
+     {"most_epochs": 0.0}, {"most_epochs": 7.0}],
 )  # fmt: skip
 @pytest.mark.parametrize("positions", [30, 50_000, 10**7])
 def test_what_was_given_stays(speed, given, positions):
@@ -229,25 +230,56 @@ def test_every_optimizer_has_a_weight_decay_of_its_own(optimizer):
 
 def test_validations_take_a_small_share_of_the_time(speed):
     """Where they are not so few that a run could not do without one of them."""
-    texts, found = (500, 5000, 20_000, 10**5, 2**18), []
+    texts, found, read = (500, 5000, 20_000, 10**5, 2**18), [], []
     runs = [{"steps": n} for n in (1, 1000, 10**4, 10**5)]
     runs += [{"budget": s} for s in (0.01, 5.0, 30.0, 300.0)]
-    for validated, extent in itertools.product(texts, runs):
-        config = _completed(300_000, validated=validated, batch_size=64, dropout=0.0, **extent)
+    for held_back, extent in itertools.product(texts, runs):
+        config = _completed(300_000, held_back=held_back, batch_size=64, dropout=0.0, **extent)
+        validated = config.validation_positions
         seconds = extent.get("budget", 0) * 1e9 / _network().values.size
         characters = seconds or extent["steps"] * 64 * 64
         # As much as evaluation is faster than training: not at all where a text is short.
         cost = config.validations * validated / (2.5 if validated > 4000 else 1.0)
-        assert cost <= 0.04 * characters or config.validations == 4
+        fewest = config.validations == 4 and validated == min(held_back, 2**13)
+        assert cost <= 0.04 * characters or fewest
         found.append(config.validations)
-    table = np.array(found).reshape(5, 2, 4)
-    assert (np.diff(table, axis=2) >= 0).all() and (np.diff(table, axis=0) <= 0).all()
+        read.append(validated)
+    table, read = np.array(found).reshape(5, 2, 4), np.array(read).reshape(5, 2, 4)
+    assert (np.diff(table * read, axis=2) >= 0).all() and (np.diff(read, axis=2) >= 0).all()
+    assert (np.diff(table, axis=0) <= 0).all() and (np.diff(read, axis=0) >= 0).all()
     assert (table[:, :, 0] == 4).all() and (table[:2, :, -1] == 50).all()
     assert table.min() == 4 and table.max() == 50 and len(set(found)) > 6
 
 
+@pytest.mark.parametrize("vocabulary_size", [60, 1000, 10_000])
+def test_how_much_is_validated_follows_the_time_too(monkeypatch, vocabulary_size):
+    """A large vocabulary leaves a run few characters, and a validation has its share of them."""
+    network = Network(ModelConfig.for_vocabulary(vocabulary_size, hidden_size=8), threads=1)
+    weights, read = recurrent_parameter_count(network.config), []
+    for held_back, speed, budget in itertools.product(
+        (0, 16, 8191, 50_000, 2**18), (1e8, 1e10, 1e12), (1.0, 20.0, 60.0, 600.0)
+    ):
+        pace = speed / parameter_count(network.config)
+        monkeypatch.setattr(planning, "_speed", lambda *_, pace=pace: pace)
+        positions = 10 * held_back + 1
+        config = complete(TrainingConfig(budget=budget), network, positions, held_back)
+        most = planning._most_epochs(positions, weights) * positions
+        characters = min(pace * budget, most)
+        validated = config.validation_positions
+        assert validated in {held_back, *(2**n for n in range(13, 18))} and validated <= held_back
+        share = config.validations * (4096 + validated / 2.5) / characters
+        assert share <= 0.04 or validated <= 2**13
+        if 2**13 < validated < held_back:
+            assert share > 0.02  # no less is read than there is time for
+        read.append(validated)
+    table = np.array(read).reshape(5, 3, 4)
+    assert (np.diff(table, axis=2) >= 0).all() and (np.diff(table, axis=1) >= 0).all()
+    assert (table[:3] == np.array([0, 16, 8191])[:, None, None]).all()
+    assert table[4, 0, 0] == 2**13 and table[4, 2, 3] == 2**18
+
+
 def test_without_a_text_to_validate_on_a_run_has_few_intervals():
-    assert _completed(50_000, validated=0, steps=10**6).validations == 4
+    assert _completed(50_000, held_back=0, steps=10**6).validations == 4
 
 
 def test_a_run_has_as_many_validations_as_were_planned():
@@ -261,7 +293,8 @@ def test_a_run_has_as_many_validations_as_were_planned():
     assert short.config.validations == 4
     assert short.remarks[1].endswith("dropout 0, float32, 4 validations")
     assert sum(record.validation_loss is not None for record in run(short)) == 4
-    assert long.config.validations == planning._validations(len(long.validation), 20_000 * 64)
+    positions = len(long.validation) - 1
+    assert long.config.validations == planning._validations(positions, 20_000 * 64)
     assert 4 < long.config.validations < 50
 
 
@@ -382,7 +415,8 @@ def _train(model, *options):
 def _chosen(model):
     """What the run of a model chose, its extent too, as its resume file has it."""
     values = load_resume(resume_path(model)).values
-    names = ("batch_size", "learning_rate", "dropout", "weight_decay", "validations", "most_epochs")
+    names = ("batch_size", "learning_rate", "dropout", "weight_decay", "validations",
+             "validation_positions", "most_epochs")  # fmt: skip
     training = {name: values["training"][name] for name in (*names, "epochs", "steps", "budget")}
     return {**training, "hidden_size": values["shape"]["hidden_size"]}
 
@@ -395,6 +429,7 @@ def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "_rate_factor", lambda *_: 0.123)
     monkeypatch.setattr(planning, "_dropout", lambda *_: 0.123)
     monkeypatch.setattr(planning, "_validations", lambda *_: 3)
+    monkeypatch.setattr(planning, "_FEWEST_POSITIONS", 64)
     monkeypatch.setattr(planning, "_SMALLEST", 96)
     _train(tmp_path / "new", "--steps", 6)
     fresh = _chosen(tmp_path / "new")

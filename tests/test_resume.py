@@ -15,12 +15,14 @@ from commands import QUICK, assert_one_line_error, invoke, start
 from samples import every_variant
 from subprocesses import ROOT
 
-from charrnn import running
+from charrnn import planning, running
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load_model, load_resume, resume_path, save_resume
 from charrnn.config import INITIAL_STATES, TextConfig, TrainingConfig
 from charrnn.creation import create_trainer
 from charrnn.errors import ModelFileError, UsageError
+from charrnn.evaluation import evaluate
+from charrnn.language_model import load
 
 CORPUS = str(ROOT / "corpora" / "dinosaurs.txt")
 FABLES = str(ROOT / "corpora" / "fables.txt")
@@ -99,6 +101,12 @@ def test_every_network_ends_with_the_same_bits(cell, more, tmp_path):
     """Stopped between two validations."""
     shape = {"cell": cell, "embedding_size": 5, **more}
     assert_resumes_after(tmp_path / "run.resume", 5, whole_run(**shape), **shape)
+
+
+def test_validated_on_a_part_of_the_text_it_ends_with_the_same_bits(tmp_path):
+    trainer = new_trainer(corpus=FABLES)
+    assert len(trainer.validation) == 8192 + 1 < len(trainer.held_back)
+    assert_resumes_after(tmp_path / "run.resume", 5, whole_run(corpus=FABLES), corpus=FABLES)
 
 
 def test_the_average_goes_on_where_it_was(tmp_path):
@@ -281,6 +289,26 @@ def test_a_longer_run_validates_as_often_as_before_or_as_it_is_told(tmp_path, gi
     records = [json.loads(line) for line in log.read_text().splitlines()]
     validated = [r["step"] for r in records if r["validation_loss"] is not None]
     assert validated == [step for step in range(60 // expected, 61, 60 // expected) if step > 30]
+
+
+def test_a_resumed_run_validates_on_the_same_part_of_the_text(tmp_path, monkeypatch):
+    """However long it is made, and all of it where its file is of a version that read all."""
+    model = tmp_path / "model.safetensors"
+    arguments = ("train", FABLES, "--model", model)
+    begun = invoke(*arguments, *QUICK, "--precision", "float32")
+    assert "characters to learn, 8,192 of 8,496 to validate" in begun.stderr
+    monkeypatch.setattr(planning, "_FEWEST_POSITIONS", 16)
+    extended = invoke(*arguments, "--resume", "--steps", 40)
+    assert "8,192 of 8,496 to validate" in extended.stderr
+    training = load_model(model).training
+    whole = create_trainer([FABLES], training=TRAINING, hidden_size=8)
+    part = whole.held_back[: 8192 + 1]
+    assert training["validation_loss"] == evaluate(load(model).network, part).nats_per_character
+    saved = load_resume(resume_path(model))
+    del saved.values["training"]["validation_positions"]
+    save_resume(resume_path(model), saved)
+    earlier = invoke(*arguments, "--resume", "--steps", 50)
+    assert "characters to learn, 8,496 to validate" in earlier.stderr
 
 
 def test_resuming_without_a_run_or_with_a_damaged_file_is_one_line(tmp_path):

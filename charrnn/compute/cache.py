@@ -3,8 +3,8 @@
 Numba's own cache sees edits of the file that holds a function, not of what that file imports, so
 the cache lives in a folder named after a hash of all compiled sources and versions. Cached code
 is unpickled, so the folder must belong to the user and be closed to everyone else; where that
-cannot be had, everything still runs, compiled anew in each process. A damaged cache costs a
-compilation, never a crash.
+cannot be had, everything still runs, compiled anew in each process, and the user is told why. A
+damaged cache costs a compilation, never a crash.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,24 +39,30 @@ def _fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def _private_folder() -> str | None:
-    """The cache folder, made if need be; None where no folder of the user's own can be had."""
+class _NotKept(Exception):
+    """Why machine code cannot be kept."""
+
+
+def _private_folder() -> str:
+    """The cache folder, made if need be. Raises ``_NotKept`` where there is none of the user's."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    if not os.path.isabs(base):  # there is no home
-        return None
+    if not os.path.isabs(base):
+        raise _NotKept("there is no home folder")
     root = Path(base) / "charrnn"
     folder = root / _fingerprint()
-    try:
-        for path in (root, folder):
+    for path in (root, folder):
+        try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = path.stat()
-            if os.name == "posix" and status.st_uid != os.getuid():
-                return None
-            if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                return None
-    except (OSError, RuntimeError):
-        return None
-    return str(folder) if os.access(folder, os.W_OK | os.X_OK) else None
+        except OSError as error:
+            raise _NotKept(f"{path} cannot be made ({error.strerror})") from error
+        if os.name == "posix" and status.st_uid != os.getuid():
+            raise _NotKept(f"{path} belongs to another user")
+        if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise _NotKept(f"others can write to {path}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _NotKept(f"{folder} cannot be written to")
+    return str(folder)
 
 
 class _ForgivingCache(FunctionCache):
@@ -83,7 +90,14 @@ class _ForgivingCache(FunctionCache):
                 Path(self._cache_file._index_path).unlink(missing_ok=True)
 
 
-_FOLDER = None if config.CACHE_DIR else _private_folder()
+#: Why machine code is not kept; empty: it is.
+_FAULTS: list[str] = []
+_FOLDER: str | None = None
+if not config.CACHE_DIR:
+    try:
+        _FOLDER = _private_folder()
+    except _NotKept as fault:
+        _FAULTS.append(str(fault))
 
 
 def kernel(function):
@@ -99,30 +113,54 @@ def kernel(function):
         try:
             compiled._cache = _ForgivingCache(compiled.py_func)
         except RuntimeError:  # Numba found no place that it can write to
-            pass
+            _FAULTS.append(f"nothing can be kept in {folder}")
         finally:
             config.CACHE_DIR = previous
     return compiled
 
 
-COMPILATION_NOTICE = "compiling for this processor, once: this takes about 15 seconds"
+def compilation_notice() -> str:
+    """What to tell a user when something is compiled: that it is once, or why it is not."""
+    if not _FAULTS:
+        return "compiling for this processor, once: this takes about 15 seconds"
+    return (
+        "compiling for this processor, about 15 seconds in each process anew: "
+        f"{_FAULTS[0]}; set NUMBA_CACHE_DIR to a folder of your own to keep what is compiled"
+    )
 
 
-class _FirstCompilation(event.Listener):
-    def __init__(self, notify: Callable[[], None]) -> None:
-        self._notify: Callable[[], None] | None = notify
+class _Compilation(event.Listener):
+    """Counts the kernels that are compiled, and the seconds in which any is."""
+
+    def __init__(self, notify: Callable[[int, float, bool], None]) -> None:
+        self._notify = notify
+        self._compiled = self._depth = 0  # a kernel compiles those that it calls
+        self._seconds = self._started = 0.0
 
     def on_start(self, event):
-        if self._notify:
-            notify, self._notify = self._notify, None
-            notify()
+        if not self._depth:
+            self._started = time.monotonic()
+        self._depth += 1
+        self._tell()
 
     def on_end(self, event):
-        """Nothing to do: only the beginning is announced."""
+        self._depth -= 1
+        self._compiled += 1
+        self._tell()
+        if not self._depth:
+            self._seconds += time.monotonic() - self._started
+
+    def _tell(self) -> None:
+        seconds = self._seconds + time.monotonic() - self._started
+        self._notify(self._compiled, seconds, self._depth > 0)
 
 
 @contextlib.contextmanager
-def announce_compilation(notify: Callable[[], None]) -> Iterator[None]:
-    """Call ``notify()`` once if anything must be compiled, rather than loaded, in this block."""
-    with event.install_listener("numba:compile", _FirstCompilation(notify)):
+def announce_compilation(notify: Callable[[int, float, bool], None]) -> Iterator[None]:
+    """Call ``notify`` when a kernel begins to be compiled, rather than loaded, and when it is done.
+
+    It is told how many have been compiled in this block, in how many seconds, and whether another
+    is at hand.
+    """
+    with event.install_listener("numba:compile", _Compilation(notify)):
         yield
