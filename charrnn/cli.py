@@ -18,6 +18,7 @@ import charrnn.blas  # noqa: F401  (before NumPy is imported)
 from charrnn import __version__
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import CharrnnError, UsageError
+from charrnn.files import check_output, keep_apart, texts
 from charrnn.options import (
     SHAPE,
     extent_options,
@@ -95,11 +96,20 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     from charrnn.checkpoint import load_resume, resume_path
     from charrnn.creation import create_trainer
     from charrnn.lock import locked
-    from charrnn.running import best_so_far, opened_log, refuse_to_overwrite, resumed, run
+    from charrnn.running import (
+        best_so_far,
+        opened_log,
+        refuse_to_overwrite,
+        resumed,
+        run,
+        run_files,
+    )
     from charrnn.vocabulary import Vocabulary
 
     if resume and init_from:
         raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
+    read = [*texts([*corpus, options["validation"]]), ("the model", init_from)]
+    keep_apart(run_files(model_path), read)
     context.with_resource(locked(model_path))
     default = click.core.ParameterSource.DEFAULT
     explicit = {n for n in options if context.get_parameter_source(n) is not default}
@@ -115,6 +125,10 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
         shape = {name: value for name, value in shape.items() if name in explicit}
     text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
     training = TrainingConfig(**options)
+    read += texts([text.validation])  # a run that goes on remembers it
+    if log_path:
+        keep_apart([("the log", log_path)], [*read, *run_files(model_path)])
+        check_output(log_path)
     trainer = create_trainer(
         corpus, text, training, init_from=init_from, vocabulary=vocabulary, **shape
     )

@@ -24,6 +24,8 @@ from charrnn.checkpoint import (
 )
 from charrnn.compute.cache import COMPILATION_NOTICE, announce_compilation
 from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
+from charrnn.files import Named, check_output
+from charrnn.lock import lock_path
 from charrnn.options import EXTENT
 from charrnn.progress import Reporter
 from charrnn.terminal import visible
@@ -73,16 +75,24 @@ def best_so_far(saved: ResumeState, path: Path) -> SavedModel | None:
     return model
 
 
+def run_files(model: Path) -> list[Named]:
+    """The files that a run on a model writes, as ``charrnn.files.keep_apart`` takes them."""
+    return [
+        ("the model", model),
+        ("the resume file", resume_path(model)),
+        ("the lock", lock_path(model)),
+    ]
+
+
 def refuse_to_overwrite(path: Path, force: bool, option: str = "--model") -> None:
     """Say before a run, rather than after it, that its model could not be written.
 
     ``option`` is the one that named it.
     """
+    check_output(path)
     if path.exists() and not force:
         raise ModelFileError(f"{path} is there already: give --force to overwrite it, "
                              f"or {option} with another name")  # fmt: skip
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ModelFileError(f"cannot write {path}: it must be a file in an existing folder")
 
 
 @contextlib.contextmanager

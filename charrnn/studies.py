@@ -10,6 +10,7 @@ import click
 
 from charrnn.cells import CELL_NAMES
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
+from charrnn.files import keep_apart, texts
 from charrnn.options import (
     EXTENT,
     SHAPE,
@@ -69,6 +70,8 @@ def compare(corpus: tuple[str, ...], cells: str, equal: str, folder: Path | None
         options["budget"] = comparison.DEFAULT_BUDGET
     training = TrainingConfig(**options)
     if folder:
+        kept = comparison.kept_files(folder, names)
+        keep_apart(kept, texts([*corpus, text.validation]))
         comparison.prepare_folder(folder, names, force)
     results = []
     try:
@@ -150,9 +153,10 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: tuple[str
     from charrnn.gradients import Curve, choose_places, figures, measure, untrained
     from charrnn.plotting import check_picture, draw_picture, report
 
-    if output:
-        check_picture(output)
     paths = models or (() if cells else (default_model(),))
+    if output:
+        keep_apart([("the picture", output)], [*texts(files), *(("the model", p) for p in paths)])
+        check_picture(output)
     trained = [(load_finite_model(path), str(path)) for path in paths]
     if lines is None:
         lines = bool(trained) and trained[0][0].training.get("text", {}).get("lines", False)

@@ -13,6 +13,7 @@ PACKAGE = Path(charrnn.__file__).parent
 #: Who may import whom: only what stands in an earlier row.
 RANKS = (
     ("errors", "compute", "blas"),
+    ("files",),
     ("cells", "terminal", "tables", "lock"),
     ("config", "vocabulary"),
     ("parameters", "options", "matrices", "extent"),
