@@ -1,12 +1,25 @@
-"""Which file a path means, and whether a file may be written there."""
+"""Which file a path means, whether a file may be written there, and how its name reads."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from charrnn.errors import ModelFileError, UsageError
+
+#: Bytes of the command line and of names that Python could not decode in the locale.
+_UNDECODED = re.compile("[\udc80-\udcff]+")
+
+
+def decoded(argument: str) -> str:
+    """What the command line or a folder gave, with its UTF-8 read as such in every locale."""
+    return _UNDECODED.sub(_as_utf8, argument)
+
+
+def _as_utf8(match: re.Match[str]) -> str:
+    return match[0].encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
 def target_of(path: Path) -> Path:

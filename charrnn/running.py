@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
-
 from charrnn.checkpoint import (
     ResumeState,
     SavedModel,
@@ -28,7 +26,7 @@ from charrnn.files import Named, check_output
 from charrnn.lock import lock_path
 from charrnn.options import EXTENT
 from charrnn.progress import Reporter
-from charrnn.terminal import visible
+from charrnn.terminal import say
 from charrnn.training import Record, Trainer
 
 #: Options that may differ from those a run was started with.
@@ -55,7 +53,7 @@ def resumed(explicit: set[str], saved: dict[str, Any], given: dict[str, Any]) ->
         options.update((name, None) for name in EXTENT if name not in extent)
         options["most_epochs"] = 0.0  # it is to go on: nothing ends it before its time
         spans = " and ".join(f"--{name} {options[name]:g}" for name in extent)
-        click.echo(f"the schedule is made anew for {spans}", err=True)
+        say(f"the schedule is made anew for {spans}")
     return options
 
 
@@ -154,7 +152,7 @@ def _sample(trainer: Trainer) -> str:
     # Several, for where a document is short.
     with trainer.averaged():
         texts = "".join(trainer.model.texts(_SAMPLE_LENGTH, count=8, seed=trainer.step))
-    return f"a sample at step {trainer.step:,}:\n{visible(texts[:_SAMPLE_LENGTH].rstrip())}\n"
+    return f"a sample at step {trainer.step:,}:\n{texts[:_SAMPLE_LENGTH].rstrip()}\n"
 
 
 def run(trainer: Trainer, path: Path, log: Any, sample_every: int | None = None) -> None:
@@ -180,15 +178,16 @@ def run(trainer: Trainer, path: Path, log: Any, sample_every: int | None = None)
                 save_model(path, trainer.best)
             if sample_every and record.step % sample_every == 0:
                 with trainer.extent.paused():
-                    reporter.say(_sample(trainer))
+                    for line in _sample(trainer).split("\n"):
+                        reporter.say(line)
     if record is None:
         more = "--patience" if trainer.out_of_patience else "--epochs, --steps or --budget"
         raise UsageError(f"the run is complete: give more {more} to go on")
     save_resume(resume_path(path), trainer.capture())
     if trainer.out_of_patience:
-        click.echo("stopped: the validation loss has not improved in "
-                   f"{trainer.config.patience} validations", err=True)  # fmt: skip
-    click.echo(_summary(trainer, path, record), err=True)
+        say("stopped: the validation loss has not improved in "
+            f"{trainer.config.patience} validations")  # fmt: skip
+    say(_summary(trainer, path, record))
     if received:
         raise SystemExit(128 + received[0])
 

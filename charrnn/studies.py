@@ -10,7 +10,7 @@ import click
 
 from charrnn.cells import CELL_NAMES
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
-from charrnn.files import keep_apart, texts
+from charrnn.files import decoded, keep_apart, texts
 from charrnn.options import (
     EXTENT,
     SHAPE,
@@ -31,7 +31,7 @@ from charrnn.options import (
     training_options,
 )
 from charrnn.tables import benchmark_table, comparison_table
-from charrnn.terminal import announced_compilation, print_result
+from charrnn.terminal import announced_compilation, print_result, say
 
 
 @click.command()
@@ -157,14 +157,14 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: tuple[str
     if output:
         keep_apart([("the picture", output)], [*texts(files), *(("the model", p) for p in paths)])
         check_picture(output)
-    trained = [(load_finite_model(path), str(path)) for path in paths]
+    trained = [(load_finite_model(path), decoded(str(path))) for path in paths]
     if lines is None:
         lines = bool(trained) and trained[0][0].training.get("text", {}).get("lines", False)
     text = read_corpus(files, lines=lines, encoding=encoding, normalize_newlines=normalize_newlines)
     new = [(untrained(text.vocabulary, seed=seed, cell=cell, **shape), None) for cell in cells]
     places = choose_places(text.tokens, positions, steps_back)
     if places.steps < steps_back:
-        click.echo(f"the text goes back {places.steps} steps at most, not {steps_back}", err=True)
+        say(f"the text goes back {places.steps} steps at most, not {steps_back}")
     with announced_compilation():
         curves = [
             Curve(model, origin, measure(model, text, places, scale=scale, threads=threads))

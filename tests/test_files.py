@@ -10,7 +10,7 @@ from trained import FABLES, with_biases
 
 from charrnn.checkpoint import load_model, resume_path, save_model
 from charrnn.errors import ModelFileError, UsageError
-from charrnn.files import keep_apart, texts
+from charrnn.files import decoded, keep_apart, texts
 from charrnn.lock import locked
 
 SMALL = ("--layers", 1, "--hidden-size", 8, "--positions", 5)
@@ -176,3 +176,19 @@ def test_one_run_trains_a_model_by_whatever_name(folder):
         with locked(folder / one):
             done = invoke("train", "c.txt", "--model", other, "--force", *QUICK)
             assert_one_line_error(done, 1, f"{other} is being trained by process {os.getpid()}")
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (os.fsencode("ж.txt").decode("ascii", "surrogateescape"), "ж.txt"),
+        ("ж é.txt", "ж é.txt"),
+        ("a\udc9bb", "a\udc9bb"),
+        ("a\ud83db", "a\ud83db"),
+    ],
+)
+def test_names_are_utf8(given, text):
+    assert decoded(given) == text
