@@ -94,9 +94,10 @@ class Reporter:
         self._loss = _RunningMean()
         self._last_line = time.monotonic()
         self._logged: list[float] = []
+        self._stream = StandardError()
         self._bar = tqdm(
             total=1.0,
-            file=StandardError(),
+            file=self._stream,
             disable=columns() is None,
             bar_format=_BAR,
             leave=False,
@@ -115,9 +116,8 @@ class Reporter:
 
     def say(self, message: str) -> None:
         """A line on standard error, above the bar if there is one."""
-        self._bar.clear()
-        say(message)
-        self._bar.refresh()
+        with tqdm.external_write_mode(file=self._stream):
+            say(message)
 
     def show(self, record: Record) -> None:
         """Take note of a step."""
