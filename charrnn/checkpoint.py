@@ -29,6 +29,7 @@ from safetensors.numpy import save as to_safetensors
 
 from charrnn.config import MOMENTS, ModelConfig
 from charrnn.errors import ModelFileError
+from charrnn.files import check_output, target_of
 from charrnn.metadata import SENSELESS, parse, read_figures, read_network, read_resume
 from charrnn.parameters import cell_of, parameter_count, parameter_shapes, state_size
 from charrnn.vocabulary import Vocabulary
@@ -69,23 +70,26 @@ def _checksum(tensors: dict[str, np.ndarray], text: str = "") -> str:
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace ``path`` by a file with ``data``: at any moment the old or the new one is there.
 
-    Raises ``ModelFileError`` where it cannot be written; the old file then still stands.
+    A symbolic link stays, and the file that it leads to is replaced. Raises ``ModelFileError``
+    where it cannot be written; the old file then still stands.
     """
-    prefix, suffix = f".{path.name}.", ".partial"
+    check_output(path)
+    target = target_of(path)
+    prefix, suffix = f".{target.name}.", ".partial"
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=suffix)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+            os.replace(temporary, target)
         finally:
             # What a killed process left goes too.
-            for partial in path.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
+            for partial in target.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
                 partial.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        _sync_folder(target.parent)
     except OSError as error:
         raise ModelFileError(f"cannot write {path}: {error.strerror}") from error
 
@@ -129,8 +133,10 @@ def _opened(path: Path, expected: str, advice: str) -> Iterator[tuple[Any, dict[
     """The safetensors file and its metadata; what goes wrong in the block is told of the file."""
     kind, _ = _KINDS[expected]
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ModelFileError(f"{path} is not a {kind}: it is no regular file")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            found = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise ModelFileError(f"{path} is not a {kind}: it is {found}")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_format(path, metadata, expected)
@@ -223,8 +229,9 @@ def _array_shapes(values: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def resume_path(model: Path) -> Path:
-    """Where the resume file of a model lies: beside it."""
-    return model.parent / f"{model.name}.resume"
+    """Where the resume file of a model lies: beside it, and not beside a link to it."""
+    target = target_of(model)
+    return target.parent / f"{target.name}.resume"
 
 
 def save_resume(path: Path, state: ResumeState) -> None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+from click.exceptions import Exit
 
 import charrnn.blas  # noqa: F401  (before NumPy is imported)
 from charrnn import __version__
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import CharrnnError, UsageError
+from charrnn.files import check_output, decoded, keep_apart, texts
 from charrnn.options import (
     SHAPE,
     extent_options,
@@ -33,35 +35,57 @@ from charrnn.options import (
 )
 from charrnn.studies import benchmark, compare, gradients
 from charrnn.tables import figures_table
-from charrnn.terminal import Output, print_result
+from charrnn.terminal import Output, output_errors, prepare_streams, print_result, say
 from charrnn.waiting import announced_compilation, shown_reading
 
 
 class _Group(click.Group):
     """The one place where errors and interruptions become messages and exit codes."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        prepare_streams()
+        with _errors_told():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _errors_told():
             return super().invoke(ctx)
-        except CharrnnError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(2 if isinstance(error, UsageError) else 1)
-        except MemoryError:
-            click.echo("Error: not enough memory: try a smaller --batch-size, --sequence-length "
-                       "or --hidden-size", err=True)  # fmt: skip
-            ctx.exit(1)
-        except KeyboardInterrupt:
-            ctx.exit(128 + signal.SIGINT)
+
+
+#: What click shows the help for, without a command; its versions before 8.2 do so by themselves.
+_HELP_WANTED: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
+
+@contextlib.contextmanager
+def _errors_told() -> Iterator[None]:
+    try:
+        with output_errors():  # click writes the help
+            yield
+    except _HELP_WANTED:
+        raise
+    except click.ClickException as error:
+        say(f"Error: {error.format_message().rstrip('.')}{_hint(error)}")
+        raise Exit(error.exit_code) from error
+    except CharrnnError as error:
+        say(f"Error: {error}")
+        raise Exit(2 if isinstance(error, UsageError) else 1) from error
+    except MemoryError as error:
+        say("Error: not enough memory: try a smaller --batch-size, --sequence-length "
+            "or --hidden-size")  # fmt: skip
+        raise Exit(1) from error
+    except KeyboardInterrupt as error:
+        raise Exit(128 + signal.SIGINT) from error
+
+
+def _hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see {context.command_path} --help)" if context else ""
 
 
 @click.group(cls=_Group, context_settings={"max_content_width": 100})
 @click.version_option(__version__, prog_name="charrnn")
 def main() -> None:
     """Learn any text character by character, and write new text in its manner."""
-    # Text is UTF-8 in every locale; messages may quote it.
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
 
 
 @main.command()
@@ -96,11 +120,21 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     from charrnn.checkpoint import load_resume, resume_path
     from charrnn.creation import create_trainer
     from charrnn.lock import locked
-    from charrnn.running import go_on, how_to_go_on, opened_log, refuse_to_overwrite, resumed, run
+    from charrnn.running import (
+        go_on,
+        how_to_go_on,
+        opened_log,
+        refuse_to_overwrite,
+        resumed,
+        run,
+        run_files,
+    )
     from charrnn.vocabulary import Vocabulary
 
     if resume and init_from:
         raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
+    read = [*texts([*corpus, options["validation"]]), ("the model", init_from)]
+    keep_apart(run_files(model_path), read)
     context.with_resource(locked(model_path))
     context.with_resource(announced_compilation())
     default = click.core.ParameterSource.DEFAULT
@@ -116,6 +150,10 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
         refuse_to_overwrite(model_path, force)
     if init_from:
         shape = {name: value for name, value in shape.items() if name in explicit}
+    read += texts([text["validation"]])  # a run that goes on remembers it
+    if log_path:
+        keep_apart([("the log", log_path)], [*read, *run_files(model_path)])
+        check_output(log_path)
     with shown_reading():
         trainer = create_trainer(
             corpus, TextConfig(**text), TrainingConfig(**training),
@@ -174,15 +212,15 @@ def sample(model_path: Path, length: int, prime: str | None, prime_file: Any, ra
     with announced_compilation():
         model = load(model_path, threads=threads, precision=precision)
         if unseen := model.vocabulary.unseen(prime):
-            click.echo(f"Warning: the model does not know {', '.join(map(repr, unseen))}: "
-                       "read as unknown characters", err=True)  # fmt: skip
+            say(f"Warning: the model does not know {', '.join(map(repr, unseen))}: "
+                "read as unknown characters")  # fmt: skip
         for piece in model.texts(length, prime=prime, **options):
             output.write(piece)
 
 
 def _read_prime(prime: str | None, file: Any) -> str:
     if file is None:
-        return prime or ""
+        return decoded(prime or "")
     try:
         return file.read()
     except UnicodeDecodeError as error:

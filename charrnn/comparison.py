@@ -18,6 +18,7 @@ from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.creation import shape_for, trainer_on
 from charrnn.dataset import read_dataset
 from charrnn.errors import ModelFileError, TrainingError, UsageError
+from charrnn.files import Named
 from charrnn.parameters import parameter_count, with_weights
 from charrnn.running import refuse_to_overwrite, reporting, stopped_by_signals
 from charrnn.training import Record, Trainer
@@ -60,6 +61,12 @@ def named_cells(text: str) -> list[str]:
 def model_path(folder: Path, cell: str) -> Path:
     """Where the model of a cell is kept."""
     return folder / f"{cell}.safetensors"
+
+
+def kept_files(folder: Path, cells: Sequence[str]) -> list[Named]:
+    """The files in the folder that a comparison replaces or removes."""
+    models = [model_path(folder, cell) for cell in cells]
+    return [f for m in models for f in (("the model", m), ("the resume file", resume_path(m)))]
 
 
 def prepare_folder(folder: Path, cells: Sequence[str], force: bool) -> None:

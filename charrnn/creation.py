@@ -11,6 +11,7 @@ import numpy as np
 from charrnn.checkpoint import SavedModel, load_finite_model
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.dataset import Dataset, read_dataset
+from charrnn.files import decoded
 from charrnn.language_model import LanguageModel
 from charrnn.model import Network
 from charrnn.planning import suited_shape, training_precision
@@ -41,7 +42,7 @@ def create_trainer(
     known = start.vocabulary.characters if start else ""
     dataset = read_dataset(sources, text, rng=rng, vocabulary=vocabulary, known=known)
     if start:
-        dataset.origin["init_from"] = Path(str(init_from)).name
+        dataset.origin["init_from"] = decoded(Path(str(init_from)).name)
         shape = shape_of(start, shape)
     config = shape_for(dataset, training, **shape)
     return trainer_on(dataset, config, training, rng=rng, start=start)

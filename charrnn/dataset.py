@@ -13,6 +13,7 @@ import numpy as np
 from charrnn import __version__
 from charrnn.config import TextConfig
 from charrnn.corpus import read_corpus, split
+from charrnn.files import decoded
 from charrnn.vocabulary import Vocabulary
 
 
@@ -47,7 +48,7 @@ def read_dataset(
         training, vocabulary = corpus.tokens, corpus.vocabulary
         validation = read_corpus([text.validation], **_reading(text), vocabulary=vocabulary).tokens
     origin = {
-        "corpus": [Path(source).name for source in sources],
+        "corpus": [decoded(Path(source).name) for source in sources],
         "corpus_characters": corpus.characters,
         "documents": corpus.documents,
         "text": dataclasses.asdict(text),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from charrnn.errors import ModelFileError
+from charrnn.files import check_output, target_of
 
 if sys.platform == "win32":
     import msvcrt
@@ -31,15 +32,22 @@ else:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def lock_path(model: Path) -> Path:
+    """The file that is locked; the same for a link to the model."""
+    target = target_of(model)
+    return target.parent / f".{target.name}.lock"
+
+
 @contextlib.contextmanager
 def locked(model: Path) -> Iterator[None]:
     """Let no other process train ``model`` while the block runs.
 
     What is locked is a hidden file beside the model, gone after the block; a killed process leaves
     the file, but no lock on it. Raises ``ModelFileError`` where another process has the lock, and
-    where there can be no file beside the model.
+    where there can be no such model or no file beside it.
     """
-    path = model.parent / f".{model.name}.lock"
+    check_output(model)
+    path = lock_path(model)
     try:
         handle = _acquire(path)
     except BlockingIOError as error:

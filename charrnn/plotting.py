@@ -18,6 +18,7 @@ from charrnn.cells import CELLS
 from charrnn.checkpoint import write_atomically
 from charrnn.description import architecture
 from charrnn.errors import CharrnnError, UsageError
+from charrnn.files import check_output
 from charrnn.gradients import GROWTH, Curve
 from charrnn.tables import printable
 
@@ -151,13 +152,12 @@ def _round_step(last: int) -> int:
 def check_picture(path: Path) -> None:
     """Say before anything is measured that a picture could not be drawn.
 
-    Raises ``UsageError`` for a suffix that is none of ``PICTURES``, ``CharrnnError`` where the
-    folder is missing or matplotlib is not installed.
+    Raises ``UsageError`` for a suffix that is none of ``PICTURES``, ``CharrnnError`` where no file
+    can be written there or matplotlib is not installed.
     """
     if path.suffix.lower() not in PICTURES:
         raise UsageError(f"cannot draw {path}: give a name that ends in {', '.join(PICTURES)}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise CharrnnError(f"cannot write {path}: it must be a file in an existing folder")
+    check_output(path)
     _figure_class()
 
 

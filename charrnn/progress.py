@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import IO, Any
 
 from tqdm import tqdm
 
 from charrnn.errors import CharrnnError
+from charrnn.terminal import STANDARD_ERROR, columns, say
 from charrnn.training import Record
 
 #: Seconds between two lines where standard error is no terminal.
 _LINE_INTERVAL = 10.0
+
+#: The bar, as tqdm writes it, and the columns that it takes with the shortest of bars.
+_BAR, _BAR_COLUMNS = "{percentage:3.0f}%|{bar}| {desc}", 7 + 6
 
 #: Steps between two records of the log, beside those with a validation.
 _LOG_STEPS = 10
@@ -27,13 +31,44 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _describe(record: Record, loss: float) -> str:
+def _figures(record: Record, loss: float) -> dict[str, str]:
+    """What is told of a step, each with the gap before it, in the order in which it is read."""
     left = record.seconds * (1 - record.progress) / record.progress if record.progress else 0
-    skipped = f"  {record.skipped} skipped" if record.skipped else ""
-    return (
-        f"step {record.step:,}  loss {loss:.3f} ({loss / math.log(2):.3f} bits)  "
-        f"{record.characters_per_second:,.0f} chars/s  {_clock(left)} left{skipped}"
-    )
+    figures = {
+        "step": f"  step {record.step:,}",
+        "loss": f"  loss {loss:.3f}",
+        "bits": f" ({loss / math.log(2):.3f} bits)",
+        "speed": f"  {record.characters_per_second:,.0f} chars/s",
+        "left": f"  {_clock(left)} left",
+    }
+    if record.skipped:
+        figures["skipped"] = f"  {record.skipped} skipped"
+    return figures
+
+
+def _validation(record: Record) -> dict[str, str]:
+    """What is told of a validation after the figures of its step."""
+    best = "  best so far" if record.improved else ""
+    return {"validation": f"  validation {record.validation_loss:.4f}{best}"}
+
+
+#: What is left out, the first first, beside a bar and in a line that is too long for the terminal.
+_LESS_BESIDE_BAR = ("bits", "speed", "skipped", "step", "loss", "left")
+_LESS_IN_LINE = ("bits", "speed", "left", "loss", "skipped", "step")
+
+
+def _fitted(figures: dict[str, str], width: float, less: Sequence[str]) -> str:
+    """As many of the figures as fit in so many columns, ``less`` being left out in its order."""
+    kept = dict(figures)
+    for name in less:
+        if len(_line(kept)) <= width:
+            break
+        kept.pop(name, None)
+    return _line(kept)
+
+
+def _line(figures: dict[str, str]) -> str:
+    return "".join(figures.values()).lstrip()
 
 
 class _RunningMean:
@@ -61,9 +96,9 @@ class Reporter:
         self._logged: list[float] = []
         self._bar = tqdm(
             total=1.0,
-            file=sys.stderr,
-            disable=not sys.stderr.isatty(),
-            bar_format="{percentage:3.0f}%|{bar:6}| {desc}",
+            file=STANDARD_ERROR,
+            disable=columns() is None,
+            bar_format=_BAR,
             leave=False,
         )
 
@@ -80,23 +115,19 @@ class Reporter:
 
     def say(self, message: str) -> None:
         """A line on standard error, above the bar if there is one."""
-        if self._bar.disable:
-            print(message, file=sys.stderr, flush=True)
-        else:
-            self._bar.write(message, file=sys.stderr)
+        with tqdm.external_write_mode(file=STANDARD_ERROR):
+            say(message)
 
     def show(self, record: Record) -> None:
         """Take note of a step."""
-        text = _describe(record, self._loss.add(record.loss))
-        self._bar.set_description_str(text, refresh=False)
-        self._bar.update(max(0.0, record.progress - self._bar.n))
+        figures = _figures(record, self._loss.add(record.loss))
+        width = columns()
+        if width is not None:
+            self._move_bar(record.progress, figures, width - 1)  # some wrap after the last column
         if record.validation_loss is not None:
-            best = "  best so far" if record.improved else ""
-            self.say(f"{text}  validation {record.validation_loss:.4f}{best}")
-            self._last_line = time.monotonic()
-        elif self._bar.disable and time.monotonic() - self._last_line > _LINE_INTERVAL:
-            self.say(text)
-            self._last_line = time.monotonic()
+            self._say_figures(figures | _validation(record), width)
+        elif width is None and time.monotonic() - self._last_line > _LINE_INTERVAL:
+            self._say_figures(figures, width)
         if record.returned_to is not None:
             self.say(
                 f"step {record.step:,}: the loss has risen and stayed high; back to what was "
@@ -104,6 +135,16 @@ class Reporter:
             )
         if self._log:
             self._write_log(record)
+
+    def _move_bar(self, progress: float, figures: dict[str, str], width: int) -> None:
+        self._bar.ncols = width
+        text = _fitted(figures, width - _BAR_COLUMNS, _LESS_BESIDE_BAR)
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.update(max(0.0, progress - self._bar.n))
+
+    def _say_figures(self, figures: dict[str, str], width: int | None) -> None:
+        self.say(_fitted(figures, width or math.inf, _LESS_IN_LINE))
+        self._last_line = time.monotonic()
 
     def _write_log(self, record: Record) -> None:
         self._logged.append(record.loss)

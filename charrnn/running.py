@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
 from charrnn.checkpoint import (
     ResumeState,
     SavedModel,
@@ -26,9 +24,11 @@ from charrnn.checkpoint import (
 from charrnn.config import TrainingConfig
 from charrnn.errors import CharrnnError, ModelFileError, TrainingError, UsageError
 from charrnn.extent import duration
+from charrnn.files import Named, check_output
+from charrnn.lock import lock_path
 from charrnn.options import EXTENT
 from charrnn.progress import Reporter
-from charrnn.terminal import visible
+from charrnn.terminal import say
 from charrnn.training import Record, Trainer
 
 #: Options that may differ from those a run was started with.
@@ -77,7 +77,7 @@ def go_on(trainer: Trainer, saved: ResumeState, path: Path, explicit: set[str]) 
         raise UsageError(f"the run is complete after {trainer.step:,} steps: to go on give more, "
                          f"such as {_more(trainer)}")  # fmt: skip
     if explicit & set(EXTENT):
-        click.echo(f"the schedule is made anew for {_extent(trainer.config)}", err=True)
+        say(f"the schedule is made anew for {_extent(trainer.config)}")
 
 
 def _more(trainer: Trainer) -> str:
@@ -121,16 +121,24 @@ def _best_so_far(saved: ResumeState, path: Path) -> SavedModel | None:
     return model
 
 
+def run_files(model: Path) -> list[Named]:
+    """The files that a run on a model writes, as ``charrnn.files.keep_apart`` takes them."""
+    return [
+        ("the model", model),
+        ("the resume file", resume_path(model)),
+        ("the lock", lock_path(model)),
+    ]
+
+
 def refuse_to_overwrite(path: Path, force: bool, option: str = "--model") -> None:
     """Say before a run, rather than after it, that its model could not be written.
 
     ``option`` is the one that named it.
     """
+    check_output(path)
     if path.exists() and not force:
         raise ModelFileError(f"{path} is there already: give --force to overwrite it, "
                              f"or {option} with another name")  # fmt: skip
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ModelFileError(f"cannot write {path}: it must be a file in an existing folder")
 
 
 @contextlib.contextmanager
@@ -191,7 +199,7 @@ def _sample(trainer: Trainer) -> str:
     """
     # Several, for where a document is short.
     texts = "".join(trainer.averaged().texts(_SAMPLE_LENGTH, count=8, seed=trainer.step))
-    return f"a sample at step {trainer.step:,}:\n{visible(texts[:_SAMPLE_LENGTH].rstrip())}\n"
+    return f"a sample at step {trainer.step:,}:\n{texts[:_SAMPLE_LENGTH].rstrip()}\n"
 
 
 def run(
@@ -219,14 +227,15 @@ def run(
                 improved = True
             if sample_every and record.step % sample_every == 0:
                 with trainer.extent.paused():
-                    reporter.say(_sample(trainer))
+                    for line in _sample(trainer).split("\n"):
+                        reporter.say(line)
     save_resume(resume_path(path), trainer.capture())
     if trainer.out_of_patience:
-        click.echo("stopped: the validation loss has not improved in "
-                   f"{trainer.config.patience} validations", err=True)  # fmt: skip
+        say("stopped: the validation loss has not improved in "
+            f"{trainer.config.patience} validations")  # fmt: skip
     elif not trainer.complete:
-        click.echo(f"stopped; {again}", err=True)
-    click.echo(_summary(trainer, path, record, improved), err=True)
+        say(f"stopped; {again}")
+    say(_summary(trainer, path, record, improved))
     if received:
         raise SystemExit(128 + received[0])
 

@@ -10,6 +10,7 @@ import click
 
 from charrnn.cells import CELL_NAMES
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
+from charrnn.files import decoded, keep_apart, texts
 from charrnn.options import (
     EXTENT,
     SHAPE,
@@ -30,7 +31,7 @@ from charrnn.options import (
     training_options,
 )
 from charrnn.tables import benchmark_table, comparison_table
-from charrnn.terminal import print_result
+from charrnn.terminal import print_result, say
 from charrnn.waiting import announced_compilation, shown_reading
 
 
@@ -70,6 +71,8 @@ def compare(corpus: tuple[str, ...], cells: str, equal: str, folder: Path | None
         options["budget"] = comparison.DEFAULT_BUDGET
     training = TrainingConfig(**options)
     if folder:
+        kept = comparison.kept_files(folder, names)
+        keep_apart(kept, texts([*corpus, text.validation]))
         comparison.prepare_folder(folder, names, force)
     results = []
     try:
@@ -154,10 +157,11 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: tuple[str
     from charrnn.gradients import Curve, choose_places, figures, measure, untrained
     from charrnn.plotting import check_picture, draw_picture, report
 
-    if output:
-        check_picture(output)
     paths = models or (() if cells else (default_model(),))
-    trained = [(load_finite_model(path), str(path)) for path in paths]
+    if output:
+        keep_apart([("the picture", output)], [*texts(files), *(("the model", p) for p in paths)])
+        check_picture(output)
+    trained = [(load_finite_model(path), decoded(str(path))) for path in paths]
     if lines is None:
         lines = bool(trained) and trained[0][0].training.get("text", {}).get("lines", False)
     with shown_reading():
@@ -167,7 +171,7 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: tuple[str
     new = [(untrained(text.vocabulary, seed=seed, cell=cell, **shape), None) for cell in cells]
     places = choose_places(text.tokens, positions, steps_back)
     if places.steps < steps_back:
-        click.echo(f"the text goes back {places.steps} steps at most, not {steps_back}", err=True)
+        say(f"the text goes back {places.steps} steps at most, not {steps_back}")
     with announced_compilation():
         curves = [
             Curve(model, origin, measure(model, text, places, scale=scale, threads=threads))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from charrnn.files import decoded
+
 
 def figures_table(figures: dict[str, Any]) -> str:
     """Names and values, a line for each."""
     width = max(map(len, figures))
-    rows = [f"{name.replace('_', ' '):<{width}}  {_shown(v)}" for name, v in figures.items()]
+    rows = [f"{n.replace('_', ' '):<{width}}  {printable(_shown(v))}" for n, v in figures.items()]
     return "\n".join(rows)
 
 
@@ -22,11 +24,12 @@ def _shown(value: Any) -> str:
         return ", ".join(f"{k} {v}" for k, v in value.items() if v not in (None, False))
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return printable(value)
+    return str(value)
 
 
 def printable(text: str) -> str:
     """The text on one line, line ends and control characters as escapes."""
+    text = decoded(text)
     return text if text.isprintable() else repr(text)[1:-1]
 
 

@@ -6,12 +6,12 @@ On a terminal that is a line which is rewritten in place and gone at the end, be
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from charrnn.sources import watched_reading
+from charrnn.terminal import STANDARD_ERROR, columns, say
 
 #: Seconds of reading of which nothing is said.
 _UNSAID = 2.0
@@ -24,7 +24,7 @@ class _Status:
     """A line on standard error that says how far something is; elsewhere each time a new one."""
 
     def __init__(self) -> None:
-        self.rewritten = sys.stderr is not None and sys.stderr.isatty()
+        self.rewritten = columns() is not None
         self._line: Any = None
 
     def show(self, text: str) -> None:
@@ -32,10 +32,10 @@ class _Status:
         from tqdm import tqdm
 
         if not self.rewritten:
-            _say(text)
+            say(text)
             return
         if self._line is None:
-            self._line = tqdm(bar_format="{desc}", file=sys.stderr, leave=False)
+            self._line = tqdm(bar_format="{desc}", file=STANDARD_ERROR, leave=False)
         self._line.set_description_str(text)
 
     def hide(self) -> None:
@@ -45,12 +45,12 @@ class _Status:
             self._line = None
 
 
-def _say(message: str) -> None:
+def _say_above(message: str) -> None:
     """A line on standard error, above what is rewritten there."""
     from tqdm import tqdm
 
-    if sys.stderr is not None:
-        tqdm.write(message, file=sys.stderr)
+    with tqdm.external_write_mode(file=STANDARD_ERROR):
+        say(message)
 
 
 @contextlib.contextmanager
@@ -86,7 +86,7 @@ def announced_compilation() -> Iterator[None]:
     def show(compiled: int, seconds: float, busy: bool) -> None:
         nonlocal announced
         if not announced:
-            _say(compilation_notice())
+            _say_above(compilation_notice())
             announced = True
         if not busy:
             status.hide()

@@ -13,7 +13,7 @@ PACKAGE = Path(charrnn.__file__).parent
 #: Who may import whom: only what stands in an earlier row.
 RANKS = (
     ("errors",),
-    ("compute", "blas"),
+    ("files", "compute", "blas"),
     ("cells", "terminal", "tables", "lock", "sources"),
     ("config", "vocabulary", "waiting"),
     ("parameters", "options", "matrices", "extent", "metadata"),
