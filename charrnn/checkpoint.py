@@ -26,8 +26,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from charrnn.config import ModelConfig
-from charrnn.errors import CharrnnError, ModelFileError
+from charrnn.config import ModelConfig, require_path
+from charrnn.errors import CharrnnError, ModelFileError, UsageError
 from charrnn.parameters import parameter_shapes
 from charrnn.vocabulary import Vocabulary
 
@@ -105,7 +105,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def save_model(path: str | Path, model: SavedModel) -> None:
-    """Write a model file. Raises ``ModelFileError`` where that fails, leaving the old one."""
+    """Write a model file.
+
+    Raises ``ModelFileError`` where that fails, leaving the old one, and ``UsageError`` for what is
+    no model: a trainer has none that is the best before its first interval has ended.
+    """
+    require_path("path", path)
+    if not isinstance(model, SavedModel):
+        raise UsageError(f"there is no model to save: {model!r}")
     tensors = {name: np.ascontiguousarray(t, np.float32) for name, t in model.tensors.items()}
     metadata = {
         "format": FORMAT,
