@@ -53,7 +53,7 @@ def test_columns_are_named_by_files():
     *names, marks = narrow[:-4]
     assert len(names) > 1 and names[-1].startswith(" " * 15 + "     short ")
     assert "".join(line[25:35].strip() for line in names) == "a-long-name-for-a-model.bin"
-    assert [marks.index(mark) for mark in "ox+"] == [24, 34, 44]
+    assert [marks.rindex(mark) for mark in "ox+"] == [24, 34, 44]
 
 
 def test_the_table_fits_where_names_are_long():
