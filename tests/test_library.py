@@ -101,7 +101,7 @@ def test_other_values_that_make_no_sense_are_refused(even):
         (lambda: charrnn.create_trainer([5]), "every source must be a path"),
         (lambda: charrnn.create_trainer([FABLES], init_from=5), "init_from must be a path"),
         (lambda: charrnn.create_trainer([FABLES], charrnn.TrainingConfig()), "be a TextConfig"),
-        (lambda: charrnn.create_trainer([FABLES], None, {}), "be a TrainingConfig"),
+        (lambda: charrnn.create_trainer([FABLES], None, {"steps": 5}), "a TrainingConfig"),
         (lambda: charrnn.create_trainer([FABLES], hidden_size="5"), "hidden_size must be a whole"),
     ):
         with pytest.raises(UsageError, match=words):
