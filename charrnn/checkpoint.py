@@ -27,8 +27,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from charrnn.config import MOMENTS, ModelConfig
-from charrnn.errors import ModelFileError
+from charrnn.config import MOMENTS, ModelConfig, require_path
+from charrnn.errors import ModelFileError, UsageError
 from charrnn.files import check_output, target_of
 from charrnn.metadata import SENSELESS, parse, read_figures, read_network, read_resume
 from charrnn.parameters import cell_of, parameter_count, parameter_shapes, state_size
@@ -111,9 +111,15 @@ def _sync_folder(folder: Path) -> None:
 
 
 def save_model(path: str | Path, model: SavedModel) -> None:
-    """Write a model file. Raises ``ModelFileError``, leaving the old one, where that fails or where
-    the model has numbers that are not finite.
+    """Write a model file.
+
+    Raises ``ModelFileError``, leaving the old one, where that fails or where the model has numbers
+    that are not finite, and ``UsageError`` for what is no model: a trainer has none that is the
+    best before its first interval has ended.
     """
+    require_path("path", path)
+    if not isinstance(model, SavedModel):
+        raise UsageError(f"there is no model to save: {model!r}")
     if not model.finite:
         raise ModelFileError(f"{path} is not written: the model's weights are NaN or infinite")
     tensors = {name: np.ascontiguousarray(t, np.float32) for name, t in model.tensors.items()}

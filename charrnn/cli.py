@@ -6,6 +6,7 @@ What needs Numba is imported inside the commands, so that ``--help`` and ``info`
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import signal
 from collections.abc import Iterator
@@ -39,6 +40,18 @@ from charrnn.terminal import Output, output_errors, prepare_streams, print_resul
 from charrnn.waiting import announced_compilation, shown_reading
 
 
+def _near(error: click.NoSuchOption) -> list[str]:
+    """Of the options that Click would suggest, those that may well have been meant."""
+    given = error.option_name.lstrip("-")
+    names = {option.lstrip("-"): option for option in error.possibilities or ()}
+    close = difflib.get_close_matches(given, names, cutoff=0.75)
+    return [
+        option
+        for name, option in names.items()
+        if name in close or any(word.startswith(given) for word in name.split("-"))
+    ]
+
+
 class _Group(click.Group):
     """The one place where errors and interruptions become messages and exit codes."""
 
@@ -64,7 +77,7 @@ def _errors_told() -> Iterator[None]:
     except _HELP_WANTED:
         raise
     except click.ClickException as error:
-        say(f"Error: {error.format_message().rstrip('.')}{_hint(error)}")
+        say(f"Error: {_message(error)}{_hint(error)}")
         raise Exit(error.exit_code) from error
     except CharrnnError as error:
         say(f"Error: {error}")
@@ -75,6 +88,12 @@ def _errors_told() -> Iterator[None]:
         raise Exit(1) from error
     except KeyboardInterrupt as error:
         raise Exit(128 + signal.SIGINT) from error
+
+
+def _message(error: click.ClickException) -> str:
+    if isinstance(error, click.NoSuchOption):
+        error = click.NoSuchOption(error.option_name, possibilities=_near(error), ctx=error.ctx)
+    return error.format_message().rstrip(".")
 
 
 def _hint(error: click.ClickException) -> str:
@@ -205,16 +224,20 @@ def sample(model_path: Path, length: int, prime: str | None, prime_file: Any, ra
     """
     if prime is not None and prime_file is not None:
         raise UsageError("give --prime or --prime-file, not both")
+    from charrnn.description import reads_lines
     from charrnn.language_model import load
 
-    prime = _read_prime(prime, prime_file)
+    prompt = _read_prime(prime, prime_file)
     output = Output(raw=raw)
     with announced_compilation():
         model = load(model_path, threads=threads, precision=precision)
-        if unseen := model.vocabulary.unseen(prime):
-            say(f"Warning: the model does not know {', '.join(map(repr, unseen))}: "
-                "read as unknown characters")  # fmt: skip
-        for piece in model.texts(length, prime=prime, **options):
+        if prime_file and reads_lines(model.training):
+            prompt = prompt.removesuffix("\n")  # a file ends its line, the model's text goes on
+        if unseen := model.vocabulary.unseen(prompt):
+            known = frozenset(model.vocabulary.characters)
+            shown = ", ".join(_with_other_case(character, known) for character in unseen)
+            say(f"Warning: the model does not know {shown}: read as unknown characters")
+        for piece in model.texts(length, prime=prompt, **options):
             output.write(piece)
 
 
@@ -225,6 +248,12 @@ def _read_prime(prime: str | None, file: Any) -> str:
         return file.read()
     except UnicodeDecodeError as error:
         raise UsageError(f"the prompt {file.name} is not UTF-8 at byte {error.start}") from error
+
+
+def _with_other_case(character: str, known: frozenset[str]) -> str:
+    """An unknown character, and the same in the other case if that is known."""
+    other = character.swapcase()
+    return f"{character!r} (it knows {other!r})" if other in known else repr(character)
 
 
 @main.command()
@@ -245,13 +274,14 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt
     """
     from charrnn.adaptation import evaluate_adapting
     from charrnn.corpus import read_corpus
+    from charrnn.description import reads_lines
     from charrnn.evaluation import evaluate as measure
     from charrnn.language_model import load
 
     with announced_compilation():
         model = load(model_path, threads=threads, precision=precision)
         if lines is None:
-            lines = model.training.get("text", {}).get("lines", False)
+            lines = reads_lines(model.training)
         with shown_reading():
             text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
         result = measure(model.network, text.tokens)

@@ -47,15 +47,11 @@ class Result:
     error: str | None
 
 
-def named_cells(text: str) -> list[str]:
-    """The names in a list with commas. Raises ``UsageError`` for one unknown or named twice."""
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in CELL_NAMES:
-            raise UsageError(f"there is no cell {name!r}: choose from {', '.join(CELL_NAMES)}")
-        if names.count(name) > 1:
+def refuse_doubles(cells: Sequence[str]) -> None:
+    """Raise ``UsageError`` where a cell is named twice: its models would share a name."""
+    for name in cells:
+        if cells.count(name) > 1:
             raise UsageError(f"{name} is named twice: name each of {', '.join(CELL_NAMES)} once")
-    return names
 
 
 def model_path(folder: Path, cell: str) -> Path:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from os import PathLike
 from typing import Any
 
 from charrnn.cells import CELL_NAMES, CELLS, most_layers
@@ -14,8 +18,8 @@ MAX_SIZE = 65_536
 
 INITIAL_STATES = ("zeros", "learned", "random")
 #: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
-_ONE_HOT_VOCABULARY = 256
-_EMBEDDING_SIZE = 128
+ONE_HOT_VOCABULARY = 256
+EMBEDDING_SIZE = 128
 
 
 def _require(condition: bool, message: str) -> None:
@@ -23,38 +27,60 @@ def _require(condition: bool, message: str) -> None:
         raise UsageError(message)
 
 
-#: Types by the annotation of a field, and what a user calls them.
-_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    "bool": ((bool,), "true or false"),
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "str": ((str,), "a word"),
+def _require_between(name: str, value: float, low: float, high: float) -> None:
+    bounds = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
+    _require(low <= value <= high, f"{name} must be {bounds}, not {value}")
+
+
+def require_whole(name: str, value: Any, low: int, high: float = math.inf) -> None:
+    """Raise ``UsageError`` unless ``value`` is a whole number within these bounds."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    _require(whole, f"{name} must be a whole number, not {value!r}")
+    _require_between(name, value, low, high)
+
+
+def require_text(name: str, value: Any) -> None:
+    """Raise ``UsageError`` unless ``value`` is a ``str``."""
+    _require(isinstance(value, str), f"{name} must be text, not {value!r}")
+
+
+def require_path(name: str, value: Any) -> None:
+    """Raise ``UsageError`` unless ``value`` is the path of a file."""
+    _require(isinstance(value, (str, PathLike)), f"{name} must be a path, not {value!r}")
+
+
+def require_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise ``UsageError`` unless ``value`` is one of the ``choices``."""
+    _require(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+#: What a field of a configuration may hold, by the type that it declares. Model files keep it as
+#: JSON, so that other numbers than Python's own will not do.
+_KINDS: dict[str, tuple[Any, str]] = {
+    "bool": (bool, "True or False"),
+    "int": (int, "a whole number"),
+    "float": ((float, int), "a number"),
+    "str": (str, "text"),
 }
 
 
-def _require_types(config: Any) -> None:
-    """The fields of a configuration have the types that they are annotated with."""
+def _require_kinds(config: Any) -> None:
+    """Raise ``UsageError`` unless every field of a dataclass holds what its type says."""
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        kind, _, other = str(field.type).partition(" | ")
-        types, what = _TYPES[kind]
-        # Python takes True and False for numbers.
-        fits = isinstance(value, types) and isinstance(value, bool) == (kind == "bool")
+        value, (kind, _, optional) = getattr(config, field.name), str(field.type).partition(" | ")
+        types, what = _KINDS[kind]
+        fits = isinstance(value, types) and (kind == "bool" or not isinstance(value, bool))
         if kind == "float" and isinstance(value, int):
             fits = fits and abs(value) <= 2**53  # beyond, not every one is a float
-        fits = fits or (value is None and other == "None")
-        _require(fits, f"{field.name} must be {what}, not {value!r}")
-
-
-def _require_between(name: str, value: float, low: float, high: float) -> None:
-    _require(low <= value <= high, f"{name} must be from {low:g} to {high:g}, not {value}")
+        missing = value is None and optional == "None"
+        _require(fits or missing, f"{field.name} must be {what}, not {value!r}")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of a network; with the vocabulary it says which tensors a model file holds.
 
-    Raises ``UsageError`` where a value is out of range.
+    Raises ``UsageError`` for a value of another type or range.
     """
 
     vocabulary_size: int  # V: characters and the three special tokens
@@ -68,8 +94,8 @@ class ModelConfig:
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
 
     def __post_init__(self) -> None:
-        _require_types(self)
-        _require(self.cell in CELL_NAMES, f"cell must be one of {', '.join(CELL_NAMES)}")
+        _require_kinds(self)
+        require_choice("cell", self.cell, CELL_NAMES)
         choices = [activation for name, activation in CELLS if name == self.cell]
         _require(
             self.activation in choices,
@@ -92,10 +118,7 @@ class ModelConfig:
             not (feeds_back and self.readout_layers),
             f"{self.cell} feeds its output back: it takes no readout layers",
         )
-        _require(
-            self.initial_state in INITIAL_STATES,
-            f"initial state must be one of {', '.join(INITIAL_STATES)}",
-        )
+        require_choice("initial state", self.initial_state, INITIAL_STATES)
 
     @property
     def dense_size(self) -> int:
@@ -108,7 +131,7 @@ class ModelConfig:
     ) -> ModelConfig:
         """A shape in which, without an ``embedding_size``, many characters are embedded."""
         if embedding_size is None:
-            embedding_size = 0 if size <= _ONE_HOT_VOCABULARY else _EMBEDDING_SIZE
+            embedding_size = 0 if size <= ONE_HOT_VOCABULARY else EMBEDDING_SIZE
         return cls(vocabulary_size=size, embedding_size=embedding_size, **shape)
 
     @property
@@ -119,7 +142,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """How files become documents. Raises ``UsageError`` where a value is out of range."""
+    """How files become documents. Raises ``UsageError`` for a value of another type or range."""
 
     lines: bool = False  # every line is a document, instead of every file
     min_count: int = 1  # characters seen less often become UNKNOWN
@@ -129,7 +152,7 @@ class TextConfig:
     validation_fraction: float = 0.1  # share of the corpus that is kept for validation
 
     def __post_init__(self) -> None:
-        _require_types(self)
+        _require_kinds(self)
         _require("\0" not in (self.validation or ""), "validation must be the name of a file")
         _require_between("min count", self.min_count, 1, 10**9)
         _require(
@@ -147,9 +170,15 @@ OPTIMIZERS = tuple(MOMENTS)
 MAX_EXTENT = 1e15
 
 
+def check_machine(threads: Any, precision: Any) -> None:
+    """Raise ``UsageError`` unless these are a number of threads and a precision."""
+    require_whole("threads", threads, 0, 4096)
+    require_choice("precision", precision, PRECISIONS)
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a network is trained. Raises ``UsageError`` where a value is out of range.
+    """How a network is trained. Raises ``UsageError`` for a value of another type or range.
 
     At most one of ``epochs``, ``steps`` and ``budget`` is given. What is None follows from the
     text, the network and the time: see ``charrnn.planning``.
@@ -180,7 +209,7 @@ class TrainingConfig:
     precision: str = "auto"  # of products: float32, or bfloat16 where the processor has it
 
     def __post_init__(self) -> None:
-        _require_types(self)
+        _require_kinds(self)
         given = [n for n in ("epochs", "steps", "budget") if getattr(self, n) is not None]
         _require(len(given) <= 1, f"give only one of {', '.join(given)}")
         for name in given:
@@ -189,7 +218,7 @@ class TrainingConfig:
                      f"{name} must be above 0 and at most {MAX_EXTENT:g}, not {value}")  # fmt: skip
         if self.most_epochs is not None:
             _require_between("most epochs", self.most_epochs, 0, 10**9)
-        _require(self.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}")
+        require_choice("optimizer", self.optimizer, OPTIMIZERS)
         if self.batch_size is not None:
             _require_between("batch size", self.batch_size, 1, MAX_SIZE)
         _require_between("sequence length", self.sequence_length, 1, MAX_SIZE)
@@ -210,5 +239,4 @@ class TrainingConfig:
             _require_between("validation positions", self.validation_positions, 0, 2**48)
         _require_between("patience", self.patience, 0, 10**6)
         _require_between("seed", self.seed, 0, 2**63 - 1)
-        _require_between("threads", self.threads, 0, 4096)
-        _require(self.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}")
+        check_machine(self.threads, self.precision)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from charrnn.checkpoint import SavedModel, load_finite_model
-from charrnn.config import ModelConfig, TextConfig, TrainingConfig
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig, require_path
 from charrnn.dataset import Dataset, read_dataset
+from charrnn.errors import UsageError
 from charrnn.files import decoded
 from charrnn.language_model import LanguageModel
 from charrnn.model import Network
@@ -37,6 +38,9 @@ def create_trainer(
     is. Raises ``CorpusError``, ``UsageError`` or ``ModelFileError``.
     """
     text, training = text or TextConfig(), training or TrainingConfig()
+    _check_kinds(sources, text, training)
+    if init_from is not None:
+        require_path("init_from", init_from)
     start = load_finite_model(init_from) if init_from else None
     rng = np.random.default_rng([training.seed, 0])
     known = start.vocabulary.characters if start else ""
@@ -46,6 +50,17 @@ def create_trainer(
         shape = shape_of(start, shape)
     config = shape_for(dataset, training, **shape)
     return trainer_on(dataset, config, training, rng=rng, start=start)
+
+
+def _check_kinds(sources: Any, text: Any, training: Any) -> None:
+    """Raise ``UsageError`` for one name instead of a list, or one configuration for another."""
+    if isinstance(sources, str) or not isinstance(sources, Sequence):
+        raise UsageError(f"sources must be a list of files such as ['a.txt'], not {sources!r}")
+    for source in sources:
+        require_path("every source", source)
+    for name, value, kind in (("text", text, TextConfig), ("training", training, TrainingConfig)):
+        if not isinstance(value, kind):
+            raise UsageError(f"{name} must be a {kind.__name__}, not {value!r}")
 
 
 def shape_for(

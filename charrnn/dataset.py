@@ -57,6 +57,28 @@ def read_dataset(
     return Dataset(corpus.vocabulary, training, validation, origin)
 
 
+#: Tokens whose lines are looked at, and the fewest lines that tell anything.
+_SAMPLE, _FEWEST_LINES = 2**18, 50
+
+#: Most characters of half of the lines and of nine tenths of them, and how many lines may be empty.
+#: 159 lists of names, titles, words and terms have medians of 1 to 29, ninth deciles up to 43 and
+#: no line empty. English verse has medians from 38 on, which counts where its empty lines are
+#: taken out; Tiny Shakespeare has 38 and a fifth of its lines empty, Python's library 36 and a
+#: sixth; wrapped prose has 67.
+_MEDIAN, _NINTH_DECILE, _EMPTY = 30, 50, 0.01
+
+
+def one_item_a_line(tokens: np.ndarray, vocabulary: Vocabulary) -> bool:
+    """Whether a text looks like a list with one item a line: names, titles, words."""
+    lines = vocabulary.decode(tokens[:_SAMPLE]).split("\n")[:-1]
+    if len(lines) < _FEWEST_LINES:
+        return False
+    lengths = np.array([len(line.strip()) for line in lines])
+    median, decile = np.quantile(lengths, (0.5, 0.9))
+    empty = np.mean(lengths == 0)
+    return bool(median <= _MEDIAN and decile <= _NINTH_DECILE and empty <= _EMPTY)
+
+
 def _reading(text: TextConfig) -> dict[str, Any]:
     """The options of ``read_corpus`` that training and validation texts share."""
     return {

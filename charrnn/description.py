@@ -22,6 +22,11 @@ def architecture(config: ModelConfig) -> str:
     return f"{cell} {config.layers}×{config.hidden_size}{inputs}{dense}{start}"
 
 
+def reads_lines(training: dict[str, Any]) -> bool:
+    """Whether every line was a document in the ``training`` that a model tells of."""
+    return bool(training.get("text", {}).get("lines", False))
+
+
 def describe(model: SavedModel) -> dict[str, Any]:
     """Everything that ``info`` tells, in order; absent figures are left out."""
     training = model.training

@@ -13,6 +13,7 @@ from charrnn import evaluation, sampling
 from charrnn.adaptation import evaluate_adapting
 from charrnn.checkpoint import SavedModel, load_finite_model, save_model
 from charrnn.compute.turns import in_turn
+from charrnn.config import check_machine, require_path, require_text, require_whole
 from charrnn.model import Network
 from charrnn.vocabulary import START, Vocabulary
 
@@ -57,8 +58,15 @@ class LanguageModel:
 
         Each begins with ``prime`` and is followed by a line end; see ``sample``. Text k is the
         same for the same ``seed``, whatever ``count`` is. Many texts are written side by side.
+        Raises ``UsageError`` at once for a value of another type or range.
         """
-        seed = _some_seed() if seed is None else seed
+        require_whole("count", count, 1)
+        _check_request(length, temperature, prime, seed)
+        return self._texts(length, temperature, prime, count, _seed_or_some(seed))
+
+    def _texts(
+        self, length: int, temperature: float, prime: str, count: int, seed: int
+    ) -> Iterator[str]:
         for first in range(0, count, sampling.TOGETHER):
             numbers = range(first, min(first + sampling.TOGETHER, count))
             pieces = self._pieces(length, temperature, prime, numbers, seed)
@@ -82,10 +90,10 @@ class LanguageModel:
 
         It ends with the end token or after ``length`` characters. Temperature 0 always takes the
         likeliest character, 1 follows the model, more is wilder. The same ``seed`` gives the
-        same text. Raises ``UsageError`` for a temperature out of range.
+        same text. Raises ``UsageError`` for a value of another type or range.
         """
-        seed = _some_seed() if seed is None else seed
-        pieces = self._pieces(length, temperature, prime, range(1), seed)
+        _check_request(length, temperature, prime, seed)
+        pieces = self._pieces(length, temperature, prime, range(1), _seed_or_some(seed))
         return "".join(piece for (piece,) in pieces)
 
     def _pieces(
@@ -108,23 +116,35 @@ class LanguageModel:
         """Loss of ``text`` as one document, its end included.
 
         To ``adapt`` is to learn from each piece of the text once it has been predicted; the model
-        stays as it is.
+        stays as it is. Raises ``UsageError`` where ``text`` is no ``str``.
         """
+        require_text("what is evaluated", text)
         tokens = np.concatenate([[START], self.vocabulary.encode(text), [START]])
         measure = evaluate_adapting if adapt else evaluation.evaluate
         return measure(self.network, tokens)
 
 
-def _some_seed() -> int:
-    return int(np.random.default_rng().integers(2**63))
+def _check_request(length: Any, temperature: Any, prime: Any, seed: Any) -> None:
+    """Raise ``UsageError`` unless a text can be written so."""
+    require_whole("length", length, 0)
+    sampling.check_temperature(temperature)
+    require_text("prime", prime)
+    if seed is not None:
+        require_whole("seed", seed, 0)
+
+
+def _seed_or_some(seed: int | None) -> int:
+    return int(np.random.default_rng().integers(2**63)) if seed is None else seed
 
 
 def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> LanguageModel:
     """Read a model file; 0 threads: one for each processor; ``precision`` as in ``Network``.
 
     Raises ``ModelFileError`` where the file is missing, damaged or foreign, or where its weights
-    are not finite.
+    are not finite, ``UsageError`` for a value of another type or range.
     """
+    require_path("path", path)
+    check_machine(threads, precision)
     return _restored(load_finite_model(path), {"threads": threads, "precision": precision})
 
 

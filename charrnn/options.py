@@ -9,15 +9,18 @@ from typing import Any
 
 import click
 
-from charrnn.cells import CELL_NAMES
+from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.config import (
+    EMBEDDING_SIZE,
     INITIAL_STATES,
+    ONE_HOT_VOCABULARY,
     OPTIMIZERS,
     PRECISIONS,
     ModelConfig,
     TextConfig,
     TrainingConfig,
 )
+from charrnn.errors import UsageError
 
 
 class Duration(click.ParamType):
@@ -36,7 +39,7 @@ _MODEL, _MODEL_VARIABLE = "model.safetensors", "CHARRNN_MODEL"
 
 model_option = click.option(
     "--model", "model_path", type=click.Path(path_type=Path), default=_MODEL,
-    show_default=True, envvar=_MODEL_VARIABLE, help="The model file.",
+    show_default=True, envvar=_MODEL_VARIABLE, show_envvar=True, help="The model file.",
 )  # fmt: skip
 
 
@@ -79,10 +82,32 @@ def options(*options: Any) -> Any:
     return decorate
 
 
+_CELLS = ", ".join(CELL_NAMES)
+_ACTIVATIONS = tuple(dict.fromkeys(activation for _, activation in CELLS))
+_WITH_A_CHOICE = ", ".join(name for name, activation in CELLS if activation != _ACTIVATIONS[0])
+
 activation_option = click.option(
-    "--activation", type=click.Choice(("tanh", "relu")), default="tanh", show_default=True,
-    help="Activation of the cells without gates (elman, jordan).",
+    "--activation", type=click.Choice(_ACTIVATIONS), default=_ACTIVATIONS[0], show_default=True,
+    help=f"Activation of the cells without gates ({_WITH_A_CHOICE}).",
 )  # fmt: skip
+
+
+def _named_cells(context: Any, parameter: Any, given: tuple[str, ...]) -> list[str]:
+    """The names of cells in lists with commas. Raises ``UsageError`` for one that there is not."""
+    names = [name.strip() for text in given for name in text.split(",")]
+    for name in names:
+        if name not in CELL_NAMES:
+            raise UsageError(f"there is no cell {name!r}: choose from {_CELLS}")
+    return names
+
+
+def cells_option(purpose: str, default: tuple[str, ...] = ()) -> Any:
+    """Any number of cells, with commas between them or by giving the option again."""
+    return click.option(
+        "--cells", "--cell", "cells", multiple=True, metavar="CELL,...", default=default,
+        callback=_named_cells, help=f"Any of {_CELLS}{purpose}",
+    )  # fmt: skip
+
 
 #: Where a text says which size suits it, and where there is none.
 planned_size_option = click.option(
@@ -95,8 +120,8 @@ size_options = options(
     click.option("--layers", type=int, default=2, show_default=True,
                  help="Recurrent layers, one on top of the other."),
     click.option("--embedding-size", type=int,
-                 help="Units that a character becomes; 0: one-hot.  [default: 0 for up to 256 "
-                      "characters, else 128]"),
+                 help="Units that a character becomes; 0: one-hot.  [default: 0 for up to "
+                      f"{ONE_HOT_VOCABULARY} characters, else {EMBEDDING_SIZE}]"),
     option(ModelConfig, "--readout-layers", int,
            "Feed-forward layers between the top recurrent layer and the output."),
     option(ModelConfig, "--readout-size", int,
@@ -106,8 +131,9 @@ size_options = options(
 )  # fmt: skip
 
 shape_options = options(
-    click.option("--cell", type=click.Choice(CELL_NAMES), default="lstm", show_default=True,
-                 help="The recurrent cell."),
+    click.option("--cell", "--cells", "cell", type=click.Choice(CELL_NAMES), metavar="CELL",
+                 default="lstm", show_default=True,
+                 help=f"One of {_CELLS}."),
     activation_option,
     size_options,
 )  # fmt: skip
@@ -120,7 +146,8 @@ reading_options = options(
 )  # fmt: skip
 
 text_options = options(
-    click.option("--lines", is_flag=True, help="Every line is a document of its own."),
+    click.option("--lines", is_flag=True,
+                 help="Every line is a document of its own, as in a list of names."),
     option(TextConfig, "--min-count", int, "Characters seen less often become unknown."),
     option(TextConfig, "--encoding", str, "Encoding of the text."),
     click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n."),

@@ -7,6 +7,7 @@ import locale
 import math
 import shutil
 import string
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from charrnn.tables import printable
 #: One for each curve, in the table, in the plot and in the legend.
 _MARKS = "ox+*#@%&" + string.ascii_uppercase
 _TABLE_STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 150, 200)
+_TABLE_MARGIN, _NORM = 15, 9  # characters of k and positions, and of a norm at least
 
 PICTURES = (".svg", ".png", ".pdf")
 
@@ -53,7 +55,7 @@ def report(curves: Sequence[Curve], counts: np.ndarray) -> str:
     legend = [f"{mark}  {name_of(c)}: {growth(c)}" for mark, c in _marked(curves)]
     title = "mean norm of ∂loss_t/∂h_(t-k)\n"
     width = min(shutil.get_terminal_size().columns, _WIDEST)
-    parts = title + table(curves, counts), plot(curves, width), "\n".join(legend)
+    parts = title + table(curves, counts, width), plot(curves, width), "\n".join(legend)
     text = "\n\n".join(parts)
     try:
         text.encode(locale.getpreferredencoding(False))
@@ -66,15 +68,38 @@ def _marked(curves: Sequence[Curve]) -> list[tuple[str, Curve]]:
     return [(_MARKS[n % len(_MARKS)], curve) for n, curve in enumerate(curves)]
 
 
-def table(curves: Sequence[Curve], counts: np.ndarray) -> str:
-    """A row for some k: the positions, and the norm of each curve."""
+def table(curves: Sequence[Curve], counts: np.ndarray, columns: int) -> str:
+    """A row for some k: the positions, and the norm of each curve below its name and its mark.
+
+    Names are broken where that many ``columns`` have no room for them.
+    """
     last = counts.size - 1
     steps = [k for k in _TABLE_STEPS if k < last] + [last]
-    rows = ["    k positions" + "".join(f" {mark:>9}" for mark, _ in _marked(curves))]
+    names = [_short_name(curve) for curve in curves]
+    room = (columns - _TABLE_MARGIN) // len(curves) - 1
+    width = max(min(max(map(len, names)), room), _NORM)
+    rows = [f"{'':{_TABLE_MARGIN}}{line}" for line in _headings(names, width)]
+    rows.append("    k positions" + "".join(f" {mark:>{width}}" for mark, _ in _marked(curves)))
     for k in steps:
-        norms = "".join(f" {curve.norms[k]:>9.2e}" for curve in curves)
+        norms = "".join(f" {curve.norms[k]:>{width}.2e}" for curve in curves)
         rows.append(f"{k:>5} {counts[k]:>9,}{norms}")
     return "\n".join(rows)
+
+
+def _short_name(curve: Curve) -> str:
+    """What stands above a column: the model's file, or the cell of a network without one."""
+    if curve.origin is None:
+        return f"{curve.model.config.cell} untrained"
+    return printable(Path(curve.origin).name.removesuffix(".safetensors"))
+
+
+def _headings(names: Sequence[str], width: int) -> list[str]:
+    """Lines with the names side by side, each broken into pieces of ``width``, ends level."""
+    pieces = [textwrap.wrap(name, width) for name in names]
+    height = max(map(len, pieces))
+    levelled = [[""] * (height - len(lines)) + lines for lines in pieces]
+    rows = zip(*levelled, strict=True)
+    return ["".join(f" {part:>{width}}" for part in row).rstrip() for row in rows]
 
 
 _HEIGHT = 18  # rows of a plot, without the axis below and its labels

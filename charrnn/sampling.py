@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from numbers import Real
 
 import numpy as np
 
@@ -42,9 +43,9 @@ TOGETHER = 64
 
 def check_temperature(temperature: float) -> None:
     """Raise ``UsageError`` unless the temperature is a number from 0 up."""
-    if not (math.isfinite(temperature) and temperature >= 0):
+    if not (isinstance(temperature, Real) and 0 <= temperature < math.inf):
         raise UsageError(
-            f"temperature must be a number from 0 (always the likeliest) up, not {temperature}"
+            f"temperature must be a number from 0 (always the likeliest) up, not {temperature!r}"
         )
 
 

@@ -16,6 +16,7 @@ from charrnn.options import (
     SHAPE,
     SIZES,
     activation_option,
+    cells_option,
     default_model,
     extent_options,
     json_option,
@@ -37,8 +38,7 @@ from charrnn.waiting import announced_compilation, shown_reading
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True)
-@click.option("--cells", default=",".join(CELL_NAMES), show_default=True,
-              help="Cells to compare, with commas between their names.")  # fmt: skip
+@cells_option(".  [default: all of them]", CELL_NAMES)
 @click.option(
     "--equal",
     type=click.Choice(("size", "weights")),
@@ -55,30 +55,31 @@ from charrnn.waiting import announced_compilation, shown_reading
 @extent_options(budget="  [default: 1m]")
 @training_options
 @json_option
-def compare(corpus: tuple[str, ...], cells: str, equal: str, folder: Path | None, force: bool,
+def compare(corpus: tuple[str, ...], cells: list[str], equal: str, folder: Path | None, force: bool,
             as_json: bool, **options: Any) -> None:  # fmt: skip
-    """Train several cells on the files of CORPUS and say how well each did; - is standard input.
+    """Train several cells on the files of CORPUS and compare them.
 
-    Each is trained for the same time (or the same --epochs or --steps), on the same text, with the
-    same seed and options. Ctrl-C ends the comparison, and shows the cells that are through.
+    Each is trained for the same time (or the same --epochs or --steps), on the same text (- is
+    standard input), with the same seed and options. Ctrl-C ends the comparison, and shows the
+    cells that are through.
     """
     from charrnn import comparison
 
-    names = comparison.named_cells(cells)
+    comparison.refuse_doubles(cells)
     sizes = {name: options.pop(name) for name in SIZES}
     text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
     if all(options[name] is None for name in EXTENT):
         options["budget"] = comparison.DEFAULT_BUDGET
     training = TrainingConfig(**options)
     if folder:
-        kept = comparison.kept_files(folder, names)
+        kept = comparison.kept_files(folder, cells)
         keep_apart(kept, texts([*corpus, text.validation]))
-        comparison.prepare_folder(folder, names, force)
+        comparison.prepare_folder(folder, cells, force)
     results = []
     try:
         with announced_compilation(), shown_reading():
             for result in comparison.compare(
-                corpus, names, text, training, folder=folder, equal_weights=equal == "weights",
+                corpus, cells, text, training, folder=folder, equal_weights=equal == "weights",
                 **sizes,
             ):  # fmt: skip
                 results.append(vars(result))
@@ -105,10 +106,10 @@ def compare(corpus: tuple[str, ...], cells: str, equal: str, folder: Path | None
 @precision_option
 @json_option
 def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any) -> None:
-    """Measure how fast this machine trains, evaluates and samples a network of a size.
+    """Measure how fast this machine trains, evaluates and samples.
 
-    The limit is what the processor could do at best in 32-bit multiply-adds, and what its memory
-    can deliver.
+    It does so with a network of the size given. The limit is what the processor could do at best
+    in 32-bit multiply-adds, and what its memory can deliver.
     """
     shape = {name: options.pop(name) for name in SHAPE}
     network = ModelConfig.for_vocabulary(vocabulary_size, **shape)
@@ -125,8 +126,7 @@ def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any
 @click.option("--model", "models", type=click.Path(path_type=Path), multiple=True,
               help="A trained model; may be given several times.  [default: model.safetensors, "
                    "unless --cell is given]")  # fmt: skip
-@click.option("--cell", "cells", type=click.Choice(CELL_NAMES), multiple=True,
-              help="An untrained network of this cell; may be given several times.")  # fmt: skip
+@cells_option(": networks of them that are not trained.")
 @activation_option
 @plain_size_option
 @size_options
@@ -142,18 +142,20 @@ def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any
 @reading_options
 @threads_option
 @json_option
-def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: tuple[str, ...], seed: int,
+def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: list[str], seed: int,
               steps_back: int, positions: int, output: Path | None, lines: bool | None,
               encoding: str, normalize_newlines: bool, as_json: bool, scale: float,
               threads: int, **shape: Any) -> None:  # fmt: skip
-    """Show how gradients vanish or explode on the way back through FILES; - is standard input.
+    """Show how gradients vanish or explode back through FILES.
 
     Printed is the norm of the gradient of the loss at t with respect to the hidden states of all
     layers at t - k, as a mean over positions t, for trained and for untrained networks. They all
-    read the same text, by default in the documents that the first model was trained on.
+    read the same text (- is standard input), by default in documents such as the first model was
+    trained on.
     """
     from charrnn.checkpoint import load_finite_model
     from charrnn.corpus import read_corpus
+    from charrnn.description import reads_lines
     from charrnn.gradients import Curve, choose_places, figures, measure, untrained
     from charrnn.plotting import check_picture, draw_picture, report
 
@@ -163,7 +165,7 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: tuple[str
         check_picture(output)
     trained = [(load_finite_model(path), decoded(str(path))) for path in paths]
     if lines is None:
-        lines = bool(trained) and trained[0][0].training.get("text", {}).get("lines", False)
+        lines = bool(trained) and reads_lines(trained[0][0].training)
     with shown_reading():
         text = read_corpus(
             files, lines=lines, encoding=encoding, normalize_newlines=normalize_newlines

@@ -21,7 +21,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, (int, float)):
         return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
     if isinstance(value, dict):
-        return ", ".join(f"{k} {v}" for k, v in value.items() if v not in (None, False))
+        given = ((k, v) for k, v in value.items() if v is not None and v is not False)
+        return ", ".join(f"{k} {v}" for k, v in given)
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value)

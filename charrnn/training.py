@@ -20,6 +20,7 @@ from charrnn.checkpoint import ResumeState, SavedModel
 from charrnn.compute.turns import in_turn
 from charrnn.config import TrainingConfig
 from charrnn.corpus import Lanes
+from charrnn.dataset import one_item_a_line
 from charrnn.description import architecture
 from charrnn.errors import TrainingError, UsageError
 from charrnn.evaluation import evaluate
@@ -125,6 +126,11 @@ class Trainer:
             )
         if self._too_short:
             remarks.append("the text is too short for more lanes")
+        if not self.step and one_item_a_line(self.lanes.tokens, self.model.vocabulary):
+            remarks.append(
+                "the lines are short, as those of a list are: --lines makes each of them a text "
+                "of its own, which begins and ends; losses with and without it cannot be compared"
+            )
         if not self.validation.size:
             remarks.append("no validation text: the last model is kept, not the best")
         return remarks
@@ -286,9 +292,11 @@ class Trainer:
         self._skipped_in_a_row += 1
         self.state = self.network.initial_state(self.lanes.batch)
         if self._skipped_in_a_row == MOST_SKIPPED:
+            clips = 0 < self.config.clip_norm < math.inf
+            clip = "--clip-norm" if clips else f"clip with --clip-norm {TrainingConfig.clip_norm:g}"
             raise TrainingError(
                 f"training came to nothing: {MOST_SKIPPED} gradients in a row were not finite at "
-                f"step {self.step}; try a smaller --learning-rate or --clip-norm"
+                f"step {self.step}; try a smaller --learning-rate or {clip}"
             )
 
     def _record(self, loss: float, norm: float, rate: float, size: int) -> Record:

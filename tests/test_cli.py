@@ -8,8 +8,12 @@ from commands import assert_one_line_error, execute, invoke
 from subprocesses import ROOT
 
 import charrnn
-from charrnn import errors
+from charrnn import errors, planning
 from charrnn.cli import main
+from charrnn.comparison import DEFAULT_BUDGET
+from charrnn.config import OPTIMIZERS
+from charrnn.optimizer import default_rate
+from charrnn.plotting import PICTURES
 
 COMMANDS = sorted(main.commands)
 PARAMETERS = [(name, p) for name in COMMANDS for p in main.commands[name].params]
@@ -60,6 +64,63 @@ def test_what_is_chosen_for_the_text_says_so():
     for name in ("--hidden-size", "--batch-size", "--learning-rate", "--dropout", "--epochs"):
         _, _, after = shown.partition(f" {name} ")
         assert "[default: " in after.partition(" --")[0], name
+
+
+def _help_of(name, columns=80):
+    """The lines of a command's help on a terminal of some columns."""
+    environment = {"COLUMNS": columns}
+    return execute(*name.split(), "--help", environment=environment).stdout.decode().splitlines()
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_reads_well_on_a_common_terminal(name):
+    """It fits, and no name is broken at its hyphens or cut short."""
+    lines = _help_of(name)
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line.endswith("-")]
+    assert not [line for line in lines if line.startswith("  ") and line.endswith("...")]
+
+
+#: What help texts say of constants that lie where importing them would take a second.
+SAID = [
+    ("train", "--learning-rate", lambda: ", ".join(
+        f"{default_rate(name):g} {name}" for name in OPTIMIZERS)),
+    ("train", "--epochs", lambda: (
+        f"{planning.EPOCHS}, within {planning.FEWEST_CHARACTERS / 1e6:g} to "
+        f"{planning.MOST_CHARACTERS / 1e6:g} million characters")),
+    ("train", "--batch-size", lambda: f"{planning._FEWEST_LANES} to {planning._MOST_LANES},"),
+    ("train", "--validations", lambda: (
+        f"{planning._FEWEST_VALIDATIONS} to {planning._MOST_VALIDATIONS}, which take about "
+        f"{100 * planning._VALIDATED:g}% of the time")),
+    ("compare", "--budget", lambda: f"{DEFAULT_BUDGET / 60:g}m]"),
+    ("gradients", "--output", lambda: "FILE{}, {} or {}.".format(*PICTURES)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "name", "said"), SAID, ids=[name for _, name, _ in SAID])
+def test_help_says_the_constants_as_they_are(command, name, said):
+    (option,) = (p for p in main.commands[command].params if name in p.opts)
+    assert said() in option.help
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("--bugdet", "Did you mean '--budget'?"),
+        ("--hidden", "Did you mean '--hidden-size'?"),
+        ("--learning_rate", "Did you mean '--learning-rate'?"),
+        ("--epoch", "Did you mean '--epochs'?"),
+        ("--clip", "(Did you mean one of: '--clip-norm', '--clip-value'?)"),
+        ("--lr", ""),
+        ("--rnn-size", ""),
+        ("--num-epoch", ""),
+        ("--unheard-of", ""),
+    ],
+)
+def test_unknown_options_get_a_hint_where_one_is_near(given, hint):
+    done = invoke("train", "corpus", given, 3)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == f"Error: No such option '{given}'. {hint}".rstrip()
 
 
 def test_the_version():

@@ -60,6 +60,34 @@ def test_people_get_a_table(corpus):
         assert float(speed.replace(",", "")) > 0 and float(seconds) >= 0
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--cells", "elman,gru"],
+        ["--cells", " elman , gru"],
+        ["--cell", "elman", "--cell", "gru"],
+        ["--cells", "elman", "--cell", "gru"],
+    ],
+    ids=" ".join,
+)
+def test_cells_are_named_with_commas_or_one_by_one(corpus, monkeypatch, given):
+    asked = []
+
+    def compare(sources, cells, *configs, **more):
+        asked.extend(cells)
+        return iter(())
+
+    monkeypatch.setattr("charrnn.comparison.compare", compare)
+    assert invoke("compare", corpus, *given).exit_code == 0
+    assert asked == ["elman", "gru"]
+
+
+@pytest.mark.parametrize("text", ["", "elman,", "unheard-of", "elman;lstm", "gru,elman,gru", "GRU"])
+def test_names_unknown_or_doubled_are_refused_with_the_choices(corpus, text):
+    done = invoke("compare", corpus, "--cells", text)
+    assert_one_line_error(done, 2, ", ".join(CELL_NAMES))
+
+
 def test_progress_is_as_in_training(corpus):
     done = execute("compare", corpus, *TWO, *QUICK)
     lines = done.stderr.decode().splitlines()

@@ -61,6 +61,24 @@ def test_people_get_a_table_a_plot_and_a_legend(models):
         assert line.endswith(("within 30 steps", tuple("0123456789")))
 
 
+def test_two_models_of_a_cell_are_told_apart(models):
+    networks = ["--model", models / "fables", "--model", models / "names", "--cell", "lstm"]
+    done = invoke("gradients", *networks, *SMALL, models / "text")
+    heading = done.stdout.splitlines()[1]
+    assert heading.split() == ["fables", "names", "lstm", "untrained"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["--cells", "gru,elman"], ["--cell", "gru", "--cells", "elman"], ["--cell", "gru, elman"]],
+    ids=" ".join,
+)
+def test_cells_are_named_with_commas_or_one_by_one(models, given):
+    arguments = ["--layers", 1, "--hidden-size", 8, "--positions", 3, "--steps-back", 3]
+    curves = _figures(*given, *arguments, models / "text")["curves"]
+    assert [curve["cell"] for curve in curves] == ["gru", "elman"]
+
+
 def test_untrained_networks_vanish_and_scaled_ones_explode(models):
     """The plain cell's vanish faster than the LSTM's; with three times the weights they explode."""
     shape = ("--hidden-size", 32, "--layers", 1, "--positions", 20)
@@ -195,6 +213,7 @@ def test_pictures_without_matplotlib(models, tmp_path):
         ([FABLES, "--cell", "gru", "--scale", "-1"], 2, "scale"),
         ([FABLES, "--cell", "gru", "--scale", "nan"], 2, "scale"),
         ([FABLES, "--cell", "gru", "--layers", "0"], 2, "layers"),
+        ([FABLES, "--cell", "unheard-of"], 2, "lstm-coupled, gru"),
         ([FABLES, "--cell", "gru", "--activation", "relu"], 2, "activation of gru"),
         ([FABLES, "--cell", "gru", "--threads", "-1"], 2, "threads"),
     ],

@@ -45,6 +45,17 @@ def test_a_table(path):
     assert next(line for line in lines if line.startswith("finite")).endswith("yes")
 
 
+def test_options_that_are_0_are_shown(tmp_path):
+    saved = with_biases("ab")
+    options = {"patience": 0, "dropout": 0.0, "steps": None, "threads": 2}
+    saved.training.update(options=options, text={"lines": False, "min_count": 1})
+    save_model(tmp_path / "m", saved)
+    lines = invoke("info", "--model", tmp_path / "m").stdout.splitlines()
+    shown = {name: value.strip() for name, _, value in (line.partition(" ") for line in lines)}
+    assert shown["options"] == "patience 0, dropout 0.0, threads 2"
+    assert shown["text"] == "min_count 1"
+
+
 @pytest.mark.parametrize(
     "arguments", [["info"], ["info", "--json"], ["--help"], ["train", "--help"], ["--version"]]
 )

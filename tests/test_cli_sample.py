@@ -76,6 +76,31 @@ def test_a_prompt_may_come_from_a_file_or_a_pipe(models, tmp_path):
     assert piped.stdout.decode() == expected
 
 
+def test_a_final_newline_of_a_prompt_file_ends_no_line_of_a_model_of_lines(models, tmp_path):
+    """One, that is: whoever wrote the file may not know that it is there."""
+    path = tmp_path / "prompt.txt"
+    arguments = ["sample", "--model", models / "names", "--seed", 1]
+    expected = invoke(*arguments, "--prime", "Tyr")
+    assert expected.stdout.startswith("Tyr") and not expected.stderr
+    for contents in (b"Tyr", b"Tyr\n", b"Tyr\r\n"):
+        path.write_bytes(contents)
+        for given in (path, "-"):
+            done = execute(*arguments, "--prime-file", given, stdin=contents)
+            assert (done.stdout.decode(), done.stderr) == (expected.stdout, b"")
+    path.write_bytes(b"Tyr\n\n")
+    assert "'\\n'" in invoke(*arguments, "--prime-file", path).stderr
+    assert "'\\n'" in invoke(*arguments, "--prime", "Tyr\n").stderr
+
+
+def test_unseen_characters_of_a_prompt_are_suggested_in_the_other_case(tmp_path):
+    save_model(tmp_path / "m", with_biases("abYß\u02bcN"))
+    done = invoke("sample", "--model", tmp_path / "m", "--prime", "aByBß\u0149S", "--length", 0)
+    assert done.stderr == (
+        "Warning: the model does not know 'B' (it knows 'b'), 'y' (it knows 'Y'), '\u0149', 'S': "
+        "read as unknown characters\n"
+    )
+
+
 def test_unseen_characters_of_a_prompt_are_named(models):
     done = invoke("sample", "--model", models / "fables", "--prime", "日Theé日", "--seed", 1)
     assert done.exit_code == 0

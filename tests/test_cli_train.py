@@ -111,6 +111,31 @@ def test_lines_are_documents(model):
     assert "\n" not in load_model(model).vocabulary.characters
 
 
+HINT = "--lines makes each of them a text"
+
+
+def test_a_list_is_told_of_lines_once(model):
+    first = execute("train", DINOSAURS, "--model", model, *QUICK)
+    head = first.stderr.decode().splitlines()[:3]
+    assert [HINT in line for line in head] == [False, False, True], first.stderr.decode()
+    assert first.stderr.decode().count(HINT) == 1
+    resumed = ["--resume", "--steps", 40]
+    more = invoke("train", DINOSAURS, "--model", model, *QUICK[:-6], *resumed)
+    assert more.exit_code == 0 and HINT not in more.stderr
+
+
+def test_other_texts_are_not_told_of_lines(corpus, tmp_path):
+    for arguments in ([corpus], [DINOSAURS, "--lines"]):
+        done = invoke("train", *arguments, "--model", tmp_path / "m", "--force", *QUICK)
+        assert done.exit_code == 0 and HINT not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--cell", "--cells"])
+def test_a_cell_is_named_by_either_option(corpus, model, option):
+    assert invoke("train", corpus, "--model", model, *QUICK, option, "gru").exit_code == 0
+    assert load_model(model).config.cell == "gru"
+
+
 def test_options_shape_the_model(corpus, model):
     options = ["--cell", "elman", "--activation", "relu", "--layers", 3, "--hidden-size", 5,
                "--embedding-size", 4, "--min-count", 5, "--optimizer", "rmsprop", "--dropout", 0.3,

@@ -1,7 +1,11 @@
 """Every value out of range is refused with its name and its range; the ends of a range are in."""
 
+import dataclasses
+import json
 import math
+import re
 
+import numpy as np
 import pytest
 from commands import assert_one_line_error, invoke
 
@@ -100,8 +104,8 @@ def test_unknown_names_are_refused_with_the_choices(create, values, choices):
         ({"layers": 2.0}, ["layers must be a whole number, not 2.0"]),
         ({"readout_layers": True}, ["readout_layers must be a whole number, not True"]),
         ({"readout_size": "20"}, ["readout_size must be a whole number, not '20'"]),
-        ({"cell": None}, ["cell must be a word, not None"]),
-        ({"initial_state": 0}, ["initial_state must be a word, not 0"]),
+        ({"cell": None}, ["cell must be text, not None"]),
+        ({"initial_state": 0}, ["initial_state must be text, not 0"]),
     ],
     ids=str,
 )
@@ -113,23 +117,37 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(values, words):
 
 
 @pytest.mark.parametrize(
-    ("create", "values", "words"),
+    ("create", "values", "message"),
     [
-        (TrainingConfig, {"steps": 2.0}, "steps must be a whole number, not 2.0"),
-        (TrainingConfig, {"batch_size": True}, "batch_size must be a whole number, not True"),
+        (TrainingConfig, {"steps": 2.5}, "steps must be a whole number, not 2.5"),
         (TrainingConfig, {"epochs": "3"}, "epochs must be a number, not '3'"),
+        (TrainingConfig, {"budget": "3m"}, "budget must be a number, not '3m'"),
+        (TrainingConfig, {"seed": None}, "seed must be a whole number, not None"),
+        (TrainingConfig, {"patience": True}, "patience must be a whole number, not True"),
+        (TrainingConfig, {"dropout": False}, "dropout must be a number, not False"),
+        (TrainingConfig, {"optimizer": None}, "optimizer must be text, not None"),
+        (TrainingConfig, {"steps": np.int64(5)}, "steps must be a whole number, not "),
         (TrainingConfig, {"clip_norm": 10**30}, "clip_norm must be a number, not 10"),
         (TrainingConfig, {"averaging": None}, "averaging must be a number, not None"),
-        (TrainingConfig, {"optimizer": ["adam"]}, r"optimizer must be a word, not \['adam'\]"),
-        (TextConfig, {"lines": 1}, "lines must be true or false, not 1"),
-        (TextConfig, {"validation": 3}, "validation must be a word, not 3"),
+        (TrainingConfig, {"optimizer": ["adam"]}, "optimizer must be text, not ['adam']"),
         (TextConfig, {"validation": "a\0"}, "validation must be the name of a file"),
+        (TextConfig, {"lines": "yes"}, "lines must be True or False, not 'yes'"),
+        (TextConfig, {"lines": 1}, "lines must be True or False, not 1"),
+        (TextConfig, {"encoding": None}, "encoding must be text, not None"),
+        (TextConfig, {"validation": 5}, "validation must be text, not 5"),
+        (TextConfig, {"min_count": 2.0}, "min_count must be a whole number, not 2.0"),
     ],
     ids=str,
 )
-def test_values_of_another_type_are_refused(create, values, words):
-    with pytest.raises(UsageError, match=words):
+def test_values_of_another_type_are_refused(create, values, message):
+    """All that is taken can be written to a model file, which is JSON."""
+    with pytest.raises(UsageError, match=re.escape(message)):
         create(**values)
+
+
+def test_numbers_that_json_knows_are_taken():
+    config = TrainingConfig(learning_rate=np.float64(0.5), epochs=3, weight_decay=0)
+    assert json.loads(json.dumps(dataclasses.asdict(config)))["learning_rate"] == 0.5
 
 
 @pytest.mark.parametrize("given", [("epochs", "steps"), ("steps", "budget"), ("epochs", "budget")])

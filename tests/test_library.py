@@ -8,6 +8,7 @@ import pytest
 from trained import DINOSAURS, FABLES, with_biases
 
 import charrnn
+from charrnn.errors import UsageError
 
 
 def test_the_example_of_the_package(tmp_path, monkeypatch):
@@ -47,6 +48,71 @@ def test_train_save_load_sample_evaluate(tmp_path):
     assert model.evaluate("Tyrannosaurus").characters == 13
     assert model.evaluate("Tyrannosaurus", adapt=True).characters == 13
     assert model.training == json.loads(json.dumps(trainer.best.training))
+
+
+@pytest.fixture(scope="module")
+def even(tmp_path_factory):
+    """The file of a model that has not been trained."""
+    path = tmp_path_factory.mktemp("library") / "even.safetensors"
+    charrnn.save_model(path, with_biases("ab"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"length": 2.5}, "length must be a whole number, not 2.5"),
+        ({"length": -1}, "length must be 0 or more, not -1"),
+        ({"length": None}, "length must be a whole number, not None"),
+        ({"temperature": "x"}, "temperature must be a number from 0"),
+        ({"temperature": None}, "temperature must be a number from 0"),
+        ({"temperature": -0.5}, "temperature must be a number from 0"),
+        ({"prime": 5}, "prime must be text, not 5"),
+        ({"prime": b"a"}, "prime must be text, not b'a'"),
+        ({"seed": -1}, "seed must be 0 or more, not -1"),
+        ({"seed": 1.0}, "seed must be a whole number, not 1.0"),
+        ({"seed": True}, "seed must be a whole number, not True"),
+    ],
+    ids=str,
+)
+def test_a_text_that_cannot_be_written_is_refused_at_once(even, values, words):
+    model = charrnn.load(even, threads=1)
+    for write in (model.sample, model.texts):
+        with pytest.raises(UsageError, match=words):
+            write(**{"length": 3, **values})
+
+
+def test_other_values_that_make_no_sense_are_refused(even):
+    model = charrnn.load(even, threads=1)
+    for call, words in (
+        (lambda: model.texts(3, count=0), "count must be 1 or more"),
+        (lambda: model.texts(3, count=2.0), "count must be a whole number"),
+        (lambda: model.evaluate(5), "must be text, not 5"),
+        (lambda: model.evaluate(b"ab"), "must be text, not b'ab'"),
+        (lambda: charrnn.load(5), "path must be a path, not 5"),
+        (lambda: charrnn.load(even, threads=-1), "threads must be from 0"),
+        (lambda: charrnn.load(even, threads="x"), "threads must be a whole number"),
+        (lambda: charrnn.load(even, precision="x"), "auto, float32, bfloat16, not 'x'"),
+        (lambda: charrnn.save_model(even, None), "no model to save"),
+        (lambda: charrnn.save_model(even, model), "no model to save"),
+        (lambda: charrnn.save_model(None, with_biases("ab")), "path must be a path"),
+        (lambda: charrnn.create_trainer(str(FABLES)), "must be a list of files"),
+        (lambda: charrnn.create_trainer(5), "must be a list of files"),
+        (lambda: charrnn.create_trainer([5]), "every source must be a path"),
+        (lambda: charrnn.create_trainer([FABLES], init_from=5), "init_from must be a path"),
+        (lambda: charrnn.create_trainer([FABLES], charrnn.TrainingConfig()), "be a TextConfig"),
+        (lambda: charrnn.create_trainer([FABLES], None, {"steps": 5}), "a TrainingConfig"),
+        (lambda: charrnn.create_trainer([FABLES], hidden_size="5"), "hidden_size must be a whole"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            call()
+    assert charrnn.load(even).vocabulary.characters == "ab"
+
+
+def test_numbers_of_numpy_write_texts(even):
+    model = charrnn.load(even, threads=1)
+    text = model.sample(np.int64(4), temperature=np.float32(0.5), seed=np.int64(1))
+    assert text == model.sample(4, temperature=0.5, seed=1)
 
 
 def test_a_loaded_model_can_be_trained_on(tmp_path):

@@ -36,17 +36,37 @@ def _counts(steps):
 
 def test_the_table_has_the_norms_of_each_curve():
     curves = [_curve(_decay(200, 0.01, 2)), _curve(np.full(201, 5.0))]
-    lines = table(curves, _counts(200)).splitlines()
-    assert lines[0].split() == ["k", "positions", "o", "x"]
-    assert [int(line.split()[0]) for line in lines[1:]] == [0, 1, 2, 5, 10, 20, 50, 100, 150, 200]
-    assert lines[8].split() == ["100", "101", "2.00e-01", "5.00e+00"]
+    lines = table(curves, _counts(200), 80).splitlines()
+    assert lines[0].split() == [CELL[0], "untrained"] * 2
+    assert lines[1].split() == ["k", "positions", "o", "x"]
+    assert [int(line.split()[0]) for line in lines[2:]] == [0, 1, 2, 5, 10, 20, 50, 100, 150, 200]
+    assert lines[9].split() == ["100", "101", "2.00e-01", "5.00e+00"]
+
+
+def test_columns_are_named_by_files():
+    """Two models of one cell are told apart, whatever folder they are in and at any width."""
+    files = ("runs/short.safetensors", "/tmp/a-long-name-for-a-model.bin", "a\nb.safetensors")
+    curves = [_curve(_decay(3), file) for file in files]
+    wide, narrow = (table(curves, _counts(3), columns).splitlines() for columns in (120, 40))
+    assert wide[0].split() == ["short", "a-long-name-for-a-model.bin", r"a\nb"]
+    assert narrow[-1].split() == wide[-1].split()
+    *names, marks = narrow[:-4]
+    assert len(names) > 1 and names[-1].startswith(" " * 15 + "     short ")
+    assert "".join(line[25:35].strip() for line in names) == "a-long-name-for-a-model.bin"
+    assert [marks.rindex(mark) for mark in "ox+"] == [24, 34, 44]
+
+
+def test_the_table_fits_where_names_are_long():
+    curves = [_curve(_decay(3), "x" * 200)] * 3
+    for columns in (80, 100):
+        assert max(map(len, table(curves, _counts(3), columns).splitlines())) <= columns
 
 
 @pytest.mark.parametrize(
     ("last", "rows"), [(0, [0]), (1, [0, 1]), (7, [0, 1, 2, 5, 7]), (300, [0, 200, 300])]
 )
 def test_the_last_step_is_always_in_the_table(last, rows):
-    lines = table([_curve(_decay(last))], _counts(last)).splitlines()[1:]
+    lines = table([_curve(_decay(last))], _counts(last), 80).splitlines()[2:]
     found = [int(line.split()[0]) for line in lines]
     assert set(rows) <= set(found) and found[-1] == last
 

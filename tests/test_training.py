@@ -17,6 +17,7 @@ from charrnn.config import TextConfig
 from charrnn.creation import create_trainer
 from charrnn.errors import CorpusError, TrainingError, UsageError
 from charrnn.evaluation import evaluate
+from charrnn.optimizer import Optimizer
 from charrnn.parameters import views
 from charrnn.planning import FEWEST_CHARACTERS
 from charrnn.training import MOST_SKIPPED
@@ -340,6 +341,22 @@ def test_the_figures_of_the_best_are_numbers():
                 trainer.network.pack()
     assert trainer.best.finite
     assert math.isfinite(trainer.best.training["training_loss"])
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({}, "a smaller --learning-rate or --clip-norm; "),
+        ({"clip_norm": 0.0}, "a smaller --learning-rate or clip with --clip-norm 1; "),
+        ({"clip_norm": math.inf}, "a smaller --learning-rate or clip with --clip-norm 1; "),
+    ],
+    ids=str,
+)
+def test_a_run_that_comes_to_nothing_advises_what_is_left_to_do(options, advice, monkeypatch):
+    monkeypatch.setattr(Optimizer, "gradient_norm", lambda self, n: math.nan)
+    with pytest.raises(TrainingError) as caught:
+        run(small_trainer(hidden_size=5, **options))
+    assert f"try {advice}" in f"{caught.value}; "
 
 
 # Small and odd corpora
