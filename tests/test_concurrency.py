@@ -16,6 +16,7 @@ from test_bfloat16 import needs_bfloat16
 from trained import FABLES, small_trainer
 
 from charrnn.compute import threads as module
+from charrnn.compute import turns as turns_module
 from charrnn.compute.threads import Team
 from charrnn.compute.turns import Turns
 from charrnn.language_model import load
@@ -35,7 +36,7 @@ from charrnn.model import Network
 
 threads.available_threads = lambda: 4
 text = Path(sys.argv[2]).read_text(encoding="utf-8")
-model = charrnn.load(sys.argv[1])
+model = charrnn.load(sys.argv[1], threads=4)
 assert model.network.team.threads == 4
 
 calls = {
@@ -50,7 +51,7 @@ expected = {name: call(model) for name, call in calls.items()}
 
 def trainer():
     options = TrainingConfig(steps=12, batch_size=8, sequence_length=16, validations=3,
-                             precision="float32")
+                             precision="float32", threads=4)
     return charrnn.create_trainer([sys.argv[2]], training=options, layers=2, hidden_size=32)
 
 def check(names):
@@ -149,45 +150,48 @@ for _ in range(2):
 
 
 def test_crews_do_not_take_each_others_threads(monkeypatch):
-    """All parts of a run wait for one another, in each of several threads."""
+    """A team works for one caller at a time; its parts wait for one another."""
     monkeypatch.setattr(module, "available_threads", lambda: 4)
-    team, met = Team(4), []
+    team, at_work, seen = Team(4), set(), []
 
-    def runs():
-        for _ in range(20):
+    def runs(caller):
+        def work(part, parts):
+            at_work.add(caller)
+            meeting.wait(timeout=10)
+            seen.append(set(at_work))
+            meeting.wait(timeout=10)
+            at_work.discard(caller)
+
+        for _ in range(10):
             meeting = threading.Barrier(4)
-            team.run(lambda part, parts, meet=meeting: met.append(meet.wait(timeout=10)))
+            team.run(work)
 
-    callers = [threading.Thread(target=runs) for _ in range(3)]
+    callers = [threading.Thread(target=runs, args=(caller,)) for caller in range(3)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    assert len(met) == 3 * 20 * 4
+    assert sorted(seen, key=min) == [{caller} for caller in range(3) for _ in range(40)]
 
 
-def test_who_has_had_a_turn_does_not_go_before_those_who_wait():
-    """Again and again, that is: now and then it may be quicker."""
-    turns, waited, rounds = Turns(), threading.Event(), 0
+def test_who_has_had_a_turn_does_not_go_before_those_who_wait(monkeypatch):
+    monkeypatch.setattr(turns_module, "_STEP_BACK", 0.5)
+    turns, order, begun = Turns(), [], threading.Event()
 
-    def hurry():
-        nonlocal rounds
-        while not waited.is_set():
-            with turns.take():
-                time.sleep(0.001)
-                rounds += 1
+    def wait():
+        begun.set()
+        with turns.take():
+            order.append("another")
 
-    thread = threading.Thread(target=hurry)
-    thread.start()
-    try:
-        for _ in range(10):
-            time.sleep(0.003)
-            with turns.take():
-                pass
-    finally:
-        waited.set()
-        thread.join()
-    assert rounds < 500
+    thread = threading.Thread(target=wait)
+    with turns.take():
+        thread.start()
+        begun.wait()
+        time.sleep(0.05)
+    with turns.take():
+        order.append("again")
+    thread.join()
+    assert order == ["another", "again"]
 
 
 # Child processes
