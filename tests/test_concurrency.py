@@ -6,6 +6,7 @@ What could wait for ever runs in a process of its own, which is ended after a wh
 import copy
 import pickle
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from test_bfloat16 import needs_bfloat16
 from trained import FABLES, small_trainer
 
 from charrnn.compute import threads as module
+from charrnn.compute import turns as turns_module
 from charrnn.compute.threads import Team
+from charrnn.compute.turns import Turns
 from charrnn.language_model import load
 
 #: What every script begins with: a model that computes on four threads, however many processors
@@ -29,10 +32,11 @@ import charrnn
 from charrnn.compute import threads
 from charrnn.config import TrainingConfig
 from charrnn.errors import UsageError
+from charrnn.model import Network
 
 threads.available_threads = lambda: 4
 text = Path(sys.argv[2]).read_text(encoding="utf-8")
-model = charrnn.load(sys.argv[1])
+model = charrnn.load(sys.argv[1], threads=4)
 assert model.network.team.threads == 4
 
 calls = {
@@ -47,7 +51,7 @@ expected = {name: call(model) for name, call in calls.items()}
 
 def trainer():
     options = TrainingConfig(steps=12, batch_size=8, sequence_length=16, validations=3,
-                             precision="float32")
+                             precision="float32", threads=4)
     return charrnn.create_trainer([sys.argv[2]], training=options, layers=2, hidden_size=32)
 
 def check(names):
@@ -146,21 +150,48 @@ for _ in range(2):
 
 
 def test_crews_do_not_take_each_others_threads(monkeypatch):
-    """All parts of a run wait for one another, in each of several threads."""
+    """A team works for one caller at a time; its parts wait for one another."""
     monkeypatch.setattr(module, "available_threads", lambda: 4)
-    team, met = Team(4), []
+    team, at_work, seen = Team(4), set(), []
 
-    def runs():
-        for _ in range(20):
+    def runs(caller):
+        def work(part, parts):
+            at_work.add(caller)
+            meeting.wait(timeout=10)
+            seen.append(set(at_work))
+            meeting.wait(timeout=10)
+            at_work.discard(caller)
+
+        for _ in range(10):
             meeting = threading.Barrier(4)
-            team.run(lambda part, parts, meet=meeting: met.append(meet.wait(timeout=10)))
+            team.run(work)
 
-    callers = [threading.Thread(target=runs) for _ in range(3)]
+    callers = [threading.Thread(target=runs, args=(caller,)) for caller in range(3)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    assert len(met) == 3 * 20 * 4
+    assert sorted(seen, key=min) == [{caller} for caller in range(3) for _ in range(40)]
+
+
+def test_who_has_had_a_turn_does_not_go_before_those_who_wait(monkeypatch):
+    monkeypatch.setattr(turns_module, "_STEP_BACK", 0.5)
+    turns, order, begun = Turns(), [], threading.Event()
+
+    def wait():
+        begun.set()
+        with turns.take():
+            order.append("another")
+
+    thread = threading.Thread(target=wait)
+    with turns.take():
+        thread.start()
+        begun.wait()
+        time.sleep(0.05)
+    with turns.take():
+        order.append("again")
+    thread.join()
+    assert order == ["another", "again"]
 
 
 # Child processes
@@ -196,7 +227,13 @@ check(calls)
 @pytest.mark.parametrize("busy", ["lanes", "adapting", "texts", "training"])
 def test_a_child_uses_a_model_that_is_in_use_when_it_is_made(run, busy):
     run(f"""{FORKED}
-other, done = trainer(), False
+other, done, pack = trainer(), False, Network.pack
+
+def slow_pack(network):
+    time.sleep(0.01)  # long enough for a fork to come between
+    pack(network)
+
+Network.pack = slow_pack
 
 def work():
     while not done:
@@ -205,7 +242,7 @@ def work():
 def use():
     check(["short", "adapting", "sample"])
     answer = other.model.evaluate(text[:300])
-    other.network.pack()
+    pack(other.network)
     assert other.model.evaluate(text[:300]) == answer
 
 def fork():
@@ -257,16 +294,10 @@ if __name__ == "__main__":
 
 # Signal handlers
 
-ALARM = """
-def on_alarm(handler, interval=0.002):
-    signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, interval, interval)
-"""
-
 
 @pytest.mark.parametrize("call", ["lanes", "adapting"])
 def test_a_signal_handler_is_refused_the_model_that_it_interrupts(run, call):
-    run(f"""{ALARM}
+    run(f"""
 import copy, pickle
 refused = []
 
@@ -303,7 +334,7 @@ check(calls)
 
 def test_a_signal_handler_gets_an_error_or_the_right_answer_at_any_moment(run):
     """And so does what it interrupts."""
-    run(f"""{ALARM}
+    run("""
 seen = set()
 
 def handler(number, frame):
@@ -313,7 +344,8 @@ def handler(number, frame):
     except UsageError:
         seen.add("refused")
 
-on_alarm(handler)
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
 for _ in range(3):
     check(calls)
 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -323,7 +355,7 @@ check(calls)
 
 
 def test_a_call_that_a_signal_handler_breaks_off_leaves_the_model_as_it_was(run):
-    run(f"""{ALARM}
+    run("""
 class BrokenOff(Exception):
     pass
 
@@ -346,18 +378,29 @@ in_threads(lambda: check(calls))
 
 
 def test_a_signal_handler_waits_for_another_thread(run):
-    run(f"""{ALARM}
-answers = []
+    """Unless it interrupts a call that waits as well."""
+    run("""
+begun, answers = threading.Event(), []
 
 def handler(number, frame):
-    answers.append(calls["short"](model))
+    try:
+        answers.append(calls["short"](model))
+    except UsageError:
+        answers.append("refused")
+
+def work():
+    begun.set()
+    check(["lanes"] * 20)
 
 signal.signal(signal.SIGALRM, handler)
-thread = threading.Thread(target=check, args=(["lanes"] * 3,))
+thread = threading.Thread(target=work)
 thread.start()
+begun.wait()
 os.kill(os.getpid(), signal.SIGALRM)
+with model.network.turns.take():
+    os.kill(os.getpid(), signal.SIGALRM)
 thread.join()
-assert answers == [expected["short"]]
+assert answers == [expected["short"], "refused"]
 """)
 
 

@@ -1,6 +1,9 @@
 """A team of threads does every part once, and hides no error."""
 
+import gc
 import threading
+import time
+import weakref
 
 import pytest
 
@@ -54,6 +57,27 @@ def test_an_error_of_any_part_reaches_the_caller_once_all_have_finished(failing)
     assert sorted(finished) == sorted({0, 1, 2, 3} - {failing})
     team.run(lambda part, parts: finished.append(part))
     assert len(finished) == 7
+
+
+def test_helpers_end_with_their_team():
+    """And do not keep what they worked on."""
+
+    class Something:
+        def work(self, part, parts):
+            pass
+
+    before, team, something = threading.active_count(), Team(4), Something()
+    team.run(something.work)
+    assert threading.active_count() == before + 3
+    reference = weakref.ref(something)
+    del team, something
+    gc.collect()
+    assert reference() is None
+    for _ in range(1000):
+        if threading.active_count() == before:
+            return
+        time.sleep(0.01)
+    pytest.fail("helpers are still there")
 
 
 @pytest.mark.parametrize("failing", [0, 2])

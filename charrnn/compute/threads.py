@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from queue import SimpleQueue
 
 from charrnn.compute.turns import Turns, renewed_after_fork
 
@@ -27,12 +29,16 @@ class Team:
     def __init__(self, threads: int) -> None:
         self.threads = max(1, min(threads, available_threads()))
         self._turns = Turns()
-        self.renew()
+        self._inboxes: list[SimpleQueue] = []  # of the helpers, once there are any
         renewed_after_fork.add(self)
 
+    def __del__(self) -> None:
+        for inbox in self._inboxes:
+            inbox.put(None)
+
     def renew(self) -> None:
-        """Have new helpers; they start when they are needed."""
-        self._helpers = ThreadPoolExecutor(max(self.threads - 1, 1))
+        """Have no helpers until they are needed: those there were are not in this process."""
+        self._inboxes = []
 
     def run(
         self, work: Callable[[int, int], None], give_up: Callable[[], None] = lambda: None
@@ -49,29 +55,57 @@ class Team:
                 self._run(work, give_up)
 
     def _run(self, work: Callable[[int, int], None], give_up: Callable[[], None]) -> None:
-        def part(number: int) -> None:
+        results: SimpleQueue[BaseException | None] = SimpleQueue()
+
+        def help_with(number: int) -> None:
             try:
                 work(number, self.threads)
-            except BaseException:
+            except BaseException as error:
                 give_up()
-                raise
+                results.put(error)
+            else:
+                results.put(None)
 
+        self._inboxes = self._inboxes or _hired(self.threads - 1)
         try:
-            others = [self._helpers.submit(part, p) for p in range(1, self.threads)]
-            part(0)
-            wait(others)
+            for number, inbox in enumerate(self._inboxes, start=1):
+                inbox.put(functools.partial(help_with, number))
+            work(0, self.threads)
+            errors = [results.get() for _ in self._inboxes]
         except BaseException:
             give_up()  # an interruption may come before the caller's own part has begun
-            self._dismiss()
+            self._settle()
             raise
-        for other in others:
-            other.result()
+        for error in errors:
+            if error:
+                raise error
 
-    def _dismiss(self) -> None:
-        """Wait for all that helpers do, also for a part that a signal let nobody know of."""
-        helpers = self._helpers
-        self.renew()
-        helpers.shutdown()
+    def _settle(self) -> None:
+        """Wait until helpers have done whatever they were given before an interruption."""
+        settled: SimpleQueue[None] = SimpleQueue()
+        for inbox in self._inboxes:
+            inbox.put(lambda: settled.put(None))
+        for _ in self._inboxes:
+            settled.get()
+
+
+def _hired(count: int) -> list[SimpleQueue]:
+    """The inboxes of new helpers.
+
+    They are no pool of ``concurrent.futures``: an exception that a signal handler raises can leave
+    its locks locked. These queues have none that Python code could be interrupted with.
+    """
+    inboxes: list[SimpleQueue] = [SimpleQueue() for _ in range(count)]
+    for inbox in inboxes:
+        threading.Thread(target=_help, args=(inbox,), daemon=True).start()
+    return inboxes
+
+
+def _help(inbox: SimpleQueue) -> None:
+    """Do what is put into the inbox, one after the other, until that is None."""
+    while task := inbox.get():
+        task()
+        del task  # with all that it refers to, such as a model
 
 
 def share(count: int, part: int, parts: int) -> tuple[int, int]:
