@@ -5,7 +5,7 @@ import socket
 import stat
 
 import pytest
-from commands import QUICK, assert_one_line_error, execute, invoke
+from commands import QUICK, assert_one_line_error, invoke, start
 from trained import FABLES, with_biases
 
 from charrnn.checkpoint import load_model, resume_path, save_model
@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = FABLES.read_bytes()[:3000]
     for name in ("c.txt", "v.txt", "old.resume", "lstm.safetensors", "gru.safetensors.resume",
-                 ".new.lock", "c.svg"):  # fmt: skip
+                 ".other.lock", "c.svg"):  # fmt: skip
         (tmp_path / name).write_bytes(text)
     for name in ("m", "m.svg"):
         save_model(tmp_path / name, with_biases("ab"))
@@ -51,8 +51,8 @@ CLASHES = {
     "model and corpus": ("train c.txt --model c.txt --force", "the model", "the text"),
     "model and validation": ("train c.txt --validation v.txt --model v.txt --force", "v.txt"),
     "resume file and corpus": ("train old.resume --model old", "the resume file"),
-    "lock and corpus": ("train .new.lock --model new", "the lock", "the text"),
-    "lock and first model": ("train c.txt --init-from .new.lock --model new", "the lock"),
+    "lock and corpus": ("train .other.lock --model other", "the lock", "the text"),
+    "lock and first model": ("train c.txt --init-from .other.lock --model other", "the lock"),
     "kept model and corpus": ("compare lstm.safetensors --output . --force", "the model"),
     "removed file and corpus": ("compare gru.safetensors.resume --output .", "the resume file"),
     "kept model and validation":
@@ -74,8 +74,10 @@ def test_standard_input_is_a_file_too(folder):
     """Where a shell has redirected it."""
     before = _contents(folder)
     with open("c.txt", "rb") as file:
-        done = execute("train", "-", "--model", "new", "--log", "link.txt", stdin=file)
-    assert_one_line_error(done, 2, "the log link.txt")
+        process = start("train", "-", "--model", "new", "--log", "link.txt", stdin=file)
+    with process:
+        _, told = process.communicate()
+    assert process.returncode == 2 and told.startswith(b"Error: the log link.txt would be")
     assert _contents(folder) == before
 
 
@@ -83,7 +85,7 @@ def test_a_resumed_run_remembers_its_validation_text(folder):
     options = ("--model", "new", "--log", "v.txt")
     assert invoke("train", "c.txt", "--validation", "v.txt", *options[:2], *QUICK).exit_code == 0
     before = _contents(folder)
-    done = invoke("train", "c.txt", "--resume", "--steps", 40, *options)
+    done = invoke("train", "c.txt", "--resume", *options)
     assert_one_line_error(done, 2, "the log v.txt")
     assert _contents(folder) == before
 
