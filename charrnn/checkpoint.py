@@ -110,9 +110,9 @@ def save_model(path: str | Path, model: SavedModel) -> None:
     """Write a model file. Raises ``ModelFileError``, leaving the old one, where that fails or where
     the model has numbers that are not finite.
     """
-    if not model.finite:
-        raise ModelFileError(f"{path} is not written: the model's weights are NaN or infinite")
     tensors = {name: np.ascontiguousarray(t, np.float32) for name, t in model.tensors.items()}
+    if not dataclasses.replace(model, tensors=tensors).finite:
+        raise ModelFileError(f"{path} is not written: the model's weights are NaN or infinite")
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),

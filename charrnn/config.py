@@ -38,12 +38,11 @@ def _require_types(config: Any) -> None:
         value = getattr(config, field.name)
         kind, _, other = str(field.type).partition(" | ")
         types, what = _TYPES[kind]
-        # Python takes True and False for numbers.
+        # Python takes True and False for numbers, and whole numbers beyond any float.
         fits = isinstance(value, types) and isinstance(value, bool) == (kind == "bool")
-        if kind == "float" and isinstance(value, int):
-            fits = fits and abs(value) <= 2**53  # beyond, not every one is a float
-        fits = fits or (value is None and other == "None")
-        _require(fits, f"{field.name} must be {what}, not {value!r}")
+        huge = kind == "float" and isinstance(value, int) and abs(value) > 2**53
+        missing = value is None and other == "None"
+        _require(missing or (fits and not huge), f"{field.name} must be {what}, not {value!r}")
 
 
 def _require_between(name: str, value: float, low: float, high: float) -> None:
