@@ -120,9 +120,9 @@ def save_model(path: str | Path, model: SavedModel) -> None:
     require_path("path", path)
     if not isinstance(model, SavedModel):
         raise UsageError(f"there is no model to save: {model!r}")
-    if not model.finite:
-        raise ModelFileError(f"{path} is not written: the model's weights are NaN or infinite")
     tensors = {name: np.ascontiguousarray(t, np.float32) for name, t in model.tensors.items()}
+    if not dataclasses.replace(model, tensors=tensors).finite:
+        raise ModelFileError(f"{path} is not written: the model's weights are NaN or infinite")
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),

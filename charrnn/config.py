@@ -67,13 +67,14 @@ _KINDS: dict[str, tuple[Any, str]] = {
 def _require_kinds(config: Any) -> None:
     """Raise ``UsageError`` unless every field of a dataclass holds what its type says."""
     for field in dataclasses.fields(config):
-        value, (kind, _, optional) = getattr(config, field.name), str(field.type).partition(" | ")
+        value = getattr(config, field.name)
+        kind, _, other = str(field.type).partition(" | ")
         types, what = _KINDS[kind]
-        fits = isinstance(value, types) and (kind == "bool" or not isinstance(value, bool))
-        if kind == "float" and isinstance(value, int):
-            fits = fits and abs(value) <= 2**53  # beyond, not every one is a float
-        missing = value is None and optional == "None"
-        _require(fits or missing, f"{field.name} must be {what}, not {value!r}")
+        # Python takes True and False for numbers, and whole numbers beyond any float.
+        fits = isinstance(value, types) and isinstance(value, bool) == (kind == "bool")
+        huge = kind == "float" and isinstance(value, int) and abs(value) > 2**53
+        missing = value is None and other == "None"
+        _require(missing or (fits and not huge), f"{field.name} must be {what}, not {value!r}")
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,10 @@ def go_on(trainer: Trainer, saved: ResumeState, path: Path, explicit: set[str]) 
 
 
 def _more(trainer: Trainer) -> str:
-    """The option with which a run that is complete goes on: twice what it had, or four times …"""
+    """The option with which a run that is complete goes on: twice what it had.
+
+    A run that was given less than it has behind it needs four times that, or eight times.
+    """
     if trainer.out_of_patience:
         return f"--patience {2 * trainer.config.patience}"
     progress = trainer.extent.progress(trainer.step)

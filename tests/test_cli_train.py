@@ -366,10 +366,24 @@ def test_a_signal_ends_the_run_and_saves(corpus, model, number, code, after):
         stdout, rest = process.communicate(timeout=120)
     assert (process.returncode, stdout) == (code, b""), rest.decode()
     assert b"Traceback" not in rest
-    assert rest.decode().splitlines()[-1].startswith(f"saved {model}")
+    *_, hint, last = rest.decode().splitlines()
+    assert hint == f"stopped; to go on: charrnn train {corpus} --model {model} --resume"
+    assert last.startswith(f"saved {model}")
     saved = load(model)
     assert 0 < saved.training["steps"] < 10**6
     assert len(saved.sample(10)) == 10
+
+
+def test_what_goes_on_with_standard_input_is_the_same_text(corpus, tmp_path):
+    """Its name is all that is known of it."""
+    options = [*QUICK, "--steps", 10**6, "--validations", 10**4]
+    with corpus.open("rb") as text, start("train", "-", *options, cwd=tmp_path, stdin=text) as run:
+        while b"  validation " not in run.stderr.readline():
+            pass
+        run.send_signal(signal.SIGINT)
+        _, rest = run.communicate(timeout=120)
+    said = "stopped; to go on, with the same text on standard input: charrnn train - --resume\n"
+    assert run.returncode == 130 and said in rest.decode()
 
 
 def test_interrupted_without_validation_saves_too(corpus, model):

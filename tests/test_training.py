@@ -1,5 +1,6 @@
 """The loop: it learns, gives the same bits, skips what is not finite, ends when it should."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -329,6 +330,24 @@ def test_weights_that_are_no_numbers_are_never_the_best():
                 trainer.network.pack()
     assert trainer.best.finite
     assert trainer.best.training["steps"] == 5
+
+
+def test_an_average_that_is_no_number_is_not_the_best_even_if_its_loss_is_one(monkeypatch):
+    """As where only the row of a character is spoilt that the validation text has not."""
+    found = types.SimpleNamespace(nats_per_character=1.0)
+    monkeypatch.setattr("charrnn.training.evaluate", lambda *_: found)
+    trainer = small_trainer(steps=4, validations=4, averaging=0.9)
+    trainer.optimizer.average[3] = np.nan
+    assert not any(record.improved for record in trainer.run())
+    assert trainer.best is None
+
+
+def test_a_loss_that_is_no_number_is_no_figure():
+    trainer = small_trainer(steps=4, validations=4)
+    record = next(trainer.run())
+    assert trainer._figures(record)["training_loss"] == record.loss
+    spoilt = dataclasses.replace(record, loss=math.nan)
+    assert trainer._figures(spoilt)["training_loss"] is None
 
 
 def test_the_figures_of_the_best_are_numbers():
