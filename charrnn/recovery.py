@@ -26,7 +26,7 @@ _TIMES, _NATS = 1.2, 0.1
 _MOST = 2.0
 
 #: Updates between two copies of the weights.
-_APART = 50
+_APART = 25
 
 #: What the learning rate is multiplied by with each return.
 SLOWER = 0.25

@@ -435,7 +435,7 @@ def _fifo(path):
 @pytest.mark.parametrize(
     ("create", "words"),
     [
-        (lambda path: path.mkdir() or path, "regular file"),
+        (lambda path: path.mkdir() or path, "it is a folder"),
         (_fifo, "regular file"),
         (lambda path: "/dev/zero", "regular file"),
         (lambda path: path, "charrnn train CORPUS --model"),

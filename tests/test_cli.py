@@ -120,7 +120,9 @@ def test_help_says_the_constants_as_they_are(command, name, said):
 def test_unknown_options_get_a_hint_where_one_is_near(given, hint):
     done = invoke("train", "corpus", given, 3)
     assert done.exit_code == 2
-    assert done.stderr.splitlines()[-1] == f"Error: No such option '{given}'. {hint}".rstrip()
+    assert done.stderr.splitlines()[-1] == (
+        f"Error: No such option '{given}'. {hint}".rstrip(" .") + " (see main train --help)"
+    )
 
 
 def test_the_version():

@@ -185,7 +185,8 @@ def _strict(line):
 
 
 KEYS = ["step", "characters", "epoch", "progress", "loss", "learning_rate", "gradient_norm",
-        "skipped", "seconds", "characters_per_second", "validation_loss", "improved"]  # fmt: skip
+        "skipped", "seconds", "characters_per_second", "validation_loss", "improved",
+        "returned_to"]  # fmt: skip
 
 
 def test_the_log_is_json_lines(corpus, model, tmp_path, monkeypatch):

@@ -134,8 +134,8 @@ def test_all_cells_are_measured_on_the_same_text(tmp_path, monkeypatch):
 
 def test_a_result_is_of_the_best_model_and_of_the_whole_run(tmp_path):
     """A learning rate at which the loss goes up again."""
-    training = dataclasses.replace(TRAINING, steps=30, validations=30, learning_rate=3.0,
-                                   final_rate=1.0)  # fmt: skip
+    training = dataclasses.replace(TRAINING, steps=30, validations=30, optimizer="sgd",
+                                   learning_rate=60.0, final_rate=1.0)  # fmt: skip
     sizes = {"layers": 1, "hidden_size": 8}
     (result,) = compare([str(FABLES)], ["elman"], TextConfig(), training, **sizes)
     alone = create_trainer([str(FABLES)], None, training, cell="elman", **sizes)

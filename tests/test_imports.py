@@ -16,7 +16,7 @@ RANKS = (
     ("files", "compute", "blas"),
     ("cells", "terminal", "tables", "lock", "sources"),
     ("config", "vocabulary", "waiting"),
-    ("parameters", "options", "matrices", "extent", "metadata"),
+    ("parameters", "options", "matrices", "extent", "metadata", "recovery"),
     ("layers", "corpus", "checkpoint"),
     ("passes", "description", "dataset"),
     ("model",),
