@@ -65,7 +65,8 @@ class Trainer:
 
     ``training`` and ``validation`` are token arrays of ``charrnn.corpus``; an empty validation
     array means none. ``best`` is the model with the lowest validation loss so far (without
-    validation: that of the last interval), None before the first interval has ended.
+    validation: that of the last interval), None before the first interval has ended. Steps
+    take turns with what other threads ask of ``model``.
     """
 
     def __init__(

@@ -53,6 +53,9 @@ class Vocabulary:
         if any("\ud800" <= character <= "\udfff" for character in self.characters):
             raise CharrnnError("the vocabulary holds half of a character (a lone surrogate)")
 
+    def __reduce__(self) -> tuple:
+        return Vocabulary, (self.characters,)  # without the table, a megabyte that is soon made
+
     @classmethod
     def from_counts(cls, counts: np.ndarray, min_count: int = 1, known: str = "") -> Vocabulary:
         """The characters seen at least ``min_count`` times, in the order of their code points.

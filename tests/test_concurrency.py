@@ -7,6 +7,7 @@ import copy
 import pickle
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -121,14 +122,20 @@ assert whole == model.sample(300, seed=1) + "\\n"
 def test_a_run_and_calls_on_its_model_do_not_disturb_each_other(run):
     """Whoever asks in between gets the answer of the model after some step, not within one."""
     run("""
-questions = [lambda m: m.evaluate(text[:300]), lambda m: m.evaluate(text[:200], adapt=True),
-             lambda m: m.sample(70, seed=1)]
+def captured(t):
+    state = t.capture()
+    arrays = [array.tobytes() for array in state.arrays.values()]
+    return [state.values[name] for name in ("step", "position", "updates", "rng")] + arrays
+
+questions = [lambda t: t.model.evaluate(text[:300]), lambda t: t.model.sample(70, seed=1),
+             lambda t: t.model.evaluate(text[:200], adapt=True), captured,
+             lambda t: t.averaged().evaluate(text[:300])]
 alone = trainer()
-answers = [[ask(alone.model) for ask in questions]]
+answers = [[ask(alone) for ask in questions]]
 records = []
 for record in alone.run():
     records.append((record.loss, record.validation_loss))
-    answers.append([ask(alone.model) for ask in questions])
+    answers.append([ask(alone) for ask in questions])
 
 for _ in range(2):
     other, found, asked = trainer(), [], 0
@@ -140,8 +147,7 @@ for _ in range(2):
         global asked
         while len(found) < len(records):
             for ask, possible in zip(questions, zip(*answers)):
-                assert ask(other.model) in possible
-            other.capture()
+                assert ask(other) in possible
             asked += 1
 
     in_threads(train, ask, ask)
@@ -174,24 +180,25 @@ def test_crews_do_not_take_each_others_threads(monkeypatch):
     assert sorted(seen, key=min) == [{caller} for caller in range(3) for _ in range(40)]
 
 
-def test_who_has_had_a_turn_does_not_go_before_those_who_wait(monkeypatch):
-    monkeypatch.setattr(turns_module, "_STEP_BACK", 0.5)
-    turns, order, begun = Turns(), [], threading.Event()
+def test_who_has_had_a_turn_steps_back_where_others_wait(monkeypatch):
+    """At once in line again, it would go before them."""
+    turns, steps_back = Turns(), []
+    monkeypatch.setattr(turns_module, "time", types.SimpleNamespace(sleep=steps_back.append))
 
     def wait():
-        begun.set()
         with turns.take():
-            order.append("another")
+            pass
 
     thread = threading.Thread(target=wait)
     with turns.take():
         thread.start()
-        begun.wait()
-        time.sleep(0.05)
-    with turns.take():
-        order.append("again")
+        while len(turns._inside) < 2:
+            time.sleep(0.001)
+    assert len(steps_back) == 1 and steps_back[0] > 0
     thread.join()
-    assert order == ["another", "again"]
+    with turns.take():
+        pass
+    assert len(steps_back) == 1
 
 
 # Child processes
@@ -248,7 +255,7 @@ def use():
 def fork():
     global done
     try:
-        for pause in range(6):
+        for pause in range(4):
             time.sleep(0.003 * pause)
             assert forked(use)
     finally:
@@ -299,12 +306,12 @@ if __name__ == "__main__":
 def test_a_signal_handler_is_refused_the_model_that_it_interrupts(run, call):
     run(f"""
 import copy, pickle
-refused = []
+refused, copy_path = [], Path(sys.argv[1] + "-copy")
 
 def handler(number, frame):
     for attempt in (lambda: model.evaluate("a"), lambda: model.evaluate("a", adapt=True),
                     lambda: model.sample(10), lambda: next(model.texts(10, count=2)),
-                    lambda: model.save("m"), lambda: pickle.dumps(model),
+                    lambda: model.save(copy_path), lambda: pickle.dumps(model),
                     lambda: copy.deepcopy(model)):
         try:
             attempt()
@@ -325,7 +332,7 @@ def copied(values):
     return with_values(values)
 model.network.with_values = copied
 check(["{call}"])
-assert refused and not os.path.exists("m")
+assert refused and not copy_path.exists()
 assert all("signal handler" in message for message in refused), refused
 del model.network.losses, model.network.with_values
 check(calls)
@@ -425,6 +432,7 @@ def test_a_copy_gives_the_same_answers(path, copied, threads):
     assert other.network.team.threads == model.network.team.threads
     assert (other.vocabulary, other.training) == (model.vocabulary, model.training)
     assert _answers(other) == _answers(model)
+    assert len(pickle.dumps(model)) < 1.1 * path.stat().st_size
 
 
 @needs_bfloat16
