@@ -13,8 +13,16 @@ from charrnn.recovery import SLOWER, Recovery
 
 #: Plain gradient descent bears a tenth of this; at first it learns, then it is lost.
 TOO_HIGH = 30.0
-LOST = {"steps": 300, "hidden_size": 48, "shape": {"cell": "gru"}, "optimizer": "sgd",
-        "learning_rate": TOO_HIGH, "batch_size": 64, "sequence_length": 64, "warmup_steps": 120}  # fmt: skip
+LOST = {
+    "steps": 300,
+    "hidden_size": 48,
+    "shape": {"cell": "gru"},
+    "optimizer": "sgd",
+    "learning_rate": TOO_HIGH,
+    "batch_size": 64,
+    "sequence_length": 64,
+    "warmup_steps": 120,
+}
 
 
 def _watched(losses, horizon=25):
