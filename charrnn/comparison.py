@@ -20,6 +20,7 @@ from charrnn.dataset import read_dataset
 from charrnn.errors import ModelFileError, TrainingError, UsageError
 from charrnn.files import Named
 from charrnn.parameters import parameter_count, with_weights
+from charrnn.remarks import remarks_on
 from charrnn.running import refuse_to_overwrite, reporting, stopped_by_signals
 from charrnn.training import Record, Trainer
 
@@ -136,9 +137,9 @@ def _remarks(trainer: Trainer, layers: int) -> list[str]:
     """What is said of a run before it: the trainer's remarks, and that the layers are fewer."""
     config = trainer.network.config
     if config.layers == layers:
-        return trainer.remarks
+        return remarks_on(trainer)
     most = f"{config.layers} layer{'s' if config.layers > 1 else ''}"
-    return [*trainer.remarks, f"{config.cell} is compared with {most}: it takes no more"]
+    return [*remarks_on(trainer), f"{config.cell} is compared with {most}: it takes no more"]
 
 
 def _train(trainer: Trainer, remarks: list[str], received: list[int]) -> Result | None:

@@ -49,7 +49,9 @@ def create_trainer(
         dataset.origin["init_from"] = decoded(Path(str(init_from)).name)
         shape = shape_of(start, shape)
     config = shape_for(dataset, training, **shape)
-    return trainer_on(dataset, config, training, rng=rng, start=start)
+    trainer = trainer_on(dataset, config, training, rng=rng, start=start)
+    trainer.size_planned = shape.get("hidden_size") is None
+    return trainer
 
 
 def _check_kinds(sources: Any, text: Any, training: Any) -> None:

@@ -86,7 +86,7 @@ def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> 
     For a budget the speed of the machine is measured, which takes a fraction of a second.
     """
     if config.budget is None:
-        weights = _characters(config, positions) / _CHARACTERS_OF_A_WEIGHT
+        weights = characters_read(config, positions) / _CHARACTERS_OF_A_WEIGHT
     else:
         products = config.budget * _multiply_adds_a_second(shape, config)
         # What time is left after the passes of use, a larger network makes use of.
@@ -96,6 +96,11 @@ def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> 
     size = with_weights(shape, round(weights), recurrent_parameter_count).hidden_size
     size = min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST)
     return dataclasses.replace(shape, hidden_size=size)
+
+
+def fills_the_text(shape: ModelConfig, positions: int) -> bool:
+    """Whether a network has about as many weights as a text of so many ``positions`` bears."""
+    return recurrent_parameter_count(shape) > 0.8 * _WEIGHTS_OF_A_CHARACTER * positions
 
 
 def complete(
@@ -114,12 +119,12 @@ def complete(
         config = dataclasses.replace(config, learning_rate=round(rate, 5))
     most = _most_epochs(positions, weights) * positions
     if config.epochs is config.steps is config.budget is None:
-        characters = min(_characters(config, positions), most)
+        characters = min(characters_read(config, positions), most)
         config = dataclasses.replace(config, steps=math.ceil(characters / (batch * length)))
     if None in (config.dropout, config.weight_decay, config.validations,
                 config.validation_positions, config.most_epochs):  # fmt: skip
         if config.budget is None:
-            characters, early = _characters(config, positions), False
+            characters, early = characters_read(config, positions), False
         else:
             characters = config.budget * _speed(network, batch, length)
             characters, early = min(characters, most), characters > most
@@ -139,7 +144,7 @@ def complete(
     return config
 
 
-def _characters(config: TrainingConfig, positions: int) -> float:
+def characters_read(config: TrainingConfig, positions: int) -> float:
     """Characters that a run without a budget reads."""
     if config.epochs is not None:
         return config.epochs * positions

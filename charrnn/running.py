@@ -28,6 +28,7 @@ from charrnn.files import Named, check_output
 from charrnn.lock import lock_path
 from charrnn.options import EXTENT
 from charrnn.progress import Reporter
+from charrnn.remarks import remarks_on
 from charrnn.terminal import say
 from charrnn.training import Record, Trainer
 
@@ -219,7 +220,10 @@ def run(
     if not trainer.step:
         save_resume(resume_path(path), trainer.capture())  # of this run, not of one it replaces
     improved, saved_at = False, time.monotonic()
-    with stopped_by_signals(trainer.stop) as received, reporting(trainer.remarks, log) as reporter:
+    with (
+        stopped_by_signals(trainer.stop) as received,
+        reporting(remarks_on(trainer), log) as reporter,
+    ):
         for record in _steps(trainer, path):
             reporter.show(record)
             if record.improved or time.monotonic() - saved_at > _SAVE_INTERVAL:

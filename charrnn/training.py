@@ -20,8 +20,6 @@ from charrnn.checkpoint import ResumeState, SavedModel
 from charrnn.compute.turns import in_turn
 from charrnn.config import TrainingConfig
 from charrnn.corpus import Lanes
-from charrnn.dataset import one_item_a_line
-from charrnn.description import architecture
 from charrnn.errors import TrainingError, UsageError
 from charrnn.evaluation import evaluate
 from charrnn.extent import Extent
@@ -90,7 +88,8 @@ class Trainer:
         self.config = config
         self.validation = validation[: (config.validation_positions or 0) + 1]
         batch, length = Lanes.fit(self.positions, config.batch_size or 1, config.sequence_length)
-        self._too_short = asked.batch_size not in (None, batch) or asked.sequence_length != length
+        # Whether there are fewer lanes, or shorter ones, than were asked for.
+        self.too_short = asked.batch_size not in (None, batch) or asked.sequence_length != length
         self.lanes = Lanes(training, batch, length)
         self.optimizer = create_optimizer(config, network)
         self.state = network.initial_state(batch)
@@ -101,40 +100,8 @@ class Trainer:
         self.best: SavedModel | None = None
         self.extent = Extent(config, self.positions / (batch * length))
         self.recovery = Recovery.create(network.values, batch * length)
+        self.size_planned = False  # whether the network's size was left open
         self._stopping = False
-
-    @property
-    def remarks(self) -> list[str]:
-        """What a user should know before the run: its sizes, and what was out of the ordinary."""
-        config, lanes = self.network.config, self.lanes
-        validated, held_back = (max(len(t) - 1, 0) for t in (self.validation, self.held_back))
-        share = f" of {held_back:,}" if validated < held_back else ""
-        remarks = [
-            f"{architecture(config)}, {parameter_count(config):,} weights, "
-            f"{config.vocabulary_size} characters with the special ones; {self.positions:,} "
-            f"characters to learn, {validated:,}{share} to validate",
-            f"{lanes.batch} lanes × {lanes.length} steps, {self.config.optimizer} with a learning "
-            f"rate of {self.optimizer.highest_rate:g}, weight decay {self.optimizer.decay:g}, "
-            f"dropout {self.config.dropout:g}, {self.config.precision}",
-        ]
-        if self.validation.size:
-            remarks[-1] += f", {self.config.validations} validations"
-        if self.config.budget and self.config.most_epochs:
-            remarks.append(
-                f"a text of {self.positions:,} characters is learned in "
-                f"{self.config.most_epochs:.0f} passes: the run ends there, before its "
-                f"{self.config.budget:g} s are over; --epochs makes more of them"
-            )
-        if self._too_short:
-            remarks.append("the text is too short for more lanes")
-        if not self.step and one_item_a_line(self.lanes.tokens, self.model.vocabulary):
-            remarks.append(
-                "the lines are short, as those of a list are: --lines makes each of them a text "
-                "of its own, which begins and ends; losses with and without it cannot be compared"
-            )
-        if not self.validation.size:
-            remarks.append("no validation text: the last model is kept, not the best")
-        return remarks
 
     @property
     def out_of_patience(self) -> bool:

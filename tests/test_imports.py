@@ -24,6 +24,7 @@ RANKS = (
     ("adaptation", "gradients", "planning"),
     ("language_model",),
     ("plotting", "training"),
+    ("remarks",),
     ("creation", "progress", "profiling"),
     ("benchmark", "running"),
     ("comparison",),

@@ -28,6 +28,7 @@ from charrnn.planning import (
     complete,
     suited_shape,
 )
+from charrnn.remarks import remarks_on
 
 SHAPE = ModelConfig(vocabulary_size=60)
 #: Characters of texts from a word to a library.
@@ -291,7 +292,7 @@ def test_a_run_has_as_many_validations_as_were_planned():
 
     short, long = trainer(60), trainer(20_000)
     assert short.config.validations == 4
-    assert short.remarks[1].endswith("dropout 0, float32, 4 validations")
+    assert remarks_on(short)[1].endswith("dropout 0, float32, 4 validations")
     assert sum(record.validation_loss is not None for record in run(short)) == 4
     positions = len(long.validation) - 1
     assert long.config.validations == planning._validations(positions, 20_000 * 64)

@@ -21,6 +21,7 @@ from charrnn.evaluation import evaluate
 from charrnn.optimizer import Optimizer
 from charrnn.parameters import views
 from charrnn.planning import FEWEST_CHARACTERS
+from charrnn.remarks import remarks_on
 from charrnn.training import MOST_SKIPPED
 
 
@@ -208,7 +209,7 @@ def test_without_validation_the_last_model_is_kept():
     for name, tensor in trainer.best.tensors.items():
         assert_same_bits(tensor, averages[name])
     assert trainer.best.training["validation_loss"] is None
-    assert any("no validation" in remark for remark in trainer.remarks)
+    assert any("no validation" in remark for remark in remarks_on(trainer))
 
 
 def test_another_file_may_validate(tmp_path):
@@ -395,7 +396,7 @@ def test_tiny_corpora_train_and_sample(tmp_path, text, lines):
     assert len(records) == 8
     assert all(math.isfinite(r.loss) and r.skipped == 0 for r in records)
     assert trainer.lanes.batch * trainer.lanes.length <= trainer.positions
-    assert trainer.remarks
+    assert remarks_on(trainer)
     model = language_model(trainer.best)
     assert set(model.sample(50, seed=1)) <= set(text)
     assert math.isfinite(model.evaluate(text).nats_per_character)
