@@ -141,7 +141,7 @@ def _opened(path: Path, expected: str, advice: str) -> Iterator[tuple[Any, dict[
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            found = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            found = "a folder, no regular file" if stat.S_ISDIR(mode) else "no regular file"
             raise ModelFileError(f"{path} is not a {kind}: it is {found}")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
