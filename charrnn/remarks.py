@@ -8,7 +8,7 @@ from charrnn.dataset import one_item_a_line
 from charrnn.description import architecture
 from charrnn.extent import duration
 from charrnn.parameters import parameter_count
-from charrnn.planning import fills_the_text, characters_read
+from charrnn.planning import characters_read, fills_the_text
 from charrnn.training import Trainer
 
 

@@ -449,7 +449,7 @@ def test_a_run_that_ended_before_its_time_can_be_given_more(tmp_path, monkeypatc
     model = tmp_path / "m"
     options = ("train", DINOSAURS, "--lines", "--model", model, "--layers", 1)
     done = invoke(*options, "--hidden-size", 8, "--budget", "5s")
-    assert "is learned in 2 passes: the run ends there, before its 5 s are over" in done.stderr
+    assert "is learned in 2 passes: the run ends there, before its 5s are over" in done.stderr
     values = load_resume(resume_path(model)).values
     trainer = create_trainer(
         [str(DINOSAURS)], TextConfig(lines=True), TrainingConfig(steps=1), hidden_size=8
