@@ -42,7 +42,7 @@ fields of the ``NamedTuple``
     how many layers can be stacked;
 ``most_growth``
     how many times as large as an orthogonal matrix those that read its states may become in
-    training: more where states are small, as the shown part of an LSTM's is.
+    training (docs/measurements.md): more where states are small, as those of an LSTM are.
 
 The methods are plain arithmetic: they run on NumPy arrays as they stand, and compiled on
 vector registers. A new cell is one file and one entry in ``CELLS``.
