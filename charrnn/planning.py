@@ -216,12 +216,17 @@ def _weight_decay(repetition: float, optimizer: str) -> float:
 def _validation_positions(held_back: int, characters: float) -> int:
     """As many as the time for the fewest validations allows, with a bound below.
 
-    Where it is not all of the text, it is a power of two: runs of about the same length are
-    measured on the same text.
+    All of the text may take twice that time, so that losses compare. Where it is not all, it is a
+    power of two: runs of about the same length are measured on the same text.
     """
-    cost = _VALIDATED * characters / _FEWEST_VALIDATIONS
-    allowed = max((cost - _UNFILLED) * _EVALUATION_SPEED, _FEWEST_POSITIONS)
-    return held_back if held_back <= allowed else 2 ** int(math.log2(allowed))
+
+    def within(share: float) -> float:
+        cost = share * characters / _FEWEST_VALIDATIONS
+        return max((cost - _UNFILLED) * _EVALUATION_SPEED, _FEWEST_POSITIONS)
+
+    if held_back <= within(2 * _VALIDATED):
+        return held_back
+    return 2 ** int(math.log2(within(_VALIDATED)))
 
 
 def _validations(validated: int, characters: float) -> int:

@@ -242,12 +242,15 @@ def test_validations_take_a_small_share_of_the_time(speed):
         # As much as evaluation is faster than training: not at all where a text is short.
         cost = config.validations * validated / (2.5 if validated > 4000 else 1.0)
         fewest = config.validations == 4 and validated == min(held_back, 2**13)
-        assert cost <= 0.04 * characters or fewest
+        whole = config.validations == 4 and validated == held_back
+        assert cost <= (0.08 if whole else 0.04) * characters or fewest
         found.append(config.validations)
         read.append(validated)
     table, read = np.array(found).reshape(5, 2, 4), np.array(read).reshape(5, 2, 4)
     assert (np.diff(table * read, axis=2) >= 0).all() and (np.diff(read, axis=2) >= 0).all()
-    assert (np.diff(table, axis=0) <= 0).all() and (np.diff(read, axis=0) >= 0).all()
+    # A text of which a part is read may be read less of than a shorter one that is read whole.
+    assert (np.diff(table[:3], axis=0) <= 0).all() and (np.diff(read[:3], axis=0) >= 0).all()
+    assert (read <= np.array(texts)[:, None, None]).all()
     assert (table[:, :, 0] == 4).all() and (table[:2, :, -1] == 50).all()
     assert table.min() == 4 and table.max() == 50 and len(set(found)) > 6
 
@@ -269,7 +272,8 @@ def test_how_much_is_validated_follows_the_time_too(monkeypatch, vocabulary_size
         validated = config.validation_positions
         assert validated in {held_back, *(2**n for n in range(13, 18))} and validated <= held_back
         share = config.validations * (4096 + validated / 2.5) / characters
-        assert share <= 0.04 or validated <= 2**13
+        whole = config.validations == 4 and validated == held_back
+        assert share <= (0.08 if whole else 0.04) or validated <= 2**13
         if 2**13 < validated < held_back:
             assert share > 0.02  # no less is read than there is time for
         read.append(validated)
