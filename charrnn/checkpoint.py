@@ -161,9 +161,10 @@ def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
         raise ModelFileError(f"{path} is not a {kind}")
     version = metadata.get("format_version", "")
     if version != str(readable):
+        earlier = version.isdecimal() and len(version) < 9 and int(version) < readable
         raise ModelFileError(
             f"{path} has format version {version}, this charrnn reads version {readable}: "
-            "upgrade charrnn, or train the model anew"
+            + ("start the run anew with --force" if earlier else "upgrade charrnn")
         )
 
 
