@@ -66,15 +66,16 @@ def test_helpers_end_with_their_team():
         def work(self, part, parts):
             pass
 
-    before, team, something = threading.active_count(), Team(4), Something()
+    before, team, something = set(threading.enumerate()), Team(4), Something()
     team.run(something.work)
-    assert threading.active_count() == before + 3
+    helpers = set(threading.enumerate()) - before
+    assert len(helpers) == 3
     reference = weakref.ref(something)
     del team, something
     gc.collect()
     assert reference() is None
     for _ in range(1000):
-        if threading.active_count() == before:
+        if not any(helper.is_alive() for helper in helpers):
             return
         time.sleep(0.01)
     pytest.fail("helpers are still there")
