@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import torch
 
-from charrnn.benchmark import create_random_trainer, write_texts
 from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.studies.benchmark import create_random_trainer, write_texts
 
 VOCABULARY = 68
 LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "elman": torch.nn.RNN}

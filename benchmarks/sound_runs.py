@@ -19,7 +19,7 @@ import numpy as np
 
 import charrnn
 from charrnn.cells import CELLS
-from charrnn.description import architecture
+from charrnn.network.description import architecture
 
 SMOOTHED, HIGH = 100, 0.05
 

@@ -182,7 +182,7 @@ class TrainingConfig:
     """How a network is trained. Raises ``UsageError`` for a value of another type or range.
 
     At most one of ``epochs``, ``steps`` and ``budget`` is given. What is None follows from the
-    text, the network and the time: see ``charrnn.planning``.
+    text, the network and the time: see ``charrnn.training.planning``.
     """
 
     batch_size: int | None = None  # B: lanes that read the corpus side by side

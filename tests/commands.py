@@ -14,7 +14,7 @@ import termios
 from click.testing import CliRunner
 from subprocesses import ROOT
 
-from charrnn.cli import main
+from charrnn.cli.main import main
 
 #: Options of ``train`` that make a run of a second.
 QUICK = ("--layers", "1", "--hidden-size", "16", "--batch-size", "16", "--sequence-length", "32",

@@ -8,8 +8,8 @@ import pytest
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
-from charrnn.model import Batch, Network
-from charrnn.parameters import cell_of, memory_sizes
+from charrnn.network.network import Batch, Network
+from charrnn.network.parameters import cell_of, memory_sizes
 
 #: What a network can have beside its cell.
 VARIANTS = {

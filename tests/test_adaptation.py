@@ -8,16 +8,16 @@ import pytest
 from commands import invoke
 from samples import assert_same_bits, config_of, every_variant, random_network
 from test_bfloat16 import needs_bfloat16
-from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, small_trainer
+from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, live_model, small_trainer
 
-from charrnn import adaptation
-from charrnn.adaptation import evaluate_adapting
-from charrnn.checkpoint import load_model, save_model
-from charrnn.corpus import frame
-from charrnn.evaluation import evaluate
-from charrnn.language_model import load
-from charrnn.model import Batch
-from charrnn.vocabulary import START
+from charrnn.inference.language_model import load
+from charrnn.network.network import Batch
+from charrnn.storage.checkpoint import load_model, save_model
+from charrnn.text.corpus import frame
+from charrnn.text.vocabulary import START
+from charrnn.training import adaptation
+from charrnn.training.adaptation import evaluate_adapting
+from charrnn.training.evaluation import evaluate
 
 TEXT = FABLES.read_text(encoding="utf-8")[:3000]
 #: Of characters that the model of the fables knows, in an order that it does not.
@@ -25,7 +25,7 @@ REPETITIVE = "zebra quiz, " * 400
 
 
 def _tokens(model, *texts):
-    """Documents as ``charrnn.corpus`` frames them."""
+    """Documents as ``charrnn.text.corpus`` frames them."""
     parts = [np.r_[START, model.vocabulary.encode(text)] for text in texts]
     return np.concatenate([*parts, [START]]).astype(np.uint8)
 
@@ -124,7 +124,7 @@ def test_a_run_goes_on_as_if_nothing_had_been_measured():
         trainer = small_trainer(steps=8)
         for record in trainer.run():
             if adapt and record.step == 4:
-                trainer.model.evaluate(TEXT[:500], adapt=True)
+                live_model(trainer).evaluate(TEXT[:500], adapt=True)
         return trainer.network.values
 
     assert_same_bits(weights(adapt=True), weights(adapt=False))

@@ -6,10 +6,10 @@ import pytest
 from commands import invoke
 from samples import config_of, one_cell_of_each_kind
 
-from charrnn import benchmark as module
-from charrnn.benchmark import benchmark, measure_limit, weights_in_products
 from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.model import Network
+from charrnn.network.network import Network
+from charrnn.studies import benchmark as module
+from charrnn.studies.benchmark import benchmark, measure_limit, weights_in_products
 
 SMALL = TrainingConfig(batch_size=8, sequence_length=16, steps=10**6)
 

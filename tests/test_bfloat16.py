@@ -8,7 +8,7 @@ from charrnn.compute import packing, products
 from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
-from charrnn.model import Batch, Network
+from charrnn.network.network import Batch, Network
 
 needs_bfloat16 = pytest.mark.skipif(
     not HAS_BFLOAT16, reason="this processor does not multiply bfloat16 (AVX512-BF16)"
@@ -91,7 +91,7 @@ def _pass(config, precision, batch):
 
 
 def test_a_processor_without_it_says_so(monkeypatch):
-    monkeypatch.setattr("charrnn.model.HAS_BFLOAT16", False)
+    monkeypatch.setattr("charrnn.network.network.HAS_BFLOAT16", False)
     with pytest.raises(UsageError, match="AVX512-BF16"):
         Network(ModelConfig(10), precision="bfloat16")
     assert Network(ModelConfig(10), precision="auto").panels == np.float32

@@ -19,11 +19,11 @@ from samples import config_of, every_variant, random_network
 from subprocesses import ROOT
 from trained import FABLES, fables, save_unchecked, with_biases
 
-from charrnn import checkpoint
-from charrnn.checkpoint import FORMAT_VERSION, SavedModel, load_model, save_model
 from charrnn.errors import CharrnnError, ModelFileError
-from charrnn.language_model import LanguageModel, load
-from charrnn.vocabulary import Vocabulary
+from charrnn.inference.language_model import LanguageModel, load
+from charrnn.storage import checkpoint
+from charrnn.storage.checkpoint import FORMAT_VERSION, SavedModel, load_model, save_model
+from charrnn.text.vocabulary import Vocabulary
 
 
 def _assert_same(one, other):
@@ -179,7 +179,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path):
 
 _SAVE_FOR_EVER = """
 import sys
-from charrnn.checkpoint import load_model, save_model
+from charrnn.storage.checkpoint import load_model, save_model
 models = [load_model(path) for path in sys.argv[2:]]
 while True:
     for model in models:
@@ -213,7 +213,8 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(path):
 def test_what_a_killed_save_left_is_cleaned_up(path, saved):
     """A process is killed in the middle of its save; the next save tidies up after it."""
     code = (
-        "import os, sys; from charrnn import checkpoint as c; m = c.load_model(sys.argv[1]);"
+        "import os, sys; from charrnn.storage import checkpoint as c;"
+        "m = c.load_model(sys.argv[1]);"
         "c.os.replace = lambda *_: os.kill(os.getpid(), 9); c.save_model(sys.argv[1], m)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -8,12 +8,13 @@ from commands import assert_one_line_error, execute, invoke
 from subprocesses import ROOT
 
 import charrnn
-from charrnn import errors, planning
-from charrnn.cli import main
-from charrnn.comparison import DEFAULT_BUDGET
+from charrnn import errors
+from charrnn.cli.comparison import DEFAULT_BUDGET
+from charrnn.cli.main import main
 from charrnn.config import OPTIMIZERS
-from charrnn.optimizer import default_rate
-from charrnn.plotting import PICTURES
+from charrnn.studies.plotting import PICTURES
+from charrnn.training import planning
+from charrnn.training.optimizer import default_rate
 
 COMMANDS = sorted(main.commands)
 PARAMETERS = [(name, p) for name in COMMANDS for p in main.commands[name].params]
@@ -152,7 +153,7 @@ def test_errors_become_one_line_and_a_code(monkeypatch, error, code):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("charrnn.checkpoint.load_model", fail)
+    monkeypatch.setattr("charrnn.storage.checkpoint.load_model", fail)
     words = "memory" if isinstance(error, MemoryError) else "so"
     assert_one_line_error(invoke("info"), code, words)
 
@@ -161,7 +162,7 @@ def test_an_interruption_is_exit_code_130(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("charrnn.checkpoint.load_model", interrupt)
+    monkeypatch.setattr("charrnn.storage.checkpoint.load_model", interrupt)
     before = signal.getsignal(signal.SIGINT)  # ignored where a shell runs the tests behind its back
     assert invoke("info").exit_code == 128 + signal.SIGINT
     assert signal.getsignal(signal.SIGINT) is before

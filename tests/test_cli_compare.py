@@ -10,10 +10,10 @@ from commands import QUICK, assert_one_line_error, execute, invoke, start
 from trained import DINOSAURS, FABLES
 
 from charrnn.cells import CELL_NAMES, CELLS
-from charrnn.checkpoint import load_model, resume_path
-from charrnn.language_model import load
-from charrnn.optimizer import Optimizer
-from charrnn.parameters import parameter_count
+from charrnn.inference.language_model import load
+from charrnn.network.parameters import parameter_count
+from charrnn.storage.checkpoint import load_model, resume_path
+from charrnn.training.optimizer import Optimizer
 
 TWO = ("--cells", "elman,gru")
 KEYS = {"cell", "layers", "hidden_size", "weights", "characters_per_second", "validation_loss",
@@ -77,7 +77,7 @@ def test_cells_are_named_with_commas_or_one_by_one(corpus, monkeypatch, given):
         asked.extend(cells)
         return iter(())
 
-    monkeypatch.setattr("charrnn.comparison.compare", compare)
+    monkeypatch.setattr("charrnn.cli.comparison.compare", compare)
     assert invoke("compare", corpus, *given).exit_code == 0
     assert asked == ["elman", "gru"]
 
@@ -159,7 +159,7 @@ def test_a_minute_each_unless_asked_otherwise(corpus, monkeypatch, given, expect
         asked.append((training.epochs, training.steps, training.budget))
         return iter(())
 
-    monkeypatch.setattr("charrnn.comparison.compare", compare)
+    monkeypatch.setattr("charrnn.cli.comparison.compare", compare)
     assert invoke("compare", corpus, *given).exit_code == 0
     assert asked == [expected]
 
@@ -225,7 +225,7 @@ def test_a_model_that_cannot_be_saved_costs_no_result_and_no_file(corpus, tmp_pa
     def fail(*_):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("charrnn.checkpoint.os.replace", fail)
+    monkeypatch.setattr("charrnn.storage.checkpoint.os.replace", fail)
     done = invoke("compare", corpus, *TWO, *QUICK, "--output", tmp_path, "--force")
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].startswith("Error: cannot write")

@@ -7,8 +7,8 @@ import pytest
 from commands import assert_one_line_error, execute, invoke
 from trained import DINOSAURS, FABLES, dinosaurs, fables, with_biases
 
-from charrnn.checkpoint import save_model
-from charrnn.language_model import load
+from charrnn.inference.language_model import load
+from charrnn.storage.checkpoint import save_model
 
 KEYS = ["nats_per_character", "bits_per_character", "perplexity", "characters", "unknown"]
 

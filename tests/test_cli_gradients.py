@@ -8,7 +8,7 @@ from commands import BLOCK, assert_one_line_error, execute, execute_code, invoke
 from trained import DINOSAURS, FABLES, dinosaurs, fables, with_biases
 
 from charrnn.cells import CELL_NAMES
-from charrnn.checkpoint import save_model
+from charrnn.storage.checkpoint import save_model
 
 SMALL = ("--layers", 1, "--hidden-size", 8, "--positions", 20, "--steps-back", 30)
 
@@ -194,7 +194,7 @@ def test_a_locale_without_unicode(models):
 
 def test_pictures_without_matplotlib(models, tmp_path):
     """One line, before anything is read; without a picture nothing is missing."""
-    script = f"{BLOCK}\nblocked = ('matplotlib',)\nfrom charrnn.cli import main\nmain()"
+    script = f"{BLOCK}\nblocked = ('matplotlib',)\nfrom charrnn.cli.main import main\nmain()"
     arguments = ["gradients", "--cell", "elman", *SMALL]
     done = execute_code(script, *arguments, "no-such-file", "--output", tmp_path / "a.svg")
     assert_one_line_error(done, 1, "pip install 'charrnn[plot]'")
@@ -238,7 +238,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(models, tmp_path, m
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("charrnn.checkpoint.os.fsync", fail)
+    monkeypatch.setattr("charrnn.storage.checkpoint.os.fsync", fail)
     done = invoke("gradients", "--cell", "gru", *SMALL, models / "text", "--output", path)
     assert_one_line_error(done, 1, "a.svg", "No space left")
     assert path.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["a.svg"]

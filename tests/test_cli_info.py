@@ -7,9 +7,9 @@ import pytest
 from commands import BLOCK, assert_one_line_error, execute, execute_code, invoke
 from trained import fables, with_biases
 
-from charrnn.checkpoint import save_model
 from charrnn.config import ModelConfig
-from charrnn.description import architecture
+from charrnn.network.description import architecture
+from charrnn.storage.checkpoint import save_model
 
 
 @pytest.fixture
@@ -60,9 +60,8 @@ def test_options_that_are_0_are_shown(tmp_path):
     "arguments", [["info"], ["info", "--json"], ["--help"], ["train", "--help"], ["--version"]]
 )
 def test_it_answers_without_numba(path, arguments):
-    code = (
-        f"blocked = {{'numba', 'llvmlite', 'torch'}}\n{BLOCK}\nfrom charrnn.cli import main\nmain()"
-    )
+    blocked = "blocked = {'numba', 'llvmlite', 'torch'}"
+    code = f"{blocked}\n{BLOCK}\nfrom charrnn.cli.main import main\nmain()"
     more = ["--model", path] if arguments[0] == "info" else []
     done = execute_code(code, *arguments, *more)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -70,7 +69,7 @@ def test_it_answers_without_numba(path, arguments):
 
 
 def test_the_block_works():
-    done = execute_code(f"blocked = {{'numba'}}\n{BLOCK}\nimport charrnn.sampling")
+    done = execute_code(f"blocked = {{'numba'}}\n{BLOCK}\nimport charrnn.inference.sampling")
     assert done.returncode == 1 and b"numba is blocked" in done.stderr
 
 

@@ -8,8 +8,8 @@ from commands import BLOCK, assert_one_line_error, execute, execute_code, invoke
 from subprocesses import ROOT
 from trained import dinosaurs, fables, with_biases
 
-from charrnn.checkpoint import save_model
-from charrnn.language_model import load
+from charrnn.inference.language_model import load
+from charrnn.storage.checkpoint import save_model
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_text_is_utf_8_in_any_locale(models, tmp_path, environment):
 def test_pytorch_is_not_needed(models, command, tmp_path):
     text = tmp_path / "a.txt"
     text.write_text("The heron")
-    code = f"blocked = {{'torch'}}\n{BLOCK}\nfrom charrnn.cli import main\nmain()"
+    code = f"blocked = {{'torch'}}\n{BLOCK}\nfrom charrnn.cli.main import main\nmain()"
     more = [text] if command == "evaluate" else ["--length", 5]
     done = execute_code(code, command, "--model", models / "fables", *more)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -10,10 +10,10 @@ import pytest
 from commands import QUICK, assert_one_line_error, execute, invoke, on_terminal, start
 from trained import DINOSAURS, FABLES
 
-from charrnn.checkpoint import load_model
-from charrnn.language_model import load
-from charrnn.optimizer import Optimizer
-from charrnn.options import Duration
+from charrnn.cli.options import Duration
+from charrnn.inference.language_model import load
+from charrnn.storage.checkpoint import load_model
+from charrnn.training.optimizer import Optimizer
 
 
 @pytest.fixture
@@ -344,7 +344,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_the_old_model(corpus, model, monk
     def fail(*_):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("charrnn.checkpoint.os.replace", fail)
+    monkeypatch.setattr("charrnn.storage.checkpoint.os.replace", fail)
     done = invoke("train", corpus, "--model", model, "--force", *QUICK)
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].startswith("Error: cannot write")

@@ -8,10 +8,8 @@ import pytest
 from samples import assert_same_bits
 from trained import DINOSAURS, FABLES
 
-from charrnn import planning
 from charrnn.cells import CELL_NAMES, CELLS
-from charrnn.checkpoint import load_model
-from charrnn.comparison import (
+from charrnn.cli.comparison import (
     compare,
     model_configs,
     model_path,
@@ -19,9 +17,11 @@ from charrnn.comparison import (
     with_weights,
 )
 from charrnn.config import MAX_SIZE, ModelConfig, TextConfig, TrainingConfig
-from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
-from charrnn.parameters import parameter_count
+from charrnn.network.parameters import parameter_count
+from charrnn.storage.checkpoint import load_model
+from charrnn.training import planning
+from charrnn.training.setup import create_trainer
 
 TRAINING = TrainingConfig(batch_size=16, sequence_length=32, steps=12, warmup_steps=3,
                           validations=3, dropout=0.2)  # fmt: skip

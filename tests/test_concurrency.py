@@ -14,13 +14,13 @@ import pytest
 from commands import execute_code
 from samples import assert_same_bits
 from test_bfloat16 import needs_bfloat16
-from trained import FABLES, small_trainer
+from trained import FABLES, live_model, small_trainer
 
 from charrnn.compute import threads as module
 from charrnn.compute import turns as turns_module
 from charrnn.compute.threads import Team
 from charrnn.compute.turns import Turns
-from charrnn.language_model import load
+from charrnn.inference.language_model import load
 
 #: What every script begins with: a model that computes on four threads, however many processors
 #: there are, and calls with what a single thread gets from them.
@@ -33,7 +33,8 @@ import charrnn
 from charrnn.compute import threads
 from charrnn.config import TrainingConfig
 from charrnn.errors import UsageError
-from charrnn.model import Network
+from charrnn.inference.language_model import LanguageModel, averaged_model
+from charrnn.network.network import Network
 
 threads.available_threads = lambda: 4
 text = Path(sys.argv[2]).read_text(encoding="utf-8")
@@ -54,6 +55,9 @@ def trainer():
     options = TrainingConfig(steps=12, batch_size=8, sequence_length=16, validations=3,
                              precision="float32", threads=4)
     return charrnn.create_trainer([sys.argv[2]], training=options, layers=2, hidden_size=32)
+
+def live_model(t):
+    return LanguageModel(t.network, t.vocabulary, t.origin)
 
 def check(names):
     for name in names:
@@ -80,7 +84,7 @@ def in_threads(*works):
 def path(tmp_path_factory):
     """A model with random weights: what one call leaves behind would show in another."""
     path = tmp_path_factory.mktemp("concurrency") / "m"
-    small_trainer(layers=2, hidden_size=32).model.save(path)
+    live_model(small_trainer(layers=2, hidden_size=32)).save(path)
     return path
 
 
@@ -127,9 +131,10 @@ def captured(t):
     arrays = [array.tobytes() for array in state.arrays.values()]
     return [state.values[name] for name in ("step", "position", "updates", "rng")] + arrays
 
-questions = [lambda t: t.model.evaluate(text[:300]), lambda t: t.model.sample(70, seed=1),
-             lambda t: t.model.evaluate(text[:200], adapt=True), captured,
-             lambda t: t.averaged().evaluate(text[:300])]
+questions = [lambda t: live_model(t).evaluate(text[:300]),
+             lambda t: live_model(t).sample(70, seed=1),
+             lambda t: live_model(t).evaluate(text[:200], adapt=True), captured,
+             lambda t: averaged_model(t).evaluate(text[:300])]
 alone = trainer()
 answers = [[ask(alone) for ask in questions]]
 records = []
@@ -445,7 +450,7 @@ def test_a_copy_keeps_its_precision(path):
 
 def test_a_copy_of_a_model_in_training_does_not_learn_with_it():
     trainer = small_trainer(steps=3)
-    before, other = trainer.network.values.copy(), copy.deepcopy(trainer.model)
+    before, other = trainer.network.values.copy(), copy.deepcopy(live_model(trainer))
     for _ in trainer.run():
         pass
     assert_same_bits(other.network.values, before)

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn import corpus as corpus_module
-from charrnn.corpus import Corpus, Lanes, frame, read_corpus, split
 from charrnn.errors import CorpusError, UsageError
-from charrnn.vocabulary import END, START, UNKNOWN, Vocabulary
+from charrnn.text import corpus as corpus_module
+from charrnn.text.corpus import Corpus, Lanes, frame, read_corpus, split
+from charrnn.text.vocabulary import END, START, UNKNOWN, Vocabulary
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 
@@ -231,7 +231,7 @@ def test_standard_input_that_is_empty_or_closed(monkeypatch):
 
 def test_a_pipe_is_utf_8_whatever_the_locale():
     script = (
-        "from charrnn.corpus import read_corpus\n"
+        "from charrnn.text.corpus import read_corpus\n"
         "print(ascii(read_corpus(['-']).vocabulary.characters))"
     )
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -11,8 +11,12 @@ from commands import assert_one_line_error, invoke
 from safetensors.numpy import save as to_safetensors
 from trained import FABLES, save_unchecked, with_biases
 
-from charrnn import checkpoint, metadata
-from charrnn.checkpoint import (
+from charrnn.cli.tables import figures_table
+from charrnn.config import TextConfig, TrainingConfig
+from charrnn.errors import CharrnnError, ModelFileError
+from charrnn.inference.language_model import load
+from charrnn.storage import checkpoint, metadata
+from charrnn.storage.checkpoint import (
     load_finite_model,
     load_model,
     load_resume,
@@ -20,13 +24,9 @@ from charrnn.checkpoint import (
     save_model,
     save_resume,
 )
-from charrnn.config import TextConfig, TrainingConfig
-from charrnn.creation import create_trainer
-from charrnn.description import describe
-from charrnn.errors import CharrnnError, ModelFileError
-from charrnn.language_model import load
-from charrnn.tables import figures_table
-from charrnn.vocabulary import Vocabulary
+from charrnn.storage.summary import describe
+from charrnn.text.vocabulary import Vocabulary
+from charrnn.training.setup import create_trainer
 
 OPTIONS = ("--layers", 1, "--hidden-size", 5, "--batch-size", 4, "--sequence-length", 8,
            "--steps", 12, "--validations", 3, "--warmup-steps", 2, "--threads", 1)  # fmt: skip

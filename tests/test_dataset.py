@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from trained import DINOSAURS, FABLES
 
-from charrnn.corpus import read_corpus
-from charrnn.dataset import one_item_a_line
+from charrnn.text.corpus import read_corpus
+from charrnn.text.dataset import one_item_a_line
 
 NAMES = DINOSAURS.read_text(encoding="utf-8").splitlines()
 LIBRARY = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, with_biases
 
-from charrnn.corpus import frame, read_corpus
-from charrnn.evaluation import BURN_IN, Evaluation, evaluate
-from charrnn.model import Batch
-from charrnn.vocabulary import END, START
+from charrnn.network.network import Batch
+from charrnn.text.corpus import frame, read_corpus
+from charrnn.text.vocabulary import END, START
+from charrnn.training.evaluation import BURN_IN, Evaluation, evaluate
 
 
 def _naive(network, tokens):
@@ -24,7 +24,7 @@ def _naive(network, tokens):
 
 
 def _tokens(model, *texts):
-    """Documents as ``charrnn.corpus`` frames them."""
+    """Documents as ``charrnn.text.corpus`` frames them."""
     parts = [np.r_[START, model.vocabulary.encode(text)] for text in texts]
     return np.concatenate([*parts, [START]]).astype(np.uint8)
 

@@ -4,10 +4,10 @@ import types
 
 import pytest
 
-from charrnn import extent
+from charrnn.cli.options import Duration
 from charrnn.config import TrainingConfig
-from charrnn.extent import Extent, duration
-from charrnn.options import Duration
+from charrnn.training import clock as extent
+from charrnn.training.clock import Extent, duration
 
 
 def test_the_clock_starts_once_and_stands_still_in_a_pause(monkeypatch):

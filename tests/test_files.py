@@ -8,10 +8,11 @@ import pytest
 from commands import QUICK, assert_one_line_error, invoke, start
 from trained import FABLES, with_biases
 
-from charrnn.checkpoint import load_model, resume_path, save_model
 from charrnn.errors import ModelFileError, UsageError
-from charrnn.files import decoded, keep_apart, texts
-from charrnn.lock import locked
+from charrnn.storage.checkpoint import load_model, resume_path, save_model
+from charrnn.storage.files import keep_apart, texts
+from charrnn.storage.lock import locked
+from charrnn.text.display import decoded
 
 SMALL = ("--layers", 1, "--hidden-size", 8, "--positions", 5)
 

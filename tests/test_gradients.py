@@ -21,17 +21,17 @@ from samples import (
 )
 from trained import with_biases
 
-from charrnn import gradients, passes
 from charrnn.cells import CELLS
-from charrnn.checkpoint import SavedModel
-from charrnn.corpus import Corpus, read_corpus
-from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
-from charrnn.gradients import Curve, choose_places, figures, measure, untrained
-from charrnn.language_model import LanguageModel
-from charrnn.model import Batch, Network
-from charrnn.parameters import memory_sizes
-from charrnn.vocabulary import START, UNKNOWN, Vocabulary
+from charrnn.network import buffers as passes
+from charrnn.network.network import Batch, Network
+from charrnn.network.parameters import memory_sizes
+from charrnn.storage.checkpoint import SavedModel
+from charrnn.studies import gradients
+from charrnn.studies.gradients import Curve, choose_places, figures, measure, untrained
+from charrnn.text.corpus import Corpus, read_corpus
+from charrnn.text.vocabulary import START, UNKNOWN, Vocabulary
+from charrnn.training.setup import create_trainer
 
 #: Where h is no memory itself it acts by other ways, which the nudged twin sees.
 every_cell_with_memory = pytest.mark.parametrize(
@@ -267,7 +267,6 @@ def test_untrained_networks_are_those_that_training_begins_with(tmp_path):
     trainer = create_trainer([str(tmp_path / "text")], layers=2, hidden_size=9)
     for name, tensor in _untrained(corpus).tensors.items():
         assert_same_bits(tensor, trainer.network.parameters[name])
-    assert isinstance(trainer.model, LanguageModel)
 
 
 # What is told of them

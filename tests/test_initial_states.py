@@ -16,11 +16,11 @@ from samples import (
 from trained import DINOSAURS, run, small_trainer
 
 from charrnn.config import TextConfig
-from charrnn.corpus import frame
-from charrnn.evaluation import evaluate
-from charrnn.model import Batch
-from charrnn.parameters import memory_sizes
-from charrnn.vocabulary import START
+from charrnn.network.network import Batch
+from charrnn.network.parameters import memory_sizes
+from charrnn.text.corpus import frame
+from charrnn.text.vocabulary import START
+from charrnn.training.evaluation import evaluate
 
 
 def _network(cell, kind, **values):

@@ -14,8 +14,8 @@ from commands import assert_one_line_error, invoke
 from subprocesses import ROOT, TESTS
 from trained import FABLES
 
-from charrnn import running
-from charrnn.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
+from charrnn.cli import running
+from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
 
 KILLS, STEPS = 40, 240
 SHAPE = ("--layers", 1, "--hidden-size", 8, "--batch-size", 4, "--sequence-length", 8,
@@ -31,8 +31,8 @@ COMPLETE = 2
 #: process is killed, or 0; one that is to be killed saves after every step.
 DRIVER = """
 import os, signal, sys, time
-from charrnn import running
-from charrnn.cli import main
+from charrnn.cli import running
+from charrnn.cli.main import main
 first, *arguments = sys.argv[1:]
 main(["train", *arguments, "--model", first], standalone_mode=False)  # loads the kernels
 for line in sys.stdin:

@@ -10,9 +10,9 @@ from commands import QUICK, assert_one_line_error, invoke, start
 from subprocesses import ROOT
 from trained import FABLES
 
-from charrnn.checkpoint import load_model
 from charrnn.errors import ModelFileError
-from charrnn.lock import locked
+from charrnn.storage.checkpoint import load_model
+from charrnn.storage.lock import locked
 
 ENDLESS = (*QUICK[:-4], "--steps", 10**6, "--validations", 10**4)
 
@@ -20,7 +20,7 @@ ENDLESS = (*QUICK[:-4], "--steps", 10**6, "--validations", 10**4)
 HOLD = """
 import sys
 from pathlib import Path
-from charrnn.lock import locked
+from charrnn.storage.lock import locked
 with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.readline()
@@ -31,7 +31,7 @@ CONTEND = """
 import os, sys, time
 from pathlib import Path
 from charrnn.errors import ModelFileError
-from charrnn.lock import locked
+from charrnn.storage.lock import locked
 model, inside = Path(sys.argv[1]), Path(sys.argv[2])
 had, end = 0, time.monotonic() + 1
 while time.monotonic() < end:
@@ -118,7 +118,7 @@ def test_a_run_without_locks_trains(model, monkeypatch):
     def refuse(*_):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("charrnn.lock.fcntl.flock", refuse)
+    monkeypatch.setattr("charrnn.storage.lock.fcntl.flock", refuse)
     assert invoke("train", FABLES, "--model", model, *QUICK).exit_code == 0
 
 

@@ -15,10 +15,10 @@ from samples import (
     variants,
 )
 
-from charrnn import passes
 from charrnn.cells import CELLS
-from charrnn.model import Network
-from charrnn.parameters import memory_sizes, views
+from charrnn.network import buffers as passes
+from charrnn.network.network import Network
+from charrnn.network.parameters import memory_sizes, views
 
 embeddings = pytest.mark.parametrize("embedding", [0, 5], ids=lambda n: f"embedding{n}")
 

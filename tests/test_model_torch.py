@@ -5,7 +5,7 @@ import pytest
 from samples import config_of, random_batch, random_network, random_state
 
 from charrnn.cells import CELLS
-from charrnn.parameters import views
+from charrnn.network.parameters import views
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch

@@ -8,8 +8,8 @@ from samples import assert_same_bits, config_of, every_cell, random_batch, rando
 
 from charrnn.cells import CELLS
 from charrnn.config import OPTIMIZERS, TrainingConfig
-from charrnn.optimizer import create_optimizer, learning_rate
-from charrnn.parameters import parameter_count, reads_states
+from charrnn.network.parameters import parameter_count, reads_states
+from charrnn.training.optimizer import create_optimizer, learning_rate
 
 COUNT = 50  # losses in the sum whose gradient is given
 RATES = [0.01, 0.02, 0.03, 0.02, 0.005, 0.001]

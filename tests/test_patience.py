@@ -7,9 +7,9 @@ import pytest
 from commands import QUICK, assert_one_line_error, invoke
 from trained import FABLES, run, small_trainer
 
-from charrnn.checkpoint import load_model, load_resume, resume_path
 from charrnn.config import TextConfig
 from charrnn.errors import UsageError
+from charrnn.storage.checkpoint import load_model, load_resume, resume_path
 
 #: One validation every three steps of QUICK with this.
 OPTIONS = (*QUICK, "--validations", 10)
@@ -26,7 +26,7 @@ def losses(monkeypatch):
     """Let validations find the losses of the list that is given back; what is found is removed."""
     coming = list(LOSSES)
     monkeypatch.setattr(
-        "charrnn.training.evaluate",
+        "charrnn.training.trainer.evaluate",
         lambda *_: types.SimpleNamespace(nats_per_character=coming.pop(0)),
     )
     return coming

@@ -12,23 +12,23 @@ from commands import invoke
 from samples import assert_same_bits, config_of, every_variant, random_network
 from trained import DINOSAURS, FABLES, run
 
-from charrnn import planning
-from charrnn.checkpoint import load_model, load_resume, resume_path
+from charrnn.cli.remarks import remarks_on
 from charrnn.config import OPTIMIZERS, ModelConfig, TextConfig, TrainingConfig
-from charrnn.corpus import Lanes
-from charrnn.creation import create_trainer
 from charrnn.errors import UsageError
-from charrnn.model import Batch, Network
-from charrnn.optimizer import default_decay, default_rate
-from charrnn.parameters import parameter_count, recurrent_parameter_count
-from charrnn.planning import (
+from charrnn.network.network import Batch, Network
+from charrnn.network.parameters import parameter_count, recurrent_parameter_count
+from charrnn.storage.checkpoint import load_model, load_resume, resume_path
+from charrnn.text.corpus import Lanes
+from charrnn.training import planning
+from charrnn.training.optimizer import default_decay, default_rate
+from charrnn.training.planning import (
     EPOCHS,
     FEWEST_CHARACTERS,
     MOST_CHARACTERS,
     complete,
     suited_shape,
 )
-from charrnn.remarks import remarks_on
+from charrnn.training.setup import create_trainer
 
 SHAPE = ModelConfig(vocabulary_size=60)
 #: Characters of texts from a word to a library.

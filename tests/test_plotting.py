@@ -9,11 +9,11 @@ import pytest
 from subprocesses import python
 from trained import with_biases
 
-from charrnn import plotting
 from charrnn.cells import CELLS
 from charrnn.errors import CharrnnError, UsageError
-from charrnn.gradients import Curve
-from charrnn.plotting import check_picture, draw_picture, name_of, plot, report, table
+from charrnn.studies import plotting
+from charrnn.studies.gradients import Curve
+from charrnn.studies.plotting import check_picture, draw_picture, name_of, plot, report, table
 
 CELL, OTHER = list(CELLS)[:2]
 
@@ -255,7 +255,8 @@ def test_matplotlib_is_imported_for_pictures_only(tmp_path):
     script = f"""
 import sys, numpy
 from trained import with_biases
-from charrnn import gradients, plotting
+from charrnn.studies import gradients
+from charrnn.studies import plotting
 curve = gradients.Curve(with_biases("ab"), None, numpy.ones(5))
 plotting.report([curve], numpy.ones(5, int))
 print("matplotlib" in sys.modules)

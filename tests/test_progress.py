@@ -12,9 +12,9 @@ import termios
 
 import pytest
 
+from charrnn.cli.progress import Reporter
 from charrnn.errors import CharrnnError
-from charrnn.progress import Reporter
-from charrnn.training import Record
+from charrnn.training.trainer import Record
 
 
 def _record(progress, validation=None, **figures):

@@ -8,8 +8,8 @@ from commands import execute
 from samples import assert_same_bits
 from trained import FABLES, run, small_trainer
 
-from charrnn.checkpoint import load_model, load_resume, resume_path, save_resume
-from charrnn.recovery import SLOWER, Recovery
+from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_resume
+from charrnn.training.recovery import SLOWER, Recovery
 
 #: Plain gradient descent bears a tenth of this; at first it learns, then it is lost.
 TOO_HIGH = 30.0

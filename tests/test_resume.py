@@ -15,14 +15,15 @@ from commands import QUICK, assert_one_line_error, invoke, start
 from samples import every_variant
 from subprocesses import ROOT
 
-from charrnn import planning, running
 from charrnn.cells import CELLS
-from charrnn.checkpoint import load_model, load_resume, resume_path, save_resume
+from charrnn.cli import running
 from charrnn.config import INITIAL_STATES, TextConfig, TrainingConfig
-from charrnn.creation import create_trainer
 from charrnn.errors import ModelFileError, UsageError
-from charrnn.evaluation import evaluate
-from charrnn.language_model import load
+from charrnn.inference.language_model import load
+from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_resume
+from charrnn.training import planning
+from charrnn.training.evaluation import evaluate
+from charrnn.training.setup import create_trainer
 
 CORPUS = str(ROOT / "corpora" / "dinosaurs.txt")
 FABLES = str(ROOT / "corpora" / "fables.txt")
@@ -234,7 +235,8 @@ def test_another_text_is_refused_with_the_way_to_train_on_with_it(tmp_path):
 def test_a_run_that_finds_nothing_better_says_which_model_there_is(tmp_path, monkeypatch):
     losses = iter([3.0, 2.0, 2.5, 4.0, 5.0, 1.0])
     monkeypatch.setattr(
-        "charrnn.training.evaluate", lambda *_: SimpleNamespace(nats_per_character=next(losses))
+        "charrnn.training.trainer.evaluate",
+        lambda *_: SimpleNamespace(nats_per_character=next(losses)),
     )
     model = tmp_path / "model.safetensors"
     first = train(model, *QUICK)

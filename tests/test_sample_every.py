@@ -7,11 +7,12 @@ import types
 import numpy as np
 import pytest
 from commands import QUICK, invoke
-from trained import DINOSAURS, FABLES, language_model, run, small_trainer
+from trained import DINOSAURS, FABLES, language_model, live_model, run, small_trainer
 
-from charrnn import extent, running
-from charrnn.checkpoint import load_model, load_resume, resume_path
-from charrnn.language_model import load
+from charrnn.cli import running
+from charrnn.inference.language_model import load
+from charrnn.storage.checkpoint import load_model, load_resume, resume_path
+from charrnn.training import clock as extent
 
 
 def _train(model, *options, corpus=FABLES):
@@ -49,7 +50,7 @@ def test_a_sample_is_of_the_averaged_weights():
     _, _, text = running._sample(trainer).partition("\n")
     written = language_model(trainer.best).sample(200, seed=20)
     assert text.rstrip() == written.rstrip()
-    assert trainer.model.sample(200, seed=20) != written
+    assert live_model(trainer).sample(200, seed=20) != written
     np.testing.assert_array_equal(trainer.network.values, before)
 
 

@@ -9,12 +9,12 @@ from commands import assert_one_line_error, invoke
 from samples import config_of, every_variant, random_network
 from trained import dinosaurs, fables, language_model, with_biases
 
-from charrnn import sampling
-from charrnn.checkpoint import save_model
 from charrnn.compute import threads
 from charrnn.errors import UsageError
-from charrnn.model import Batch
-from charrnn.vocabulary import END, START, UNKNOWN
+from charrnn.inference import sampling
+from charrnn.network.network import Batch
+from charrnn.storage.checkpoint import save_model
+from charrnn.text.vocabulary import END, START, UNKNOWN
 
 
 class _Twin:

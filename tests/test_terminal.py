@@ -21,9 +21,9 @@ from safetensors.numpy import save as to_safetensors
 from subprocesses import ROOT
 from trained import with_biases
 
-from charrnn.checkpoint import load_model, save_model
+from charrnn.cli.terminal import Output
 from charrnn.errors import CharrnnError
-from charrnn.terminal import Output
+from charrnn.storage.checkpoint import load_model, save_model
 
 VISIBLE = {
     "\x1b[31mred\x1b[0m": "^[[31mred^[[0m",
@@ -97,7 +97,7 @@ def test_what_cannot_be_written_is_an_error(monkeypatch):
 def test_a_message_is_seen_and_stays_on_its_line(message, line):
     """Also where nothing is a terminal, and in every locale: people read it."""
     code = (
-        "import sys; from charrnn.terminal import prepare_streams, say; prepare_streams(); "
+        "import sys; from charrnn.cli.terminal import prepare_streams, say; prepare_streams(); "
         f"say({message!r})"
     )
     done = execute_code(code)
@@ -196,7 +196,7 @@ def test_an_error_that_nobody_can_read_keeps_its_code(tmp_path, redirection):
 def test_a_file_does_not_come_in_the_place_of_a_closed_stream(tmp_path):
     """What is written to standard error must not end up in the file that is opened next."""
     code = (
-        "import os, sys; os.close(2); sys.stderr = None; from charrnn.terminal import *; "
+        "import os, sys; os.close(2); sys.stderr = None; from charrnn.cli.terminal import *; "
         "prepare_streams(); file = open(sys.argv[1], 'wb'); os.write(2, b'a message'); say('x')"
     )
     done = execute_code(code, tmp_path / "file")

@@ -11,18 +11,18 @@ import pytest
 from samples import assert_same_bits, every_variant
 from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, run, small_trainer
 
-from charrnn import extent
 from charrnn.cells import CELLS
-from charrnn.checkpoint import load_model, save_model
+from charrnn.cli.remarks import remarks_on
 from charrnn.config import TextConfig
-from charrnn.creation import create_trainer
 from charrnn.errors import CorpusError, TrainingError, UsageError
-from charrnn.evaluation import evaluate
-from charrnn.optimizer import Optimizer
-from charrnn.parameters import views
-from charrnn.planning import FEWEST_CHARACTERS
-from charrnn.remarks import remarks_on
-from charrnn.training import MOST_SKIPPED
+from charrnn.network.parameters import views
+from charrnn.storage.checkpoint import load_model, save_model
+from charrnn.training import clock as extent
+from charrnn.training.evaluation import evaluate
+from charrnn.training.optimizer import Optimizer
+from charrnn.training.planning import FEWEST_CHARACTERS
+from charrnn.training.setup import create_trainer
+from charrnn.training.trainer import MOST_SKIPPED
 
 
 def _validations(records):
@@ -41,7 +41,7 @@ def test_every_cell_learns(cell, more):
     losses = [r.validation_loss for r in _validations(records)]
     assert len(losses) == 4
     assert losses[-1] < losses[0]
-    assert min(losses) < math.log(trainer.model.vocabulary.size)
+    assert min(losses) < math.log(trainer.vocabulary.size)
     assert (trainer.best.config.cell, trainer.best.config.activation) == cell
 
 
@@ -238,7 +238,7 @@ def test_the_averaged_weights_are_those_of_another_model():
     trainer = small_trainer(steps=10)
     run(trainer)
     average, (values, loss) = trainer.optimizer.average.copy(), _states(trainer.network, trainer)
-    inside, averaged_loss = _states(trainer.averaged().network, trainer)
+    inside, averaged_loss = _states(trainer.averaged(), trainer)
     assert_same_bits(inside, average)
     assert averaged_loss == evaluate(language_model(trainer.best).network, trainer.validation)
     assert averaged_loss.nats_per_character == trainer.best.training["validation_loss"]
@@ -336,7 +336,7 @@ def test_weights_that_are_no_numbers_are_never_the_best():
 def test_an_average_that_is_no_number_is_not_the_best_even_if_its_loss_is_one(monkeypatch):
     """As where only the row of a character is spoilt that the validation text has not."""
     found = types.SimpleNamespace(nats_per_character=1.0)
-    monkeypatch.setattr("charrnn.training.evaluate", lambda *_: found)
+    monkeypatch.setattr("charrnn.training.trainer.evaluate", lambda *_: found)
     trainer = small_trainer(steps=4, validations=4, averaging=0.9)
     trainer.optimizer.average[3] = np.nan
     assert not any(record.improved for record in trainer.run())

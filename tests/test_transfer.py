@@ -14,6 +14,7 @@ from trained import (
     FABLES,
     fables,
     language_model,
+    live_model,
     run,
     save_unchecked,
     small_trainer,
@@ -21,15 +22,15 @@ from trained import (
 )
 
 from charrnn.cells import CELLS
-from charrnn.checkpoint import load_model, load_resume, resume_path, save_model
 from charrnn.config import TextConfig
-from charrnn.creation import create_trainer
 from charrnn.errors import CorpusError, ModelFileError, UsageError
-from charrnn.language_model import load
-from charrnn.model import Network
-from charrnn.parameters import parameter_shapes
-from charrnn.transfer import carry_over
-from charrnn.vocabulary import START, UNKNOWN
+from charrnn.inference.language_model import averaged_model, load
+from charrnn.network.network import Network
+from charrnn.network.parameters import parameter_shapes
+from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model
+from charrnn.text.vocabulary import START, UNKNOWN
+from charrnn.training.setup import create_trainer
+from charrnn.training.transfer import carry_over
 
 NEW = "é☃ñ\x00"
 OLD_TEXT = FABLES.read_text(encoding="utf-8")
@@ -61,15 +62,15 @@ def _from(model, *sources, **settings):
 
 def test_new_characters_follow_the_old_ones(model, corpus):
     old = fables().vocabulary.characters
-    assert _from(model, corpus).model.vocabulary.characters == old + "".join(sorted(NEW))
-    rare = _from(model, corpus, text=TextConfig(min_count=300)).model.vocabulary
+    assert _from(model, corpus).vocabulary.characters == old + "".join(sorted(NEW))
+    rare = _from(model, corpus, text=TextConfig(min_count=300)).vocabulary
     assert rare.characters == old + "☃"
-    assert _from(model, FABLES).model.vocabulary == fables().vocabulary
+    assert _from(model, FABLES).vocabulary == fables().vocabulary
 
 
 def test_lines_know_no_line_end_even_if_the_model_does(model):
     trainer = _from(model, DINOSAURS, text=TextConfig(lines=True))
-    newline = trainer.model.vocabulary.encode("\n")
+    newline = trainer.vocabulary.encode("\n")
     assert newline != UNKNOWN
     assert newline not in trainer.lanes.tokens and START in trainer.lanes.tokens
 
@@ -124,7 +125,7 @@ def test_some_steps_on_it_have_hardly_forgotten(model, corpus):
     trainer = _from(model, corpus, FABLES, steps=5, learning_rate=0.001)
     run(trainer)
     before = language_model(fables()).evaluate(OLD_TEXT[:3000]).nats_per_character
-    assert trainer.model.evaluate(OLD_TEXT[:3000]).nats_per_character < before + 0.1
+    assert live_model(trainer).evaluate(OLD_TEXT[:3000]).nats_per_character < before + 0.1
 
 
 def test_new_characters_are_learned(model, corpus):
@@ -148,7 +149,7 @@ def test_the_average_begins_with_the_weights_that_are_carried_over(model):
     trainer = _from(model, FABLES, budget=30)
     assert trainer.network.config == fables().config
     np.testing.assert_array_equal(trainer.optimizer.average, trainer.network.values)
-    assert trainer.averaged().evaluate(OLD_TEXT[:500]) == (
+    assert averaged_model(trainer).evaluate(OLD_TEXT[:500]) == (
         language_model(fables()).evaluate(OLD_TEXT[:500])
     )
 

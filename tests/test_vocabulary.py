@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charrnn.errors import CharrnnError, CorpusError
-from charrnn.vocabulary import CODE_POINTS, END, SPECIALS, START, UNKNOWN, Vocabulary
+from charrnn.text.vocabulary import CODE_POINTS, END, SPECIALS, START, UNKNOWN, Vocabulary
 
 SHOWN_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 

@@ -6,9 +6,10 @@ import time
 from commands import QUICK, invoke, on_terminal, start
 from trained import FABLES
 
-from charrnn import corpus, waiting
-from charrnn.corpus import read_corpus
-from charrnn.sources import watched_reading
+from charrnn.cli import waiting
+from charrnn.text import corpus
+from charrnn.text.corpus import read_corpus
+from charrnn.text.sources import watched_reading
 
 NOTICE = "compiling for this processor, once: this takes about 15 seconds"
 COMPILING = """
@@ -16,7 +17,7 @@ import sys
 from numba.core import config
 config.CACHE_DIR = sys.argv[1]
 from charrnn.compute.cache import kernel
-from charrnn.waiting import announced_compilation
+from charrnn.cli.waiting import announced_compilation
 
 @kernel
 def double(x):

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from subprocesses import ROOT
 
-from charrnn.checkpoint import SavedModel, save_model
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
-from charrnn.creation import create_trainer
-from charrnn.language_model import LanguageModel
-from charrnn.model import Network
-from charrnn.parameters import parameter_shapes
-from charrnn.training import Trainer
-from charrnn.vocabulary import Vocabulary
+from charrnn.inference.language_model import LanguageModel
+from charrnn.network.network import Network
+from charrnn.network.parameters import parameter_shapes
+from charrnn.storage.checkpoint import SavedModel, save_model
+from charrnn.text.vocabulary import Vocabulary
+from charrnn.training.setup import create_trainer
+from charrnn.training.trainer import Trainer
 
 FABLES = ROOT / "corpora" / "fables.txt"
 DINOSAURS = ROOT / "corpora" / "dinosaurs.txt"
@@ -87,3 +87,8 @@ def language_model(saved: SavedModel, *, threads=1) -> LanguageModel:
     network = Network(saved.config, threads=threads)
     network.load(saved.tensors)
     return LanguageModel(network, saved.vocabulary, saved.training)
+
+
+def live_model(trainer: Trainer) -> LanguageModel:
+    """The network of a run as it is, as a model: it changes with every step."""
+    return LanguageModel(trainer.network, trainer.vocabulary, trainer.origin)

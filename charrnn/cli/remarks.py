@@ -1,0 +1,70 @@
+"""What a user should know before a run: its sizes, why they are so, and what is unusual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from charrnn.network.description import architecture
+from charrnn.network.parameters import parameter_count
+from charrnn.text.dataset import one_item_a_line
+from charrnn.training.clock import duration
+from charrnn.training.planning import characters_read, fills_the_text
+from charrnn.training.trainer import Trainer
+
+
+def remarks_on(trainer: Trainer) -> list[str]:
+    """The first lines of a run, sizes before all else."""
+    return [_network(trainer), _plan(trainer), *_reasons(trainer), *_warnings(trainer)]
+
+
+def _network(trainer: Trainer) -> str:
+    config = trainer.network.config
+    validated, held_back = (max(len(t) - 1, 0) for t in (trainer.validation, trainer.held_back))
+    share = f" of {held_back:,}" if validated < held_back else ""
+    return (
+        f"{architecture(config)}, {parameter_count(config):,} weights, "
+        f"{config.vocabulary_size} characters with the special ones; {trainer.positions:,} "
+        f"characters to learn, {validated:,}{share} to validate"
+    )
+
+
+def _plan(trainer: Trainer) -> str:
+    config, lanes, optimizer = trainer.config, trainer.lanes, trainer.optimizer
+    validations = f", {config.validations} validations" if trainer.validation.size else ""
+    return (
+        f"{lanes.batch} lanes × {lanes.length} steps, {config.optimizer} with a learning rate of "
+        f"{optimizer.highest_rate:g}, weight decay {optimizer.decay:g}, dropout "
+        f"{config.dropout:g}, {config.precision}{validations}"
+    )
+
+
+def _reasons(trainer: Trainer) -> Iterator[str]:
+    """Why the network is as large as it is, and the run as long."""
+    config, positions = trainer.config, trainer.positions
+    if trainer.size_planned:
+        size = f"{trainer.network.config.hidden_size} units a layer"
+        if fills_the_text(trainer.network.config, positions):
+            yield f"{size}: a text of {positions:,} characters gives no larger network enough"
+        elif config.budget:
+            yield f"{size} suit what this machine reads in {duration(config.budget)}"
+        else:
+            read = characters_read(config, positions)
+            yield f"{size} suit the {read:,.0f} characters that the run reads, passes counted"
+    if config.budget and config.most_epochs:
+        yield (
+            f"a text of {positions:,} characters is learned in {config.most_epochs:.0f} passes: "
+            f"the run ends there, before its {duration(config.budget)} are over; --epochs makes "
+            "more of them"
+        )
+
+
+def _warnings(trainer: Trainer) -> Iterator[str]:
+    if trainer.too_short:
+        yield "the text is too short for more lanes"
+    if not trainer.step and one_item_a_line(trainer.lanes.tokens, trainer.vocabulary):
+        yield (
+            "the lines are short, as those of a list are: --lines makes each of them a text of "
+            "its own, which begins and ends; losses with and without it cannot be compared"
+        )
+    if not trainer.validation.size:
+        yield "no validation text: the last model is kept, not the best"

@@ -1,0 +1,76 @@
+"""Figures as tables for people; programs take the same figures as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from charrnn.text.display import printable
+
+
+def figures_table(figures: dict[str, Any]) -> str:
+    """Names and values, a line for each."""
+    width = max(map(len, figures))
+    rows = [f"{n.replace('_', ' '):<{width}}  {printable(_shown(v))}" for n, v in figures.items()]
+    return "\n".join(rows)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.4f}"
+    if isinstance(value, dict):
+        given = ((k, v) for k, v in value.items() if v is not None and v is not False)
+        return ", ".join(f"{k} {v}" for k, v in given)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def benchmark_table(result: dict[str, dict[str, float]]) -> str:
+    """What ``charrnn.studies.benchmark`` measures: the limit, then a line for each kind of work."""
+    limit = result["limit"]
+    lines = [
+        f"limit           {limit['gflops']:.0f} GFLOP/s, {limit['gigabytes_per_second']:.0f} GB/s",
+        f"{'':<15} {'characters/s':>12} {'GFLOP/s':>9} {'of limit':>9}",
+    ]
+    for name in ("training", "evaluation", "sampling", "sampling_batch"):
+        row = result[name]
+        lines.append(
+            f"{name.replace('_', ' '):<15} {row['characters_per_second']:>12,.0f} "
+            f"{row['gflops']:>9.1f} {row['percent_of_limit']:>8.1f}%"
+        )
+    if "profile" in result:
+        lines.append("a training step's time")
+        lines += [f"  {part:<13} {percent:>11.1f}%" for part, percent in result["profile"].items()]
+    return "\n".join(lines)
+
+
+def comparison_table(results: Sequence[dict[str, Any]]) -> str:
+    """The fields of each ``charrnn.cli.comparison.Result``, in columns.
+
+    Without validation text the training loss is shown.
+    """
+    tried = [result for result in results if not result["error"]]
+    kind = "training" if any(r["validation_loss"] is None for r in tried) else "validation"
+    heading = ("cell", "layers", "hidden", "weights", "chars/s", f"{kind} loss", "bits/char",
+               "seconds", "steps")  # fmt: skip
+    rows = [heading, *(_comparison_row(result, result[f"{kind}_loss"]) for result in results)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned = ["  ".join(map(str.rjust, figures, widths[1:])) for _, *figures in rows]
+    return "\n".join(f"{row[0]:<{widths[0]}}  {a}" for row, a in zip(rows, aligned, strict=True))
+
+
+def _comparison_row(result: dict[str, Any], loss: float | None) -> tuple[str, ...]:
+    return (
+        result["cell"],
+        f"{result['layers']}",
+        f"{result['hidden_size']:,}",
+        f"{result['weights']:,}",
+        f"{result['characters_per_second']:,.0f}",
+        "came to nothing" if loss is None else f"{loss:.4f}",
+        "" if loss is None else f"{result['bits_per_character']:.4f}",
+        f"{result['seconds']:,.1f}",
+        f"{result['steps']:,}",
+    )

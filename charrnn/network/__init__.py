@@ -1,0 +1,1 @@
+"""The network: its parameters, layers and buffers, and how it is described."""

@@ -1,0 +1,16 @@
+"""What a network is, in words."""
+
+from __future__ import annotations
+
+from charrnn.config import ModelConfig
+
+
+def architecture(config: ModelConfig) -> str:
+    """The shape of a network in a few words, such as 'lstm 2×128'."""
+    cell = config.cell if config.activation == "tanh" else f"{config.cell} ({config.activation})"
+    inputs = f", embedding {config.embedding_size}" if config.embedding_size else ""
+    dense = (
+        f", readout {config.readout_layers}×{config.dense_size}" if config.readout_layers else ""
+    )
+    start = "" if config.initial_state == "zeros" else f", {config.initial_state} initial state"
+    return f"{cell} {config.layers}×{config.hidden_size}{inputs}{dense}{start}"

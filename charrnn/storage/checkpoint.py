@@ -1,0 +1,272 @@
+"""The model file and the resume file: safetensors, with JSON in their metadata.
+
+A model file has PyTorch's names and layouts; the resume file beside it has what a run needs to go
+on to the same bits.
+
+Reading a model needs no Numba. Nothing in a file is believed: the table of tensors that the
+configuration implies is the measure, and a checksum guards the weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import hashlib
+import json
+import os
+import stat
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from charrnn.config import MOMENTS, ModelConfig, require_path
+from charrnn.errors import ModelFileError, UsageError
+from charrnn.network.parameters import cell_of, parameter_count, parameter_shapes, state_size
+from charrnn.storage.files import check_output, target_of
+from charrnn.storage.metadata import SENSELESS, parse, read_figures, read_network, read_resume
+from charrnn.text.vocabulary import Vocabulary
+
+FORMAT = "charrnn"
+RESUME_FORMAT = "charrnn-resume"
+FORMAT_VERSION = 1
+RESUME_FORMAT_VERSION = 3
+_KINDS = {
+    FORMAT: ("charrnn model", FORMAT_VERSION),
+    RESUME_FORMAT: ("charrnn resume file", RESUME_FORMAT_VERSION),
+}
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model file holds."""
+
+    config: ModelConfig
+    vocabulary: Vocabulary
+    tensors: dict[str, np.ndarray]  # float32, as parameter_shapes(config) names them
+    training: dict[str, Any] = field(default_factory=dict)  # figures and origin, JSON values
+
+    @property
+    def finite(self) -> bool:
+        """Whether no weight is NaN or infinite."""
+        return all(np.isfinite(tensor).all() for tensor in self.tensors.values())
+
+
+def _checksum(tensors: dict[str, np.ndarray], text: str = "") -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace ``path`` by a file with ``data``: at any moment the old or the new one is there.
+
+    A symbolic link stays, and the file that it leads to is replaced. Raises ``ModelFileError``
+    where it cannot be written; the old file then still stands.
+    """
+    check_output(path)
+    target = target_of(path)
+    prefix, suffix = f".{target.name}.", ".partial"
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=suffix)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        finally:
+            # What a killed process left goes too.
+            for partial in target.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
+                partial.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise ModelFileError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last; systems that cannot open folders do without."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def save_model(path: str | Path, model: SavedModel) -> None:
+    """Write a model file.
+
+    Raises ``ModelFileError``, leaving the old one, where that fails or where the model has numbers
+    that are not finite, and ``UsageError`` for what is no model: a trainer has none that is the
+    best before its first interval has ended.
+    """
+    require_path("path", path)
+    if not isinstance(model, SavedModel):
+        raise UsageError(f"there is no model to save: {model!r}")
+    tensors = {name: np.ascontiguousarray(t, np.float32) for name, t in model.tensors.items()}
+    if not dataclasses.replace(model, tensors=tensors).finite:
+        raise ModelFileError(f"{path} is not written: the model's weights are NaN or infinite")
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "config": json.dumps(dataclasses.asdict(model.config)),
+        "characters": json.dumps(model.vocabulary.characters),
+        "training": json.dumps(model.training),
+        "checksum": _checksum(tensors),
+    }
+    write_atomically(Path(path), to_safetensors(tensors, metadata))
+
+
+@contextlib.contextmanager
+def _opened(path: Path, expected: str, advice: str) -> Iterator[tuple[Any, dict[str, str]]]:
+    """The safetensors file and its metadata; what goes wrong in the block is told of the file."""
+    kind, _ = _KINDS[expected]
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            found = "a folder, no regular file" if stat.S_ISDIR(mode) else "no regular file"
+            raise ModelFileError(f"{path} is not a {kind}: it is {found}")
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            _check_format(path, metadata, expected)
+            yield file, metadata
+    except FileNotFoundError as error:
+        raise ModelFileError(f"there is no {kind} {path}: {advice}") from error
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is not a {kind}") from error
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
+    kind, readable = _KINDS[expected]
+    if metadata.get("format") != expected:
+        raise ModelFileError(f"{path} is not a {kind}")
+    version = metadata.get("format_version", "")
+    if version != str(readable):
+        earlier = version.isdecimal() and len(version) < 9 and int(version) < readable
+        raise ModelFileError(
+            f"{path} has format version {version}, this charrnn reads version {readable}: "
+            + ("start the run anew with --force" if earlier else "upgrade charrnn")
+        )
+
+
+@contextlib.contextmanager
+def _sensible(path: Path) -> Iterator[None]:
+    """What makes no sense in the block is told as damage of the file, on one line."""
+    try:
+        yield
+    except SENSELESS as error:
+        why = textwrap.shorten(str(error), 300)
+        raise ModelFileError(
+            f"{path} is damaged: its description cannot be read ({why})"
+        ) from error
+
+
+def _check_tensors(path: Path, file: Any, expected: dict[str, tuple[int, ...]]) -> None:
+    """The file has the tensors ``expected``, and no others: before any of them is read."""
+    if set(file.keys()) != set(expected):
+        raise ModelFileError(f"{path} is damaged: its tensors are not those of its configuration")
+    for name, shape in expected.items():
+        found = file.get_slice(name)
+        if tuple(found.get_shape()) != shape or found.get_dtype() != "F32":
+            raise ModelFileError(
+                f"{path} is damaged: {name} is {found.get_dtype()} {found.get_shape()}, "
+                f"its configuration says F32 {list(shape)}"
+            )
+
+
+def load_model(path: str | Path) -> SavedModel:
+    """Read a model file and check all of it. Raises ``ModelFileError``."""
+    path = Path(path)
+    advice = f"train it with 'charrnn train CORPUS --model {path}'"
+    with _opened(path, FORMAT, advice) as (file, metadata):
+        with _sensible(path):
+            config, vocabulary = read_network(
+                parse(metadata["config"]), parse(metadata["characters"])
+            )
+            training, checksum = read_figures(parse(metadata["training"])), metadata["checksum"]
+        _check_tensors(path, file, parameter_shapes(config))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if _checksum(tensors) != checksum:
+        raise ModelFileError(f"{path} is damaged: its weights do not match their checksum")
+    return SavedModel(config, vocabulary, tensors, training)
+
+
+def load_finite_model(path: str | Path) -> SavedModel:
+    """Read a model to compute with. Raises ``ModelFileError``, for NaN or infinity in it too."""
+    model = load_model(path)
+    if not model.finite:
+        raise ModelFileError(f"{path} has weights that are NaN or infinite: train it anew")
+    return model
+
+
+@dataclass(frozen=True)
+class ResumeState:
+    """All that a run needs to go on: see ``training.Trainer.capture``."""
+
+    arrays: dict[str, np.ndarray]  # float32, as _array_shapes names them
+    values: dict[str, Any]  # JSON values, as metadata.read_resume names them
+
+
+def _array_shapes(values: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the arrays of a run with such values, the same on every machine."""
+    config = ModelConfig(**values["shape"])
+    moments = [f"moment.{name}" for name in MOMENTS[values["training"]["optimizer"]]]
+    flat = dict.fromkeys(("values", "average", "recovery", *moments), (parameter_count(config),))
+    states = len(cell_of(config).states)
+    return {**flat, "state": (config.layers, states, values["lanes"], state_size(config))}
+
+
+def resume_path(model: Path) -> Path:
+    """Where the resume file of a model lies: beside it, and not beside a link to it."""
+    target = target_of(model)
+    return target.parent / f"{target.name}.resume"
+
+
+def save_resume(path: Path, state: ResumeState) -> None:
+    """Write a resume file. Raises ``ModelFileError`` where that fails, leaving the old one."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in state.arrays.items()}
+    values = json.dumps(state.values)
+    metadata = {
+        "format": RESUME_FORMAT,
+        "format_version": str(RESUME_FORMAT_VERSION),
+        "values": values,
+        "checksum": _checksum(arrays, values),
+    }
+    write_atomically(path, to_safetensors(arrays, metadata))
+
+
+def load_resume(path: Path) -> ResumeState:
+    """Read a resume file and check all of it. Raises ``ModelFileError``."""
+    with _opened(path, RESUME_FORMAT, "there is no run to go on with") as (file, metadata):
+        with _sensible(path):
+            text, checksum = metadata["values"], metadata["checksum"]
+            values = read_resume(parse(text))
+        _check_tensors(path, file, _array_shapes(values))
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if _checksum(arrays, text) != checksum:
+        raise ModelFileError(f"{path} is damaged: its contents do not match their checksum")
+    for name, array in arrays.items():
+        # A mean of squares may have become infinite: its weight then stays where it is.
+        sound = array >= 0 if name == "moment.square" else np.isfinite(array)
+        if not sound.all():
+            raise ModelFileError(f"{path} is damaged: {name} has numbers that make no sense")
+    return ResumeState(arrays, values)

@@ -1,0 +1,181 @@
+"""What the JSON in model files and resume files says, and how each value of it is read.
+
+Nothing in a file is believed. A reader gives a value back as it is to be used, and raises one of
+``SENSELESS`` where it makes no sense.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import reprlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig
+from charrnn.errors import CharrnnError
+from charrnn.text.vocabulary import Vocabulary
+
+Reader = Callable[[Any], Any]
+
+#: What is raised where a value makes no sense.
+SENSELESS = (KeyError, TypeError, ValueError, OverflowError, RecursionError, CharrnnError)
+
+#: Lists and objects within one another, at most; what is written has three.
+_DEEPEST = 8
+
+#: More than any run counts or measures.
+_MOST = 10**15
+
+
+def parse(text: str) -> Any:
+    """The values of a JSON text. Nesting is bounded: whoever walks through them may recurse."""
+    values = json.loads(text)
+    _check_depth(values, _DEEPEST)
+    return values
+
+
+def _check_depth(value: Any, left: int) -> None:
+    if isinstance(value, (dict, list)):
+        if not left:
+            raise ValueError("it is nested too deeply")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(inner, left - 1)
+
+
+def _of(*types: type, when: Callable[[Any], Any] = lambda _: True) -> Reader:
+    """Reads what has one of the types, and for which ``when`` holds."""
+
+    def read(value: Any) -> Any:
+        if type(value) not in types or not when(value):
+            raise ValueError(f"{reprlib.repr(value)} makes no sense")
+        return value
+
+    return read
+
+
+_text = _of(str)
+_count = _of(int, when=lambda n: 0 <= n <= _MOST)
+_seconds = _of(int, float, when=lambda n: 0 <= n <= _MOST)
+_number = _of(int, float, when=lambda n: abs(n) <= _MOST)
+_lowest = _of(int, float, when=lambda n: n >= -_MOST)  # infinite: there is none yet
+
+
+def _figure(value: Any) -> Any:
+    """What was measured; NaN and infinity say as little as None."""
+    nothing = value is None or (type(value) is float and not math.isfinite(value))
+    return None if nothing else _number(value)
+
+
+def _words(value: Any) -> list[str]:
+    return [_text(word) for word in _of(list)(value)]
+
+
+#: What a model file says of its training and its text; commands rely on the types.
+_FIGURES: dict[str, Reader] = {
+    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters"), _count),
+    **dict.fromkeys(("skipped", "returns"), _count),
+    **dict.fromkeys(("validation_loss", "training_loss", "seconds"), _figure),
+    **dict.fromkeys(("text", "options"), _of(dict)),
+    **dict.fromkeys(("version", "init_from"), _text),
+    "corpus": _words,
+}
+
+
+def _read(readers: dict[str, Reader], found: Any) -> dict[str, Any]:
+    """What ``found`` says of all that the readers are for."""
+    values = {}
+    for name, reader in readers.items():
+        if name not in found:
+            raise ValueError(f"{name} is missing")
+        try:
+            values[name] = reader(found[name])
+        except SENSELESS as error:
+            raise ValueError(f"{name}: {error}") from error
+    return values
+
+
+def read_figures(found: Any) -> dict[str, Any]:
+    """What a model file says of its training; any of it may be missing, and more may be there."""
+    known = {name: reader for name, reader in _FIGURES.items() if name in found}
+    return found | _read(known, found)
+
+
+def read_network(config: Any, characters: Any) -> tuple[ModelConfig, Vocabulary]:
+    """The shape of a network and the characters that it knows, which must fit together."""
+    shape, vocabulary = ModelConfig(**config), Vocabulary(characters)
+    if vocabulary.size != shape.vocabulary_size:
+        raise ValueError("its vocabulary has another size")
+    return shape, vocabulary
+
+
+def _config(kind: type) -> Reader:
+    return lambda value: dataclasses.asdict(kind(**value))
+
+
+def _best(value: Any) -> dict[str, Any] | None:
+    """Figures of the best model so far: its step, and the loss by which it is the best."""
+    if value is None:
+        return None
+    figures = read_figures(value)
+    if figures["validation_loss"] is None:
+        _number(figures["training_loss"])
+    return figures | _read({"steps": _count}, figures)
+
+
+def _origin(value: Any) -> dict[str, Any]:
+    """Where a model comes from: figures that say how its text was read."""
+    return read_figures(value) | _read({"text": _config(TextConfig)}, value)
+
+
+def _random_state(value: Any) -> dict[str, Any]:
+    generator = np.random.PCG64()
+    generator.state = value
+    if generator.state != value:
+        raise ValueError("it is no state of a random generator")
+    return value
+
+
+#: What a resume file has of a trainer's attributes, as they are.
+ATTRIBUTES: dict[str, Reader] = {
+    "step": _count,
+    "skipped": _count,
+    "_skipped_in_a_row": _count,
+    "_intervals": _count,
+    "_in_vain": _count,
+    "best_loss": _lowest,
+}
+
+#: What ``recovery.Recovery`` knows of the loss.
+_RECOVERY: dict[str, Reader] = {
+    **dict.fromkeys(("step", "updates", "high", "returns", "returned_at"), _count),
+    "smoothed": _number,
+    "lowest": _lowest,
+}
+
+_RESUME: dict[str, Reader] = {
+    **ATTRIBUTES,
+    "best": _best,
+    "lanes": _count,
+    "position": _count,
+    "updates": _count,
+    "seconds": _seconds,
+    "recovery": lambda value: _read(_RECOVERY, value),
+    "rng": _random_state,
+    "corpus": _of(str, when=re.compile("[0-9a-f]{64}").fullmatch),
+    "shape": _config(ModelConfig),
+    "training": _config(TrainingConfig),
+    "origin": _origin,
+    "characters": lambda value: Vocabulary(value).characters,
+}
+
+
+def read_resume(found: Any) -> dict[str, Any]:
+    """What a resume file says of its run: see ``training.Trainer.capture``."""
+    values = _read(_RESUME, found)
+    read_network(values["shape"], values["characters"])
+    return values

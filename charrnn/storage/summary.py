@@ -1,0 +1,45 @@
+"""What a model is made of and where it came from, as names and values. Needs no Numba."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from charrnn.network.description import architecture
+from charrnn.network.parameters import parameter_count
+from charrnn.storage.checkpoint import SavedModel
+
+
+def reads_lines(training: dict[str, Any]) -> bool:
+    """Whether every line was a document in the ``training`` that a model tells of."""
+    return bool(training.get("text", {}).get("lines", False))
+
+
+def describe(model: SavedModel) -> dict[str, Any]:
+    """Everything that ``info`` tells, in order; absent figures are left out."""
+    training = model.training
+    loss = training.get("validation_loss")
+    figures = {
+        "architecture": architecture(model.config),
+        **dataclasses.asdict(model.config),
+        "weights": parameter_count(model.config),
+        "finite": model.finite,
+        "characters": model.vocabulary.characters,
+        "validation_loss": loss,
+        "validation_bits": loss / math.log(2) if loss is not None else None,
+        "training_loss": training.get("training_loss"),
+        "steps": training.get("steps"),
+        "characters_trained": training.get("characters"),
+        "seconds": training.get("seconds"),
+        "skipped_updates": training.get("skipped"),
+        "returns": training.get("returns"),
+        "init_from": training.get("init_from"),
+        "corpus": training.get("corpus"),
+        "corpus_characters": training.get("corpus_characters"),
+        "documents": training.get("documents"),
+        "text": training.get("text"),
+        "options": training.get("options"),
+        "charrnn_version": training.get("version"),
+    }
+    return {name: value for name, value in figures.items() if value is not None}

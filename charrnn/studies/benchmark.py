@@ -1,0 +1,137 @@
+"""How fast this machine trains, evaluates and samples, and how far that is from its limit."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from charrnn.compute import limits
+from charrnn.compute.target import VECTOR_BYTES
+from charrnn.compute.threads import Team, share
+from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.inference.sampling import TOGETHER, sample
+from charrnn.network.network import Batch, Network
+from charrnn.network.parameters import table_name
+from charrnn.studies.profile import profile_steps
+from charrnn.text.dataset import Dataset
+from charrnn.text.vocabulary import SPECIALS, Vocabulary
+from charrnn.training.planning import training_precision
+from charrnn.training.trainer import Trainer
+
+#: Rounds whose median is the figure, and the seconds that each takes at least.
+_ROUNDS, _SECONDS = 5, 0.3
+
+#: Bytes that are read to measure the memory: more than any cache holds.
+_MEMORY_BYTES = 512 * 2**20
+
+
+def _rate(work: Callable[[], float]) -> float:
+    """Median of units of work a second; ``work`` returns how many units it did."""
+    work()
+    rates = []
+    for _ in range(_ROUNDS):
+        start, done = time.perf_counter(), 0.0
+        while time.perf_counter() - start < _SECONDS:
+            done += work()
+        rates.append(done / (time.perf_counter() - start))
+    return statistics.median(rates)
+
+
+def measure_limit(threads: int) -> dict[str, float]:
+    """FP32 multiply-adds in GFLOP/s and memory reads in GB/s, on all threads together."""
+    team = Team(threads)
+    lanes = VECTOR_BYTES // 4
+    sums = [np.zeros(limits.CHAINS * lanes, np.float32) for _ in range(team.threads)]
+    turns = 200_000
+
+    def multiply_adds() -> float:
+        team.run(lambda part, parts: limits.multiply_add(sums[part], turns))
+        return 2 * limits.CHAINS * lanes * turns * team.threads
+
+    block = 4 * lanes
+    memory = np.ones(_MEMORY_BYTES // 4, np.float32)
+
+    def reads() -> float:
+        def work(part: int, parts: int) -> None:
+            first, last = share(memory.size // block, part, parts)
+            limits.read(memory, first * block, last * block)
+
+        team.run(work)
+        return memory.nbytes
+
+    return {"gflops": _rate(multiply_adds) / 1e9, "gigabytes_per_second": _rate(reads) / 1e9}
+
+
+def weights_in_products(network: Network) -> int:
+    """Weights that a character is multiplied with: all matrices but a table of rows."""
+    table = table_name(network.config)
+    return sum(p.size for n, p in network.parameters.items() if "weight" in n and n != table)
+
+
+def create_random_trainer(config: ModelConfig, training: TrainingConfig) -> Trainer:
+    """A training run on random characters: speed does not depend on what they are."""
+    rng = np.random.default_rng(0)
+    precision = training_precision(training)
+    network = Network(config, threads=training.threads, precision=precision)
+    network.initialize(rng=rng)
+    tokens = rng.integers(SPECIALS, config.vocabulary_size, 2**18).astype(np.uint16)
+    characters = "".join(chr(0x4E00 + n) for n in range(config.vocabulary_size - SPECIALS))
+    dataset = Dataset(Vocabulary(characters), tokens, tokens[:0], {})
+    return Trainer(network, dataset, training)
+
+
+def benchmark(
+    config: ModelConfig, training: TrainingConfig, *, profile: bool = False
+) -> dict[str, dict[str, float]]:
+    """Measure the limit, a training step, evaluation and sampling, one text and many at once.
+
+    Characters a second are medians. A training step is the whole of it: forward, backward,
+    clipping, update, packing. Precision "auto" is what it is in use: in training another than in
+    evaluation and sampling. FLOPs are 6 for each weight and character in training, 2 otherwise.
+    With ``profile`` the seconds of a step are told apart.
+    """
+    limit = measure_limit(training.threads or Team(2**16).threads)
+    trainer = create_random_trainer(config, training)
+    network = Network(config, threads=training.threads, precision=training.precision)
+    network.load(trainer.network.parameters)
+    weights = weights_in_products(network)
+    batch = Batch(*trainer.lanes.next())
+    state = network.initial_state(trainer.lanes.batch)
+    size = batch.inputs.size
+
+    def step() -> float:
+        trainer.train_step()
+        return size
+
+    def evaluation() -> float:
+        network.losses(batch, state)
+        return size
+
+    def figures(rate: float, flops: int) -> dict[str, float]:
+        gflops = rate * flops * weights / 1e9
+        percent = 100 * gflops / limit["gflops"]
+        return {"characters_per_second": rate, "gflops": gflops, "percent_of_limit": percent}
+
+    result = {
+        "limit": limit,
+        "training": figures(_rate(step), 6),
+        "evaluation": figures(_rate(evaluation), 2),
+        "sampling": figures(_rate(lambda: write_texts(network, 1, 512)), 2),
+        "sampling_batch": figures(_rate(lambda: write_texts(network, TOGETHER, 64)), 2),
+    }
+    if profile:
+        result["profile"] = profile_steps(trainer)
+    return result
+
+
+def write_texts(network: Network, texts: int, length: int) -> float:
+    """Write texts of full length; return how many characters that were."""
+    nothing = np.empty(0, np.int32)
+    pieces = sample(
+        network, length=length, temperature=1.0, prime=nothing, texts=range(texts), seed=0,
+        may_end=False,
+    )  # fmt: skip
+    return sum(row.size for arrays in pieces for row in arrays)

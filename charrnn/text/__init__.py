@@ -1,0 +1,1 @@
+"""Text as indices: the vocabulary, files, documents, what a run learns from."""

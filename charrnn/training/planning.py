@@ -1,0 +1,264 @@
+"""Defaults that follow the text and the time, from the size of the network to the validations.
+
+What a run leaves open is chosen here from the number of characters, the extent of the run and the
+measured speed of this machine. The rules are fits to a few dozen runs on prose, verse and names;
+the comments say which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from charrnn.compute.target import HAS_BFLOAT16
+from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.network.network import Batch, Network
+from charrnn.network.parameters import recurrent_parameter_count, with_weights
+from charrnn.text.corpus import Lanes
+from charrnn.training.optimizer import default_decay, default_rate
+
+#: Without an extent a run passes so often over the text, but within these limits in characters: a
+#: small text is read often enough to learn from it, and a large one does not take days.
+EPOCHS, FEWEST_CHARACTERS, MOST_CHARACTERS = 10, 4e6, 20e6
+
+#: Characters that a run reads for each recurrent weight of the network that suits it. Tiny
+#: Shakespeare for three minutes: 2×256 with 7 characters a weight ended at 1.44 nats, 2×128 with
+#: 65 at 1.50.
+_CHARACTERS_OF_A_WEIGHT = 6.0
+
+#: Recurrent weights that a run without a budget takes however little it reads, and the most for
+#: each character read: that costs little, and a larger network learns more. LSTMs on 60 KB of
+#: Shakespeare in 12 passes: 1.588 nats with 2×96, 1.490 with 2×224, 1.487 with 2×320; in 3 passes:
+#: 2.302 with 2×96, 1.873 with 2×320; on all of it in 2 passes: 1.438 with 2×192, 1.390 with 2×320;
+#: in 100 updates: 2.073 with 2×96, 1.881 with 2×224, 1.797 with 2×320.
+_CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER = 8e5, 4.0
+
+#: Most recurrent weights for each character of the text, so that weight decay and dropout can keep
+#: them in check. With 19 to 31 for 8 to 13, in means of two seeds, 50 KB of Shakespeare came to
+#: 1.629 for 1.666, 50 KB of Python to 1.315 for 1.322, 30 KB of German to 1.359 for 1.381, 5 KB of
+#: Shakespeare to 2.196 for 2.209, and 100 KB of Chinese verse to the same 5.552. In 20 passes names
+#: came to 1.884 with 15, 1.888 with 4; fables to 1.361 with 22, 1.369 with 7.
+_WEIGHTS_OF_A_CHARACTER = 24.0
+
+#: Passes after which a run gets no better, and characters beside them, as a small text takes many
+#: passes for the same updates. Fables, 2×192: 1.394, 1.379, 1.369, 1.368 nats in 11, 16, 21, 30
+#: passes; 50 KB of Shakespeare: 1.602, 1.574, 1.571 in 11, 18, 27; of Python: 1.258, 1.264 in 11,
+#: 18; 30 KB of German: 1.368, 1.304 in 15, 27; names, 2×256: 1.890, 1.889 in 18, 30; 5 KB of
+#: Shakespeare: 2.430, 2.165, 2.149 in 36, 55, 91.
+_MOST_EPOCHS, _CHARACTERS_BESIDE = 20, 2e5
+
+#: With fewer weights for each character of the text, it takes as many times more passes.
+_WEIGHTS_TO_LEARN_BY_HEART = 6.0
+
+#: Hidden sizes that are chosen: whole multiples of the last within the first two.
+_SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
+
+#: Updates that a pass over a text should have, and the lanes that are chosen for it.
+_UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
+
+_HIGHEST_DROPOUT = 0.4
+
+#: Validations of a run, and the share of the training's time that they may take. Each that finds a
+#: better model costs two files as well, 0.05 to 0.15 s for 2×160 to 2×256.
+_FEWEST_VALIDATIONS, _MOST_VALIDATIONS, _VALIDATED = 4, 50, 0.04
+
+#: Positions that a validation reads however short the run, where the text has them: the losses of
+#: characters scatter by about 2 nats, so the mean of these is within about 0.02 of all others'.
+_FEWEST_POSITIONS = 2**13
+
+#: An evaluation is so many times as fast as training, but for so many characters no faster, as a
+#: short text leaves lanes empty: 111,000 characters 2.4 times, 20,000 2.0 times, 4,500 0.9 times.
+#: With 10,000 different characters it is about the same: 262,144 2.4, 16,384 1.6, 8,192 1.3 times.
+_EVALUATION_SPEED, _UNFILLED = 2.5, 4096
+
+
+def training_precision(config: TrainingConfig) -> str:
+    """What products multiply in training; left open, bfloat16 where the processor has it.
+
+    Three seeds of 2×128 ended in bfloat16 at 1.5608, 1.5711 and 1.5780 nats on Tiny Shakespeare
+    (1,000 steps; in float32 1.5609, 1.5713, 1.5785), and on names at the same four digits.
+    """
+    if config.precision != "auto":
+        return config.precision
+    return "bfloat16" if HAS_BFLOAT16 else "float32"
+
+
+def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> ModelConfig:
+    """``shape`` with the hidden size that suits a run on a text of so many ``positions``.
+
+    For a budget the speed of the machine is measured, which takes a fraction of a second.
+    """
+    if config.budget is None:
+        read = characters_read(config, positions)
+        cheap = min(_CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER * read)
+        weights = max(read / _CHARACTERS_OF_A_WEIGHT, cheap)
+    else:
+        products = config.budget * _multiply_adds_a_second(shape, config)
+        # What time is left after the passes of use, a larger network makes use of.
+        useful = _MOST_EPOCHS * positions + _CHARACTERS_BESIDE
+        weights = max(math.sqrt(products / _CHARACTERS_OF_A_WEIGHT), products / useful)
+    weights = min(weights, _WEIGHTS_OF_A_CHARACTER * positions)
+    size = with_weights(shape, round(weights), recurrent_parameter_count).hidden_size
+    size = min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST)
+    return dataclasses.replace(shape, hidden_size=size)
+
+
+def fills_the_text(shape: ModelConfig, positions: int) -> bool:
+    """Whether a network has about as many weights as a text of so many ``positions`` bears."""
+    return recurrent_parameter_count(shape) > 0.8 * _WEIGHTS_OF_A_CHARACTER * positions
+
+
+def complete(
+    config: TrainingConfig, network: Network, positions: int, held_back: int
+) -> TrainingConfig:
+    """``config`` with nothing left open, for a run with ``network``, prepared for training.
+
+    It learns from so many ``positions``; a validation can read no more than are ``held_back``.
+    """
+    weights = recurrent_parameter_count(network.config)
+    batch, length = Lanes.fit(positions, _lanes_of(config, positions), config.sequence_length)
+    precision = training_precision(config)
+    config = dataclasses.replace(config, batch_size=config.batch_size or batch, precision=precision)
+    if config.learning_rate is None:
+        rate = default_rate(config.optimizer) * _rate_factor(batch, network.config.hidden_size)
+        config = dataclasses.replace(config, learning_rate=round(rate, 5))
+    most = _most_epochs(positions, weights) * positions
+    if config.epochs is config.steps is config.budget is None:
+        characters = min(characters_read(config, positions), most)
+        config = dataclasses.replace(config, steps=math.ceil(characters / (batch * length)))
+    if None in (config.dropout, config.weight_decay, config.validations,
+                config.validation_positions, config.most_epochs):  # fmt: skip
+        if config.budget is None:
+            characters, early = characters_read(config, positions), False
+        else:
+            characters = config.budget * _speed(network, batch, length)
+            characters, early = min(characters, most), characters > most
+        repetition = characters / positions * weights / positions
+        validated = config.validation_positions
+        if validated is None:
+            validated = _validation_positions(held_back, characters)
+        chosen: dict[str, Any] = {
+            "dropout": _dropout(repetition),
+            "weight_decay": _weight_decay(repetition, config.optimizer),
+            "validations": _validations(validated, characters),
+            "validation_positions": validated,
+            "most_epochs": round(most / positions, 1) if early else 0.0,
+        }
+        left = {name: value for name, value in chosen.items() if getattr(config, name) is None}
+        config = dataclasses.replace(config, **left)
+    return config
+
+
+def characters_read(config: TrainingConfig, positions: int) -> float:
+    """Characters that a run without a budget reads."""
+    if config.epochs is not None:
+        return config.epochs * positions
+    if config.steps is not None:
+        batch, length = Lanes.fit(positions, _lanes_of(config, positions), config.sequence_length)
+        return float(config.steps * batch * length)
+    return min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
+
+
+def _lanes_of(config: TrainingConfig, positions: int) -> int:
+    """Those that are given, or a power of two: a pass over the text should have enough updates."""
+    if config.batch_size is not None:
+        return config.batch_size
+    wanted = positions / (config.sequence_length * _UPDATES_OF_AN_EPOCH)
+    power = 2 ** round(math.log2(max(wanted, 1)))
+    return min(max(power, _FEWEST_LANES), _MOST_LANES)
+
+
+def _most_epochs(positions: int, weights: int) -> float:
+    """Passes over a text after which a network gets no better, or worse."""
+    heavy = min(1.0, weights / (_WEIGHTS_TO_LEARN_BY_HEART * positions))
+    return (_MOST_EPOCHS + _CHARACTERS_BESIDE / positions) / heavy
+
+
+def _rate_factor(batch: int, size: int) -> float:
+    """What a learning rate that suits 64 lanes and 128 to 256 units is multiplied by."""
+    return math.sqrt(min(1.0, 256 / size) * batch / 64)
+
+
+def _dropout(repetition: float) -> float:
+    """What is left out of a network with so many passes times weights for each character.
+
+    Beside the weight decay below it takes little: 2×256 on Tiny Shakespeare, 1,000 steps (3):
+    1.421 nats without, 1.426 with 0.1; 2×352, 2,000 steps (12): 1.365 with 0.05, 1.378 with 0.15;
+    5 KB of it with 2×96 (1,500): 2.156 with 0.3, 2.175 with 0.5.
+    """
+    return min(round(0.04 * math.log2(max(repetition / 4, 1)), 2), _HIGHEST_DROPOUT)
+
+
+def _weight_decay(repetition: float, optimizer: str) -> float:
+    """Weight decay for a network with so many passes times weights for each character.
+
+    It is what keeps a network from learning the text by heart. 2×128 on Tiny Shakespeare with 0.05,
+    0.1, 0.3 and 0.6 for 1,000 steps (0.8): 1.499, 1.494, 1.521, 1.577 nats; with 0.06, 0.15 and 0.4
+    for 4,000 (3): 1.446, 1.439, 1.479. 2×256 for 1,000 (3), learning rate 0.02: 0.02 1.447, 0.1
+    1.434, 0.3 1.426, 0.6 1.463; learning rate 0.03: 0.1 1.417, 0.2 1.400, 0.3 1.411. The same on
+    Python's library (4): 0.02 1.502, 0.1 1.470, 0.3 1.437; on a manual in English (10): 0.02 1.333,
+    0.3 1.283. Fables, 2×192, 500 steps (80): 0.02 1.413, 0.1 1.408, 0.3 1.400, 1 1.437. Names,
+    2×256, 1,200 steps (90): 0.1 1.900, 0.3 1.894, 0.6 1.888, 0.9 1.891. Dropout was the same in
+    each of these, but on Python 0.2 with the first two and 0.1 with the last, on names 0.3 and
+    0.1 with two each, and none instead of 0.05 with the first of 2×128.
+
+    Less for small networks, however often they read, suited jordan with 128 units alone (3,000
+    steps: 0.02 1.886, 0.08 1.941); an Elman network 2×128 came to 1.563 with 0.14, 1.582 with 0.05.
+    """
+    decay = default_decay(optimizer) * repetition**0.35
+    return min(float(f"{decay:.2g}"), 1.0)
+
+
+def _validation_positions(held_back: int, characters: float) -> int:
+    """As many as the time for the fewest validations allows, with a bound below.
+
+    All of the text may take twice that time, so that losses compare. Where it is not all, it is a
+    power of two: runs of about the same length are measured on the same text.
+    """
+
+    def within(share: float) -> float:
+        cost = share * characters / _FEWEST_VALIDATIONS
+        return max((cost - _UNFILLED) * _EVALUATION_SPEED, _FEWEST_POSITIONS)
+
+    if held_back <= within(2 * _VALIDATED):
+        return held_back
+    return 2 ** int(math.log2(within(_VALIDATED)))
+
+
+def _validations(validated: int, characters: float) -> int:
+    """As many as the time for them allows, between bounds; the fewest where there is no text."""
+    if not validated:
+        return _FEWEST_VALIDATIONS
+    cost = min(validated, _UNFILLED + validated / _EVALUATION_SPEED)
+    times = int(_VALIDATED * characters / cost)
+    return min(max(times, _FEWEST_VALIDATIONS), _MOST_VALIDATIONS)
+
+
+#: The network that is measured where the size is still open: large enough to be typical.
+_MEASURED_SIZE, _MEASURED_STEPS = 128, 3
+
+
+def _multiply_adds_a_second(shape: ModelConfig, config: TrainingConfig) -> float:
+    """Recurrent weights times characters a second, as a network of this kind is trained here."""
+    measured = dataclasses.replace(shape, hidden_size=_MEASURED_SIZE)
+    network = Network(measured, threads=config.threads, precision=training_precision(config))
+    network.initialize(rng=np.random.default_rng(0))
+    network.prepare_training()
+    batch = config.batch_size or _MOST_LANES
+    return recurrent_parameter_count(measured) * _speed(network, batch, config.sequence_length)
+
+
+def _speed(network: Network, batch: int, length: int) -> float:
+    """Characters a second in forward and backward passes of the network; it stays as it is."""
+    characters = np.zeros((length, batch), np.int32)
+    chunk = Batch(characters, characters, np.zeros((length, batch), np.uint8))
+    state, times = network.initial_state(batch), []
+    for _ in range(1 + _MEASURED_STEPS):
+        started = time.perf_counter()
+        network.loss_and_gradients(chunk, state)
+        times.append(time.perf_counter() - started)
+    return characters.size / min(times[1:])  # the first may have compiled

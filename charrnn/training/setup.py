@@ -1,0 +1,99 @@
+"""From files to a training run: the texts, the shape of the network, its first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig, require_path
+from charrnn.errors import UsageError
+from charrnn.network.network import Network
+from charrnn.storage.checkpoint import SavedModel, load_finite_model
+from charrnn.text.dataset import Dataset, read_dataset
+from charrnn.text.display import decoded
+from charrnn.text.vocabulary import Vocabulary
+from charrnn.training.planning import suited_shape, training_precision
+from charrnn.training.trainer import Trainer
+from charrnn.training.transfer import carry_over, shape_of
+
+
+def create_trainer(
+    sources: Sequence[str],
+    text: TextConfig | None = None,
+    training: TrainingConfig | None = None,
+    *,
+    init_from: str | Path | None = None,
+    vocabulary: Vocabulary | None = None,
+    **shape: Any,
+) -> Trainer:
+    """Read a corpus and set up a training run on it with a new network.
+
+    ``sources`` are files, or "-" for standard input. ``shape`` is that of the network, as
+    ``ModelConfig.for_vocabulary`` takes it. ``init_from`` names a model to start from: its shape,
+    its weights, its characters and those of the corpus. A ``vocabulary`` that is given stays as it
+    is. Raises ``CorpusError``, ``UsageError`` or ``ModelFileError``.
+    """
+    text, training = text or TextConfig(), training or TrainingConfig()
+    _check_kinds(sources, text, training)
+    if init_from is not None:
+        require_path("init_from", init_from)
+    start = load_finite_model(init_from) if init_from else None
+    rng = np.random.default_rng([training.seed, 0])
+    known = start.vocabulary.characters if start else ""
+    dataset = read_dataset(sources, text, rng=rng, vocabulary=vocabulary, known=known)
+    if start:
+        dataset.origin["init_from"] = decoded(Path(str(init_from)).name)
+        shape = shape_of(start, shape)
+    config = shape_for(dataset, training, **shape)
+    trainer = trainer_on(dataset, config, training, rng=rng, start=start)
+    trainer.size_planned = shape.get("hidden_size") is None
+    return trainer
+
+
+def _check_kinds(sources: Any, text: Any, training: Any) -> None:
+    """Raise ``UsageError`` for one name instead of a list, or one configuration for another."""
+    if isinstance(sources, str) or not isinstance(sources, Sequence):
+        raise UsageError(f"sources must be a list of files such as ['a.txt'], not {sources!r}")
+    for source in sources:
+        require_path("every source", source)
+    for name, value, kind in (("text", text, TextConfig), ("training", training, TrainingConfig)):
+        if not isinstance(value, kind):
+            raise UsageError(f"{name} must be a {kind.__name__}, not {value!r}")
+
+
+def shape_for(
+    dataset: Dataset, training: TrainingConfig, *, hidden_size: int | None = None, **shape: Any
+) -> ModelConfig:
+    """The shape of a network for a run on ``dataset``; without a ``hidden_size``, one that suits.
+
+    ``shape`` is the rest, as ``ModelConfig.for_vocabulary`` takes it. Raises ``UsageError``.
+    """
+    if hidden_size is not None:
+        shape["hidden_size"] = hidden_size
+    config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
+    if hidden_size is not None:
+        return config
+    return suited_shape(config, training, dataset.training.size - 1)
+
+
+def trainer_on(
+    dataset: Dataset,
+    config: ModelConfig,
+    training: TrainingConfig,
+    *,
+    rng: np.random.Generator,
+    start: SavedModel | None = None,
+) -> Trainer:
+    """A training run on ``dataset`` with a new network, whose first weights ``rng`` draws.
+
+    Those that the model to ``start`` from has are taken from there.
+    """
+    precision = training_precision(training)
+    network = Network(config, threads=training.threads, precision=precision)
+    network.initialize(rng=rng)
+    if start:
+        carry_over(start, network)
+    return Trainer(network, dataset, training)

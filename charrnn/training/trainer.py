@@ -1,0 +1,337 @@
+"""The training loop: truncated backpropagation through time over lanes, as a stream of records.
+
+It prints nothing and writes no file: whoever runs it shows the records and keeps what
+``Trainer.best`` holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from charrnn.compute.turns import in_turn
+from charrnn.config import TrainingConfig
+from charrnn.errors import TrainingError, UsageError
+from charrnn.network.network import Batch, Network
+from charrnn.network.parameters import parameter_count, state_size, views
+from charrnn.storage.checkpoint import ResumeState, SavedModel
+from charrnn.storage.metadata import ATTRIBUTES
+from charrnn.text.corpus import Lanes
+from charrnn.text.dataset import Dataset
+from charrnn.text.display import printable
+from charrnn.training.clock import Extent
+from charrnn.training.evaluation import evaluate
+from charrnn.training.optimizer import create_optimizer, learning_rate
+from charrnn.training.planning import complete
+from charrnn.training.recovery import SLOWER, Recovery
+
+#: Updates in a row whose gradients are not finite before a run is given up.
+MOST_SKIPPED = 10
+
+#: Most positions of the validation text that are read each time, however long the run.
+VALIDATION_POSITIONS = 2**18
+
+
+@dataclass(frozen=True)
+class Record:
+    """One step of training."""
+
+    step: int  # updates so far, this one included
+    characters: int  # characters trained on so far
+    epoch: float  # the same in passes over the training text
+    progress: float  # share of the run that has passed, 0 … 1
+    loss: float  # mean of the step's losses, nats per character
+    learning_rate: float  # of this update
+    gradient_norm: float  # before clipping; NaN or infinite where the update was skipped
+    skipped: int  # updates skipped so far because the gradient was not finite
+    seconds: float  # since the first step was made
+    characters_per_second: float  # mean over the run, validation included
+    validation_loss: float | None = None  # nats per character, where the step ends an interval
+    improved: bool = False  # whether ``Trainer.best`` is new
+    returned_to: int | None = None  # the step to whose weights a run that was lost has gone back
+
+
+class Trainer:
+    """A training run; ``run`` makes it, step by step.
+
+    ``dataset`` is what it learns from and is validated on. ``best`` is the model with the lowest
+    validation loss so far (without validation: that of the last interval), None before the first
+    interval has ended. Steps take turns with what other threads ask of ``network``.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        dataset: Dataset,
+        config: TrainingConfig,
+    ) -> None:
+        self.network = network
+        self.vocabulary, self.origin = dataset.vocabulary, dataset.origin
+        training, validation = dataset.training, dataset.validation
+        network.prepare_training()
+        if config.patience and not validation.size:
+            raise UsageError("--patience needs a text to validate on, and there is none: give "
+                             "--validation, or leave --patience out")  # fmt: skip
+        self.positions = len(training) - 1
+        asked = config
+        self.held_back = validation
+        most = min(max(len(validation) - 1, 0), VALIDATION_POSITIONS)
+        config = complete(config, network, self.positions, most)
+        self.config = config
+        self.validation = validation[: (config.validation_positions or 0) + 1]
+        batch, length = Lanes.fit(self.positions, config.batch_size or 1, config.sequence_length)
+        # Whether there are fewer lanes, or shorter ones, than were asked for.
+        self.too_short = asked.batch_size not in (None, batch) or asked.sequence_length != length
+        self.lanes = Lanes(training, batch, length)
+        self.optimizer = create_optimizer(config, network)
+        self.state = network.initial_state(batch)
+        self.rng = np.random.default_rng([config.seed, 1])
+        self.step = self.skipped = self._skipped_in_a_row = self._intervals = 0
+        self._in_vain = 0  # validations since the best
+        self.best_loss = math.inf
+        self.best: SavedModel | None = None
+        self.extent = Extent(config, self.positions / (batch * length))
+        self.recovery = Recovery.create(network.values, batch * length)
+        self.size_planned = False  # whether the network's size was left open
+        self._stopping = False
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether as many validations in a row were no better as ``config.patience`` says."""
+        return 0 < self.config.patience <= self._in_vain
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is no step left to make."""
+        return self._progress() >= 1 or self.out_of_patience
+
+    def stop(self) -> None:
+        """Let ``run`` end after the step at hand."""
+        self._stopping = True
+
+    def run(self) -> Iterator[Record]:
+        """Train; yield a record after each update.
+
+        Raises ``TrainingError`` after ``MOST_SKIPPED`` updates in a row without a finite gradient.
+        """
+        while not self.complete:
+            record = self.train_step()
+            stopping = self._stopping
+            if (passed := self._intervals_passed()) > self._intervals:
+                self._intervals = passed
+                record = self._close_interval(record)
+                self._in_vain = 0 if record.improved else self._in_vain + 1
+            elif stopping and math.isinf(self.best_loss):
+                record = self._close_interval(record)
+                # A run that was not stopped has no validation here: let the next one count.
+                self.best_loss = math.inf
+            yield record
+            if stopping:
+                return
+
+    @in_turn
+    def averaged(self) -> Network:
+        """A network with the averaged weights, which are those that are kept."""
+        return self.network.with_values(self.optimizer.average)
+
+    def _progress(self) -> float:
+        return self.extent.progress(self.step)
+
+    def _intervals_passed(self) -> int:
+        """Those between validations, at the ends of which the text is read."""
+        return int(min(self._progress(), 1.0) * (self.config.validations or 1))
+
+    @in_turn
+    def capture(self) -> ResumeState:
+        """Everything that the coming steps depend on, as it is between two steps."""
+        arrays = {name: array.copy() for name, array in self._arrays().items()}
+        return ResumeState(arrays, self._values())
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of a resume file, as views; what pads them is zero, and left out."""
+        config, optimizer = self.network.config, self.optimizer
+        moments = {f"moment.{name}": moment for name, moment in optimizer.moments.items()}
+        flat = {"values": self.network.values, "average": optimizer.average,
+                "recovery": self.recovery.weights, **moments}  # fmt: skip
+        count = parameter_count(config)
+        arrays = {name: array[:count] for name, array in flat.items()}
+        return {**arrays, "state": self.state[..., : state_size(config)]}
+
+    def _values(self) -> dict[str, Any]:
+        """The JSON values of a resume file, as ``metadata.read_resume`` names them."""
+        return {
+            **{name: getattr(self, name) for name in ATTRIBUTES},
+            "best": self.best.training if self.best else None,
+            "lanes": self.lanes.batch,
+            "position": self.lanes.position,
+            "updates": self.optimizer.updates,
+            "seconds": self.extent.seconds,
+            "recovery": self.recovery.figures,
+            "rng": self.rng.bit_generator.state,
+            "corpus": self._fingerprint,
+            "shape": dataclasses.asdict(self.network.config),
+            "training": dataclasses.asdict(self.config),
+            "origin": self.origin,
+            "characters": self.vocabulary.characters,
+        }
+
+    def restore(self, saved: ResumeState, best: SavedModel | None) -> None:
+        """Go on from ``saved``; ``best`` is the best model of the run so far, if it has one.
+
+        It is not needed where it is that of the very step at which ``saved`` was captured. Raises
+        ``UsageError`` where the corpus, the shape or the optimizer is not that of the saved run.
+        """
+        values = saved.values
+        _refuse_another(values, self._values())
+        for name in ATTRIBUTES:
+            setattr(self, name, values[name])
+        self.origin = values["origin"]
+        with self.network.turns.take():
+            for name, array in self._arrays().items():
+                array[...] = saved.arrays[name]
+            self.network.pack()
+        recovery = self.recovery
+        self.recovery = Recovery(recovery.weights, recovery.horizon, **values["recovery"])
+        self.lanes.position = values["position"]
+        self.optimizer.updates = values["updates"]
+        self.rng.bit_generator.state = values["rng"]
+        figures = values["best"]
+        self.best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
+        if not self.best:
+            self.best_loss = math.inf
+        self.extent.before = values["seconds"]
+        # A run that is made longer has more intervals before it than its schedule says.
+        self._intervals = min(self._intervals, self._intervals_passed())
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        """Hash of what is learned and validated on, the vocabulary included."""
+        digest = hashlib.sha256(self.vocabulary.characters.encode())
+        for tokens in (self.lanes.tokens, self.held_back[: VALIDATION_POSITIONS + 1]):
+            digest.update(np.ascontiguousarray(tokens).data)
+        return digest.hexdigest()
+
+    @in_turn
+    def train_step(self) -> Record:
+        """One update: the next chunk forward and backward, clipping, the optimizer."""
+        batch = Batch(*self.lanes.next())
+        dropout = (self.config.dropout or 0.0, int(self.rng.integers(2**32)))
+        losses, self.state = self.network.loss_and_gradients(batch, self.state, dropout)
+        norm = self.optimizer.gradient_norm(losses.size)
+        self.step += 1
+        loss, rate = float(losses.mean(dtype=np.float64)), self._rate()
+        if math.isfinite(norm):
+            self.optimizer.update(losses.size, norm, rate)
+            self._skipped_in_a_row = 0
+            self.recovery.note(loss, self.optimizer.average, self.step)
+        else:
+            self._skip()
+        self.extent.start()  # after the first step, which compiled: a budget is for training
+        record = self._record(loss, norm, rate, losses.size)
+        return self._go_back(record) if self.recovery.is_lost else record
+
+    def _rate(self) -> float:
+        """Of the update at hand; after a return it rises again from zero, less high."""
+        highest = self.optimizer.highest_rate * SLOWER**self.recovery.returns
+        since = self.step - self.recovery.returned_at
+        return learning_rate(highest, since, self._progress(), self.config)
+
+    def _go_back(self, record: Record) -> Record:
+        """Go on from the weights that the run had before it lost its way."""
+        self.recovery.turn_back(self.step)
+        self.network.values[:] = self.recovery.weights
+        self.network.pack()
+        self.optimizer.restart()
+        self.state = self.network.initial_state(self.lanes.batch)
+        return dataclasses.replace(record, returned_to=self.recovery.step)
+
+    def _skip(self) -> None:
+        """Leave the weights as they are, and forget a state that may be the cause."""
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        self.state = self.network.initial_state(self.lanes.batch)
+        if self._skipped_in_a_row == MOST_SKIPPED:
+            clips = 0 < self.config.clip_norm < math.inf
+            clip = "--clip-norm" if clips else f"clip with --clip-norm {TrainingConfig.clip_norm:g}"
+            raise TrainingError(
+                f"training came to nothing: {MOST_SKIPPED} gradients in a row were not finite at "
+                f"step {self.step}; try a smaller --learning-rate or {clip}"
+            )
+
+    def _record(self, loss: float, norm: float, rate: float, size: int) -> Record:
+        characters, seconds = self.step * size, self.extent.seconds
+        return Record(
+            step=self.step,
+            characters=characters,
+            epoch=characters / self.positions,
+            progress=min(self._progress(), 1.0),
+            loss=loss,
+            learning_rate=rate,
+            gradient_norm=norm,
+            skipped=self.skipped,
+            seconds=seconds,
+            characters_per_second=(characters - size) / seconds if self.step > 1 else 0.0,
+        )
+
+    def _close_interval(self, record: Record) -> Record:
+        """Validate, and keep the model if it is the best so far."""
+        better = math.isfinite(record.loss)
+        if self.validation.size:
+            loss = evaluate(self.averaged(), self.validation).nats_per_character
+            record = dataclasses.replace(record, validation_loss=loss)
+            better = loss < self.best_loss
+        improved = better and bool(np.isfinite(self.optimizer.average).all())
+        if improved:
+            self.best_loss = record.validation_loss or self.best_loss
+            self.best = self._snapshot({**self.origin, **self._figures(record)})
+        return dataclasses.replace(record, improved=improved)
+
+    def _figures(self, record: Record) -> dict[str, Any]:
+        """What a model file says of the run so far."""
+        return {
+            "steps": record.step,
+            "characters": record.characters,
+            "seconds": round(record.seconds, 1),
+            "training_loss": record.loss if math.isfinite(record.loss) else None,
+            "validation_loss": record.validation_loss,
+            "skipped": record.skipped,
+            "returns": self.recovery.returns,
+            "options": dataclasses.asdict(self.config),
+        }
+
+    def _snapshot(self, training: dict[str, Any]) -> SavedModel:
+        """The model as it is now, its weights averaged, with its origin and figures."""
+        config = self.network.config
+        tensors = views(self.optimizer.average.copy(), config)
+        return SavedModel(config, self.vocabulary, tensors, training)
+
+
+def _refuse_another(then: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise ``UsageError`` where the values are of another run, with both values of each."""
+    one, other = ({**values["shape"], **_identity(values)} for values in (then, now))
+    changed = {n: f"{one[n]}; now {new}" for n, new in other.items() if one[n] != new}
+    if not changed:
+        return
+    advice = "give the same, or start anew with --force"
+    if "corpus" in changed:
+        advice += ("; to train its model on with another text: "
+                   "charrnn train OTHER --init-from MODEL --model NEW")  # fmt: skip
+    differences = ", ".join(f"{name} ({both})" for name, both in changed.items())
+    raise UsageError(f"the run to go on with was started with another {differences}: {advice}")
+
+
+def _identity(values: dict[str, Any]) -> dict[str, Any]:
+    """Of a run, as a user knows it: the corpus, told apart by its hash, and what else must stay."""
+    files = printable(", ".join(values["origin"].get("corpus", ())))
+    return {
+        "corpus": f"{files} {values['corpus'][:8]}".strip(),
+        "lanes": values["lanes"],
+        "optimizer": values["training"]["optimizer"],
+    }
