@@ -253,9 +253,9 @@ def work():
 
 def use():
     check(["short", "adapting", "sample"])
-    answer = other.model.evaluate(text[:300])
+    answer = live_model(other).evaluate(text[:300])
     pack(other.network)
-    assert other.model.evaluate(text[:300]) == answer
+    assert live_model(other).evaluate(text[:300]) == answer
 
 def fork():
     global done

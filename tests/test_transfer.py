@@ -114,10 +114,10 @@ def test_the_old_text_is_predicted_as_before(model, tmp_path, count):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("".join(map(chr, range(0x4E00, 0x4E00 + count))) * 9, encoding="utf-8")
     before = language_model(fables()).evaluate(OLD_TEXT[:3000])
-    after = _from(model, corpus).model.evaluate(OLD_TEXT[:3000])
+    after = live_model(_from(model, corpus)).evaluate(OLD_TEXT[:3000])
     assert (before.unknown, after.unknown) == (0, 0)
     assert 0 <= after.nats_per_character - before.nats_per_character < 0.02
-    same = _from(model, FABLES).model.evaluate(OLD_TEXT[:3000])
+    same = live_model(_from(model, FABLES)).evaluate(OLD_TEXT[:3000])
     assert same.nats_per_character == before.nats_per_character
 
 
