@@ -60,7 +60,9 @@ def main() -> None:
     before, after = (start(checkout, runs) for checkout in given.checkouts)
     different = 0
     for run in runs:
-        one, other = (json.loads(process.stdout.readline() or "null") for process in (before, after))
+        one, other = (
+            json.loads(process.stdout.readline() or "null") for process in (before, after)
+        )
         parts = sorted({*(one or ["all"]), *(other or [])})
         changed = [part for part in parts if not one or not other or one[part] != other[part]]
         different += bool(changed)
@@ -113,7 +115,8 @@ def measure(command, folder: Path, cell: str, kind: str, precision: str, threads
     text = "dinosaurs" if "--lines" in KINDS[kind] else "fables"
     name, _, activation = cell.partition("/")
     call(
-        command, "train", f"corpora/{text}.txt", "--model", str(model), "--force", "--log", str(log),
+        command, "train", f"corpora/{text}.txt", "--model", str(model), "--force",
+        "--log", str(log),
         "--cell", name, "--activation", activation or "tanh", *KINDS[kind],
         "--layers", "1" if name == "jordan" else "2", "--hidden-size", "37",
         "--steps", str(STEPS), "--batch-size", "9", "--sequence-length", "13",

@@ -8,8 +8,9 @@ import pytest
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
-from charrnn.network.network import Batch, Network
+from charrnn.network.network import Network
 from charrnn.network.parameters import cell_of, memory_sizes
+from charrnn.text.batch import Batch
 
 #: What a network can have beside its cell.
 VARIANTS = {

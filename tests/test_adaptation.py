@@ -11,8 +11,8 @@ from test_bfloat16 import needs_bfloat16
 from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, live_model, small_trainer
 
 from charrnn.inference.language_model import load
-from charrnn.network.network import Batch
 from charrnn.storage.checkpoint import load_model, save_model
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
 from charrnn.text.vocabulary import START
 from charrnn.training import adaptation

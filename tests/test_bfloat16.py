@@ -8,7 +8,8 @@ from charrnn.compute import packing, products
 from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
-from charrnn.network.network import Batch, Network
+from charrnn.network.network import Network
+from charrnn.text.batch import Batch
 
 needs_bfloat16 = pytest.mark.skipif(
     not HAS_BFLOAT16, reason="this processor does not multiply bfloat16 (AVX512-BF16)"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, with_biases
 
-from charrnn.network.network import Batch
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame, read_corpus
 from charrnn.text.vocabulary import END, START
 from charrnn.training.evaluation import BURN_IN, Evaluation, evaluate

@@ -24,11 +24,12 @@ from trained import with_biases
 from charrnn.cells import CELLS
 from charrnn.errors import UsageError
 from charrnn.network import buffers as passes
-from charrnn.network.network import Batch, Network
+from charrnn.network.network import Network
 from charrnn.network.parameters import memory_sizes
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.studies import gradients
 from charrnn.studies.gradients import Curve, choose_places, figures, measure, untrained
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.vocabulary import START, UNKNOWN, Vocabulary
 from charrnn.training.setup import create_trainer

@@ -16,8 +16,8 @@ from samples import (
 from trained import DINOSAURS, run, small_trainer
 
 from charrnn.config import TextConfig
-from charrnn.network.network import Batch
 from charrnn.network.parameters import memory_sizes
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
 from charrnn.text.vocabulary import START
 from charrnn.training.evaluation import evaluate

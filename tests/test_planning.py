@@ -15,9 +15,10 @@ from trained import DINOSAURS, FABLES, run
 from charrnn.cli.remarks import remarks_on
 from charrnn.config import OPTIMIZERS, ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import UsageError
-from charrnn.network.network import Batch, Network
+from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count, recurrent_parameter_count
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import Lanes
 from charrnn.training import planning
 from charrnn.training.optimizer import default_decay, default_rate

@@ -16,7 +16,7 @@ from samples import (
 
 from charrnn.cells import CELLS
 from charrnn.compute import threads as threads_module
-from charrnn.network.network import Batch
+from charrnn.text.batch import Batch
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 embeddings = pytest.mark.parametrize("embedding", [0, 5], ids=lambda n: f"embedding{n}")

@@ -12,8 +12,8 @@ from trained import dinosaurs, fables, language_model, with_biases
 from charrnn.compute import threads
 from charrnn.errors import UsageError
 from charrnn.inference import sampling
-from charrnn.network.network import Batch
 from charrnn.storage.checkpoint import save_model
+from charrnn.text.batch import Batch
 from charrnn.text.vocabulary import END, START, UNKNOWN
 
 

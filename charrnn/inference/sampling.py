@@ -5,27 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from numbers import Real
 
 import numpy as np
 
 from charrnn.compute.barrier import abandon, create_barrier
-from charrnn.compute.generation import (
-    CELL,
-    COPY,
-    INSTRUCTION_SIZE,
-    MULTIPLY,
-    NORMALIZE,
-    PREPARE,
-    TANH,
-    generate,
-)
+from charrnn.compute.generation import generate
 from charrnn.compute.threads import share
 from charrnn.errors import UsageError
-from charrnn.network.layers import NEVER, Dense, Recurrent
 from charrnn.network.network import Network
-from charrnn.network.weights import Matrix, Table
+from charrnn.network.program import Program
 from charrnn.text.vocabulary import END, START, UNKNOWN
 
 #: Characters of each text until what was written is first looked at. A chunk that took less than
@@ -49,117 +38,11 @@ def check_temperature(temperature: float) -> None:
         )
 
 
-class _Program:
-    """A network as the feedback loop takes it: flat arrays and instructions with offsets.
-
-    There is room in memory for ``batch`` texts. ``initial`` are places there and what they hold
-    at first.
-    """
-
-    def __init__(self, network: Network, forbidden: list[int], batch: int) -> None:
-        self.network, self.batch = network, batch
-        recurrent = network.recurrent_layers
-        cell = recurrent[0].cell
-        fields = zip(*(layer.cell for layer in recurrent), strict=True)
-        self.cell = type(cell)(*(np.concatenate(field) for field in fields))
-        self._instructions: list[tuple] = []
-        self._weights: list[np.ndarray] = []
-        self._rows: list[np.ndarray] = []
-        self.memory_size = 0
-        self.initial: list[tuple[int, np.ndarray]] = []
-        source = self._copy_rows(network.embedding.rows) if network.embedding else 0
-        for number, layer in enumerate(recurrent):
-            source = self._recurrent(layer, source, number * layer.width)
-        width = recurrent[-1].width
-        for dense in network.dense_layers:
-            source, width = self._dense(dense, source, width), dense.width
-        bias = network.readout.bias.copy()
-        bias[forbidden] = NEVER
-        self.width = network.readout.width
-        self.logits = self._copy_row(bias)
-        self._multiply(network.readout.matrix, source, width, self.logits, self.width)
-        self.instructions = self._program()
-        self.weights, self.rows = np.concatenate(self._weights), np.concatenate(self._rows)
-
-    def _program(self) -> np.ndarray:
-        """The instructions as ``generate`` takes them, and behind which of them threads meet."""
-        columns = [i[-3:] if i[0] in (COPY, MULTIPLY) else None for i in self._instructions]
-        meets = [mine is None or mine != other for mine, other in pairwise([*columns, None])]
-        rows = np.zeros((len(meets), INSTRUCTION_SIZE), np.int64)
-        for row, instruction, meet in zip(rows, self._instructions, meets, strict=True):
-            row[:2], row[2 : 1 + len(instruction)] = (instruction[0], meet), instruction[1:]
-        return rows
-
-    def memory(self) -> np.ndarray:
-        """New memory; all texts are at their beginning."""
-        memory = np.zeros(self.memory_size, self.network.dtype)
-        for at, values in self.initial:
-            memory[at : at + values.size] = values
-        return memory
-
-    def _room(self, size: int) -> int:
-        """Place in memory for ``size`` values of each text."""
-        self.memory_size += size * self.batch
-        return self.memory_size - size * self.batch
-
-    def _copy_rows(self, table: np.ndarray) -> int:
-        """Each text's row of the table, chosen by its character; where in memory it is."""
-        return self._copy(table.reshape(-1), table.shape[1], table.shape[1])
-
-    def _copy_row(self, row: np.ndarray) -> int:
-        """The row for each text; where in memory it is."""
-        return self._copy(row, 0, row.size)
-
-    def _copy(self, rows: np.ndarray, stride: int, width: int) -> int:
-        target, first = self._room(width), sum(rows.size for rows in self._rows)
-        self._rows.append(rows)
-        self._instructions.append((COPY, first, stride, target, width, width))
-        return target
-
-    def _multiply(self, matrix: Matrix, source: int, row: int, target: int, target_row: int):
-        first = sum(weights.size for weights in self._weights)
-        self._weights.append(matrix.forward)
-        end = first + matrix.forward.size
-        places = (matrix.depth, source, row, target, target_row, matrix.columns)
-        self._instructions.append((MULTIPLY, first, end, *places))
-
-    def _recurrent(self, layer: Recurrent, source: int, unit: int) -> int:
-        """A recurrent layer that reads at ``source``; where its hidden state is."""
-        row, width = layer.row, layer.width
-        if isinstance(layer.input, Table):
-            gates = self._copy_rows(layer.input.rows)
-        else:
-            gates = self._copy_row(layer.bias)
-            at = gates + layer.input_columns[0]
-            self._multiply(layer.input, source, layer.input.depth, at, row)
-        states, stride = self._room(len(layer.initial) * width), self.batch * width
-        self.initial.append((states, np.repeat(layer.initial, self.batch, axis=1).reshape(-1)))
-        places = gates, row, states, stride, width, unit
-        first = layer.recurrent
-        at = states + first.source * stride
-        self._multiply(first.matrix, at, width, gates + first.first, row)
-        if second := layer.middle:
-            self._instructions.append((PREPARE, *places))
-            at = gates + second.source
-            self._multiply(second.matrix, at, row, gates + second.first, row)
-            if second.shared:
-                self._instructions.append((NORMALIZE, *places))
-        self._instructions.append((CELL, *places))
-        return states
-
-    def _dense(self, layer: Dense, source: int, source_row: int) -> int:
-        """A feed-forward layer that reads at ``source``; where its output is."""
-        target = self._copy_row(layer.bias)
-        self._multiply(layer.matrix, source, source_row, target, layer.width)
-        self._instructions.append((TANH, target, layer.width, layer.width))
-        return target
-
-
 class _Writer:
     """Some texts that a crew of threads writes side by side, a chunk at a time."""
 
-    def __init__(self, program: _Program, rngs: Sequence[np.random.Generator]) -> None:
-        self._program, self._rngs = program, rngs
+    def __init__(self, program: Program, rngs: Sequence[np.random.Generator]) -> None:
+        self._program, self._rngs = program.instructions, rngs
         self._memory = program.memory()
         self._tokens = np.full(len(rngs), START, np.int32)
         self.ended = np.zeros(len(rngs), np.uint8)
@@ -179,7 +62,7 @@ class _Writer:
         """This thread's part of the work that was prepared."""
         p = self._program
         made = generate(
-            p.cell, p.instructions, p.weights, p.rows, self._memory, p.logits, p.width, sharpness,
+            p.cell, p.numbers, p.weights, p.rows, self._memory, p.logits, p.width, sharpness,
             self._uniforms, END, self._texts, self._tokens, self.ended, self.barrier, part, crew,
         )  # fmt: skip
         if part == 0:
@@ -220,7 +103,7 @@ class _Desk:
     def __init__(self, network: Network, forbidden: list[int], rngs: list) -> None:
         self._team, count = network.team, min(network.team.threads, len(rngs))
         shares = [rngs[slice(*share(len(rngs), part, count))] for part in range(count)]
-        program = _Program(network, forbidden, max(map(len, shares)))
+        program = network.program(max(map(len, shares)), forbidden)
         self.writers = [_Writer(program, mine) for mine in shares]
         self._crew = _Crew(self._team.threads // count)
         self._write(1.0, 0, None, 1)  # compiles, so that no chunk is slow for that

@@ -1,59 +1,62 @@
-"""The buffers of a network for one pass: what every layer leaves behind, logits and losses."""
+"""The buffers of a network for one pass: what every layer and the head leave behind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from charrnn.compute import packing
-from charrnn.network.layers import Dense, LayerBuffers, Readout, Recurrent
-from charrnn.network.weights import Table
-
-#: Bytes that the logits of one block of rows may take, so that memory does not grow as T·B·V.
-_LOGIT_BYTES = 16 * 2**20
+from charrnn.network.graph import Graph, Node
+from charrnn.network.layers.place import LayerBuffers
 
 
 class PassBuffers:
-    """The buffers of a network for chunks of T steps over B lanes."""
+    """The buffers of a network for chunks of T steps over B lanes.
+
+    ``layers`` are those of the layers, in order; ``dsources`` what each layer writes the gradients
+    of its sources to, and ``added`` pairs of those that must be added to a gradient that another
+    reader of the source has written, with that gradient.
+    """
 
     def __init__(
-        self,
-        recurrent: Sequence[Recurrent],
-        dense: Sequence[Dense],
-        readout: Readout,
-        embedding: Table | None,
-        threads: int,
-        steps: int,
-        batch: int,
+        self, graph: Graph, layers: Sequence[Any], head: Any, steps: int, batch: int
     ) -> None:
-        dtype, panels, rows = readout.bias.dtype, readout.matrix.forward.dtype, steps * batch
-        self.recurrent = [layer.buffers(steps, batch) for layer in recurrent]
-        self.layers: list[LayerBuffers] = [
-            *self.recurrent, *(layer.buffers(steps, batch) for layer in dense),
-        ]  # fmt: skip
+        self.layers: list[LayerBuffers] = [layer.buffers(steps, batch) for layer in layers]
+        self._of_node = dict(zip(graph.layers, self.layers, strict=True))
+        self.recurrent: list[Any] = [self._of_node[node] for node in graph.recurrent]
         self.starts = np.zeros((steps, batch), np.int32)  # as the time loop takes its resets
-        self.embedded = self.dembedded = None
-        if embedding:
-            width = embedding.rows.shape[1]
-            self.embedded = np.empty((steps, batch, width), dtype)
-            self.dembedded = np.empty((steps, batch, width), dtype)
-        self.block_rows = min(rows, max(64, _LOGIT_BYTES // (readout.width * dtype.itemsize)))
-        self.logits = np.empty((self.block_rows, readout.width), dtype)
-        self.losses = np.empty(rows, dtype)
-        self.hidden = self.layers[-1].output.reshape(rows, -1)
-        self.dhidden = self.layers[-1].doutput.reshape(rows, -1)
-        layers: list[Recurrent | Dense] = [*recurrent, *dense]
-        matrices = [m for layer in layers for m in layer.matrices()]
-        widest = max(m.depth for m in (*matrices, readout.matrix))
-        size = packing.gradient_scratch_size(widest, panels)
-        self.scratch = [np.empty(size, panels) for _ in range(threads)]
+        self.head = head.buffers(self._of_node[graph.head.reads[0]])
+        self._link_gradients(graph)
 
-    def row_blocks(self) -> Iterator[tuple[int, int]]:
-        """First and one past the last row of each block of logits."""
-        for first in range(0, self.losses.size, self.block_rows):
-            yield first, min(first + self.block_rows, self.losses.size)
+    def _link_gradients(self, graph: Graph) -> None:
+        """The last reader of a node writes its gradient; what others find is added to that."""
+        written = {graph.head.reads[0]}
+        self.dsources: list[list[np.ndarray | None]] = []
+        self.added: list[list[tuple[np.ndarray, np.ndarray]]] = []
+        for node in reversed(graph.layers):
+            targets: list[np.ndarray | None] = []
+            added = []
+            for source in node.reads:
+                target = self._gradient_of(source)
+                if source in written and target is not None:
+                    whole, target = target, np.empty_like(target)
+                    added.append((whole, target))
+                written.add(source)
+                targets.append(target)
+            self.dsources.insert(0, targets)
+            self.added.insert(0, added)
 
-    def state(self) -> np.ndarray:
-        """The state that the chunk leaves, [L, S, B, width]."""
-        return np.stack([buffers.states[:, -1] for buffers in self.recurrent])
+    def _gradient_of(self, source: Node) -> np.ndarray | None:
+        return None if source.chosen else self._of_node[source].doutput
+
+    def sources(self, node: Node, characters: np.ndarray) -> list[np.ndarray]:
+        """What a layer reads: the outputs of others, or characters."""
+        return [
+            characters if source.chosen else self._of_node[source].output for source in node.reads
+        ]
+
+    def add_gradients(self, layer: int, first: int, last: int) -> None:
+        """Add what a layer wrote aside, in some lanes, to what stands there already."""
+        for whole, part in self.added[layer]:
+            whole[:, first:last] += part[:, first:last]

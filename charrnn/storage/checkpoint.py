@@ -29,7 +29,7 @@ from safetensors.numpy import save as to_safetensors
 
 from charrnn.config import MOMENTS, ModelConfig, require_path
 from charrnn.errors import ModelFileError, UsageError
-from charrnn.network.parameters import cell_of, parameter_count, parameter_shapes, state_size
+from charrnn.network.parameters import parameter_count, parameter_shapes, state_shape
 from charrnn.storage.files import check_output, target_of
 from charrnn.storage.metadata import SENSELESS, parse, read_figures, read_network, read_resume
 from charrnn.text.vocabulary import Vocabulary
@@ -231,8 +231,8 @@ def _array_shapes(values: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     config = ModelConfig(**values["shape"])
     moments = [f"moment.{name}" for name in MOMENTS[values["training"]["optimizer"]]]
     flat = dict.fromkeys(("values", "average", "recovery", *moments), (parameter_count(config),))
-    states = len(cell_of(config).states)
-    return {**flat, "state": (config.layers, states, values["lanes"], state_size(config))}
+    layers, states, size = state_shape(config)
+    return {**flat, "state": (layers, states, values["lanes"], size)}
 
 
 def resume_path(model: Path) -> Path:

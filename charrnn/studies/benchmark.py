@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -13,9 +14,9 @@ from charrnn.compute.target import VECTOR_BYTES
 from charrnn.compute.threads import Team, share
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.inference.sampling import TOGETHER, sample
-from charrnn.network.network import Batch, Network
-from charrnn.network.parameters import table_name
+from charrnn.network.network import Network
 from charrnn.studies.profile import profile_steps
+from charrnn.text.batch import Batch
 from charrnn.text.dataset import Dataset
 from charrnn.text.vocabulary import SPECIALS, Vocabulary
 from charrnn.training.planning import training_precision
@@ -67,8 +68,8 @@ def measure_limit(threads: int) -> dict[str, float]:
 
 def weights_in_products(network: Network) -> int:
     """Weights that a character is multiplied with: all matrices but a table of rows."""
-    table = table_name(network.config)
-    return sum(p.size for n, p in network.parameters.items() if "weight" in n and n != table)
+    matrices = (p for p in network.graph.parameters if len(p.shape) == 2 and not p.chosen)
+    return sum(math.prod(matrix.shape) for matrix in matrices)
 
 
 def create_random_trainer(config: ModelConfig, training: TrainingConfig) -> Trainer:

@@ -16,9 +16,11 @@ import numpy as np
 from charrnn.cells import most_layers
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
-from charrnn.network.network import Batch, Network
+from charrnn.network.graph import build
+from charrnn.network.network import Network
 from charrnn.network.parameters import initial_values, parameter_shapes
 from charrnn.storage.checkpoint import SavedModel
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import Corpus
 from charrnn.text.vocabulary import SPECIALS, START, Vocabulary
 from charrnn.training.evaluation import BURN_IN, batch_at
@@ -124,7 +126,7 @@ def measure(
     read = _reader(corpus, model.vocabulary)
     groups = -(-places.positions.size * (places.steps + 1) // _ROWS)
     with np.errstate(all="ignore"):
-        network.load(_scaled(model.tensors, scale))
+        network.load(_scaled(model, scale))
         norms = [
             _norms(network, read, positions, places.steps)
             for positions in np.array_split(places.positions, min(groups, places.positions.size))
@@ -154,12 +156,11 @@ def figures(curves: Sequence[Curve], places: Places) -> dict[str, Any]:
     }
 
 
-def _scaled(tensors: dict[str, np.ndarray], scale: float) -> dict[str, np.ndarray]:
+def _scaled(model: SavedModel, scale: float) -> dict[str, np.ndarray]:
     """The tensors with recurrent matrices times ``scale``, in float64."""
-    return {
-        name: tensor * np.float64(scale) if "weight_hh" in name else tensor
-        for name, tensor in tensors.items()
-    }
+    matrices = {layer.named("weight_hh") for layer in build(model.config).recurrent}
+    scaled = {name: model.tensors[name] * np.float64(scale) for name in matrices}
+    return {**model.tensors, **scaled}
 
 
 _Read = Callable[[np.ndarray], Batch]

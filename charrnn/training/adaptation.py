@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.config import TrainingConfig
-from charrnn.network.network import Batch, Network
+from charrnn.network.network import Network
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
 from charrnn.training.evaluation import Evaluation
 from charrnn.training.optimizer import create_optimizer

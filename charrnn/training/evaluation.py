@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.network.network import Batch, Network
+from charrnn.network.network import Network
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
 from charrnn.text.vocabulary import START, UNKNOWN
 

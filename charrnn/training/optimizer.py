@@ -11,8 +11,8 @@ from charrnn.compute import updates
 from charrnn.compute.threads import share
 from charrnn.compute.turns import no_fork
 from charrnn.config import MOMENTS, TrainingConfig
+from charrnn.network.graph import Parameter
 from charrnn.network.network import Network
-from charrnn.network.parameters import cell_of, reads_states, table_name, views
 
 #: How much faster than all else the rows learn that characters choose: each sees its own
 #: character only. 600 steps of an LSTM 2×128 on Tiny Shakespeare with a rate of 8e-3: 1.646 nats
@@ -62,29 +62,32 @@ class Optimizer(ABC):
         self.highest_rate = config.learning_rate or self.default_rate
         self.decay = config.weight_decay or 0.0
         self.rates = np.ones_like(network.values)
-        for name, rates in views(self.rates, network.config).items():
-            if name == table_name(network.config):
-                rates[:] = _TABLE_RATE
-            elif reads_states(name, network.config):
-                rates[:] = self._bounded_rate(rates.shape[1])
+        rates = network.views(self.rates)
+        for parameter in network.graph.parameters:
+            rates[parameter.name][:] = self._rate_of(parameter)
         self.updates = 0
         self._blocks = network.values.size // updates.BLOCK
         self._sums = np.empty(self._blocks, np.float64)
 
-    def _bounded_rate(self, size: int) -> float:
-        """The share of the learning rate at which a matrix that reads ``size`` units is to learn.
+    def _rate_of(self, parameter: Parameter) -> float:
+        if parameter.chosen:
+            return _TABLE_RATE
+        return self._bounded_rate(parameter) if parameter.units else 1.0
+
+    def _bounded_rate(self, matrix: Parameter) -> float:
+        """The share of the learning rate at which a matrix that reads units is to learn.
 
         Updates of ±rate that are mostly noise make its elements grow until weight decay takes away
-        as much: to √(rate · size / (2 · decay)) times an orthogonal matrix. And an update whose
-        elements all mean the same changes what a unit receives by up to rate · size at once.
+        as much: to √(rate · units / (2 · decay)) times an orthogonal matrix. And an update whose
+        elements all mean the same changes what a unit receives by up to rate · units at once.
         Beyond what a cell bears its units saturate, gradients explode, and the loss comes back
         late or never.
         """
         if not self.steps_alike:
             return 1.0
-        reach = self.highest_rate * size
+        reach = self.highest_rate * matrix.units
         growth = math.sqrt(reach / (2 * max(self.decay, _LEAST_DECAY)))
-        return min(1.0, cell_of(self.network.config).most_growth / max(growth, reach / _AT_ONCE))
+        return min(1.0, matrix.most_growth / max(growth, reach / _AT_ONCE))
 
     def restart(self) -> None:
         """Forget all gradients so far; the average begins anew with the values as they are."""

@@ -16,8 +16,9 @@ import numpy as np
 
 from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.network.network import Batch, Network
+from charrnn.network.network import Network
 from charrnn.network.parameters import recurrent_parameter_count, with_weights
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import Lanes
 from charrnn.training.optimizer import default_decay, default_rate
 

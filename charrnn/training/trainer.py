@@ -19,10 +19,11 @@ import numpy as np
 from charrnn.compute.turns import in_turn
 from charrnn.config import TrainingConfig
 from charrnn.errors import TrainingError, UsageError
-from charrnn.network.network import Batch, Network
-from charrnn.network.parameters import parameter_count, state_size, views
+from charrnn.network.network import Network
+from charrnn.network.parameters import parameter_count, state_shape
 from charrnn.storage.checkpoint import ResumeState, SavedModel
 from charrnn.storage.metadata import ATTRIBUTES
+from charrnn.text.batch import Batch
 from charrnn.text.corpus import Lanes
 from charrnn.text.dataset import Dataset
 from charrnn.text.display import printable
@@ -162,7 +163,7 @@ class Trainer:
                 "recovery": self.recovery.weights, **moments}  # fmt: skip
         count = parameter_count(config)
         arrays = {name: array[:count] for name, array in flat.items()}
-        return {**arrays, "state": self.state[..., : state_size(config)]}
+        return {**arrays, "state": self.state[..., : state_shape(config)[2]]}
 
     def _values(self) -> dict[str, Any]:
         """The JSON values of a resume file, as ``metadata.read_resume`` names them."""
@@ -309,7 +310,7 @@ class Trainer:
     def _snapshot(self, training: dict[str, Any]) -> SavedModel:
         """The model as it is now, its weights averaged, with its origin and figures."""
         config = self.network.config
-        tensors = views(self.optimizer.average.copy(), config)
+        tensors = self.network.views(self.optimizer.average.copy())
         return SavedModel(config, self.vocabulary, tensors, training)
 
 

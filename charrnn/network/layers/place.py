@@ -1,0 +1,45 @@
+"""What a layer is told of the network that it is part of."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from charrnn.compute import packing
+from charrnn.network.graph import Node
+from charrnn.network.weights import Matrix, plain_index
+
+
+class Place(NamedTuple):
+    """Where a layer's parameters begin in the flat ones, and what it computes with."""
+
+    at: dict[str, int]  # by the parameters' full names
+    dtype: np.dtype  # of all but packed weights
+    panels: np.dtype  # of packed weights
+    head: Any = None  # the network's, for layers that feed its output back
+
+    def width(self, node: Node) -> int:
+        """Columns of a node's output, padded."""
+        return packing.padded(node.room, self.dtype)
+
+    def linear(self, name: str, source: Node, size: int) -> Matrix:
+        """The matrix of a feed-forward layer that makes ``size`` units of ``source``."""
+        depth = plain_index(source.size, self.width(source), 1)
+        columns = plain_index(size, packing.padded(size, self.dtype), source.size)
+        return Matrix(self.at[name], depth, columns, self.dtype, self.panels)
+
+
+class Call(NamedTuple):
+    """What a pass is given beside buffers."""
+
+    starts: np.ndarray  # [T, B]: 0, or r + 1 where a document starts from initial state r
+    mask: tuple[int, int, float]  # of dropout: key, threshold and scale, see ``recurrence``
+
+
+class LayerBuffers:
+    """What a layer leaves behind in a pass of T steps over B lanes."""
+
+    def __init__(self, steps: int, batch: int, width: int, dtype: np.dtype) -> None:
+        self.output = np.empty((steps, batch, width), dtype)
+        self.doutput = np.empty((steps, batch, width), dtype)  # its gradient
