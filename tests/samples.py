@@ -8,8 +8,8 @@ import pytest
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
+from charrnn.network.graph import build
 from charrnn.network.network import Network
-from charrnn.network.parameters import cell_of, memory_sizes
 from charrnn.text.batch import Batch
 
 #: What a network can have beside its cell.
@@ -28,6 +28,11 @@ def config_of(cell, layers=1, hidden_size=7, embedding_size=0, vocabulary_size=1
     return ModelConfig(
         vocabulary_size, name, activation, layers, hidden_size, embedding_size, **more
     )
+
+
+def memory_sizes(config):
+    """Elements of each state that a step of the first layer reads from the one before."""
+    return build(config).recurrent[0].memory
 
 
 def _is_possible(cell, more):
@@ -108,7 +113,7 @@ def random_state(network, lanes, *, seed=3):
 
 def assert_padding_is_nothing(network, state):
     """What a state holds beyond its elements: zero, or a probability of next to nothing."""
-    cell, memory = cell_of(network.config), memory_sizes(network.config)
+    cell, memory = network.recurrent_layers[0].cell, memory_sizes(network.config)
     for number, name in enumerate(cell.states):
         is_output = cell.output_block is not None and number == cell.source
         padding = state[:, number, :, memory.get(name, network.config.hidden_size) :]

@@ -14,6 +14,7 @@ from samples import (
     assert_same_bits,
     config_of,
     every_cell,
+    memory_sizes,
     part_of,
     random_batch,
     random_network,
@@ -23,9 +24,8 @@ from trained import with_biases
 
 from charrnn.cells import CELLS
 from charrnn.errors import UsageError
-from charrnn.network import buffers as passes
+from charrnn.network.layers import next_character
 from charrnn.network.network import Network
-from charrnn.network.parameters import memory_sizes
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.studies import gradients
 from charrnn.studies.gradients import Curve, choose_places, figures, measure, untrained
@@ -105,8 +105,8 @@ def test_the_last_step_may_lie_in_several_blocks_of_logits(monkeypatch, lanes):
     """Blocks of 64 rows: with 50 lanes the last step's rows 150 … 200 are in two of them."""
     config = config_of(next(iter(CELLS)), 2, hidden_size=20, vocabulary_size=130)
     results = []
-    for size in (passes._LOGIT_BYTES, 1):
-        monkeypatch.setattr(passes, "_LOGIT_BYTES", size)
+    for size in (next_character._LOGIT_BYTES, 1):
+        monkeypatch.setattr(next_character, "_LOGIT_BYTES", size)
         network = random_network(config, threads=2)
         batch, state = random_batch(config, 4, lanes), random_state(network, lanes)
         network.loss_and_gradients(batch, state)  # what it leaves in the buffers does not matter

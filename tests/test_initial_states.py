@@ -8,6 +8,7 @@ from samples import (
     assert_same_bits,
     config_of,
     every_cell,
+    memory_sizes,
     part_of,
     random_batch,
     random_network,
@@ -16,7 +17,6 @@ from samples import (
 from trained import DINOSAURS, run, small_trainer
 
 from charrnn.config import TextConfig
-from charrnn.network.parameters import memory_sizes
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
 from charrnn.text.vocabulary import START

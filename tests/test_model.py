@@ -9,6 +9,7 @@ from samples import (
     config_of,
     every_cell,
     every_variant,
+    memory_sizes,
     random_batch,
     random_network,
     random_state,
@@ -16,9 +17,8 @@ from samples import (
 )
 
 from charrnn.cells import CELLS
-from charrnn.network import buffers as passes
+from charrnn.network.layers import next_character
 from charrnn.network.network import Network
-from charrnn.network.parameters import memory_sizes, views
 
 embeddings = pytest.mark.parametrize("embedding", [0, 5], ids=lambda n: f"embedding{n}")
 
@@ -163,14 +163,14 @@ def test_blocks_of_logits_make_one_sum(monkeypatch, dtype, embedding):
         next(iter(CELLS)), hidden_size=20, embedding_size=embedding, vocabulary_size=130
     )
     results = []
-    for size in (passes._LOGIT_BYTES, 1):
-        monkeypatch.setattr(passes, "_LOGIT_BYTES", size)
+    for size in (next_character._LOGIT_BYTES, 1):
+        monkeypatch.setattr(next_character, "_LOGIT_BYTES", size)
         network = random_network(config, dtype=dtype, threads=2)
         batch, state = random_batch(config, 20, 13), random_state(network, 13)
         losses, after = network.losses(batch, state)
         assert_same_bits(network.loss_and_gradients(batch, state)[0], losses)
         results.append((losses, after, network.gradients.copy()))
-        blocks = list(next(iter(network._runs.values())).row_blocks())
+        blocks = list(next(iter(network._runs.values())).head.blocks())
         assert blocks[0] == (0, 260 if size > 1 else 64)
     (losses, after, gradients), (in_blocks, after_blocks, block_gradients) = results
     assert_same_bits(in_blocks, losses)
@@ -187,7 +187,7 @@ def test_a_character_that_never_occurs_has_no_input_gradient(embedding):
     batch = random_batch(config, 20, 3)
     batch.inputs[batch.inputs == 4] = 5
     network.loss_and_gradients(batch, random_state(network, 3))
-    gradients = views(network.gradients, config)
+    gradients = network.views(network.gradients)
     by_character = gradients["embedding.weight"] if embedding else gradients["rnn.weight_ih_l0"].T
     present = np.isin(np.arange(config.vocabulary_size), batch.inputs)
     assert np.all(by_character[~present] == 0)

@@ -5,7 +5,6 @@ import pytest
 from samples import config_of, random_batch, random_network, random_state
 
 from charrnn.cells import CELLS
-from charrnn.network.parameters import views
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
@@ -89,7 +88,7 @@ def test_losses_states_and_gradients_are_pytorchs(cell, dtype, tolerance, embedd
         errors[f"state {kind}"] = _error(after[:, kind, :, :hidden_size], tensor)
         found = network.initial_gradients[:, kind, :, :hidden_size]
         errors[f"gradient of state {kind}"] = _error(found, first[kind].grad)
-    gradients = views(network.gradients, config)
+    gradients = network.views(network.gradients)
     assert gradients.keys() == dict(twin.named_parameters()).keys()
     for name, parameter in twin.named_parameters():
         errors[name] = _error(gradients[name], parameter.grad)

@@ -8,7 +8,7 @@ from samples import assert_same_bits, config_of, every_cell, random_batch, rando
 
 from charrnn.cells import CELLS
 from charrnn.config import OPTIMIZERS, TrainingConfig
-from charrnn.network.parameters import parameter_count, reads_states
+from charrnn.network.parameters import parameter_count
 from charrnn.training.optimizer import create_optimizer, learning_rate
 
 COUNT = 50  # losses in the sum whose gradient is given
@@ -201,7 +201,7 @@ def _growth(optimizer, updates=300):
     for _ in range(updates):
         network.gradients[:] = rng.standard_normal(network.values.size)
         optimizer.update(1, optimizer.gradient_norm(1), optimizer.highest_rate)
-    matrices = (m for n, m in network.parameters.items() if reads_states(n, network.config))
+    matrices = (network.parameters[p.name] for p in network.graph.parameters if p.units)
     return max(math.sqrt(np.square(m, dtype=np.float64).mean() * m.shape[1]) for m in matrices)
 
 

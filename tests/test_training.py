@@ -15,7 +15,6 @@ from charrnn.cells import CELLS
 from charrnn.cli.remarks import remarks_on
 from charrnn.config import TextConfig
 from charrnn.errors import CorpusError, TrainingError, UsageError
-from charrnn.network.parameters import views
 from charrnn.storage.checkpoint import load_model, save_model
 from charrnn.training import clock as extent
 from charrnn.training.evaluation import evaluate
@@ -205,7 +204,7 @@ def test_without_validation_the_last_model_is_kept():
     records = run(trainer)
     assert not _validations(records)
     assert sum(r.improved for r in records) == 4 and records[-1].improved
-    averages = views(trainer.optimizer.average, trainer.network.config)
+    averages = trainer.network.views(trainer.optimizer.average)
     for name, tensor in trainer.best.tensors.items():
         assert_same_bits(tensor, averages[name])
     assert trainer.best.training["validation_loss"] is None
