@@ -241,3 +241,19 @@ class TrainingConfig:
         _require_between("patience", self.patience, 0, 10**6)
         _require_between("seed", self.seed, 0, 2**63 - 1)
         check_machine(self.threads, self.precision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(TrainingConfig):
+    """A run with nothing left open but which of ``epochs``, ``steps`` and ``budget`` it ends at.
+
+    ``charrnn.training.planning`` makes it, once; a run and its optimizer read nothing else.
+    """
+
+    batch_size: int
+    most_epochs: float
+    learning_rate: float
+    dropout: float
+    weight_decay: float
+    validations: int
+    validation_positions: int

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from charrnn.cells import CELLS
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, Plan
 from charrnn.errors import UsageError
 from charrnn.network.graph import build
 from charrnn.network.network import Network
@@ -75,6 +75,13 @@ one_cell_of_each_kind = _cells(CELLS_OF_EACH_KIND)
 
 #: Runs a test for every cell with everything that a network can have.
 every_variant = variants(*VARIANTS)
+
+
+def plan_of(**values):
+    """A plan of a run, of which a test says what it is about."""
+    rates = dict.fromkeys(("dropout", "weight_decay", "most_epochs"), 0.0)
+    counts = {"batch_size": 4, "validations": 4, "validation_positions": 0}
+    return Plan(**{"learning_rate": 0.01, **rates, **counts, **values})
 
 
 def random_network(config, *, dtype=np.float64, threads=1, seed=1):

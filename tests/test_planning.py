@@ -379,7 +379,7 @@ def test_a_run_with_what_was_measured_is_the_run_in_which_it_was_given():
         return create_trainer([str(DINOSAURS)], training=training, layers=1, hidden_size=8)
 
     measured = trainer(budget=60)
-    chosen = {name: getattr(measured.config, name) for name in ("dropout", "weight_decay")}
+    chosen = {name: getattr(measured.plan, name) for name in ("dropout", "weight_decay")}
     given = trainer(steps=10, **chosen)
     for made in (measured, given):
         for record in made.run():
@@ -395,7 +395,7 @@ def test_a_run_with_what_was_measured_is_the_run_in_which_it_was_given():
 
 def test_a_budget_chooses_a_network_that_is_trained(speed):
     trainer = create_trainer([str(FABLES)], training=TrainingConfig(budget=0.3), layers=1)
-    shape, config = trainer.network.config, trainer.config
+    shape, config = trainer.network.config, trainer.plan
     assert shape.hidden_size == _size(trainer.positions, shape, budget=0.3)
     assert (config.epochs, config.steps, config.budget) == (None, None, 0.3)
     assert None not in (config.batch_size, config.learning_rate, config.dropout)

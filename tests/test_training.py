@@ -120,7 +120,7 @@ def test_a_run_has_a_length_by_default(tmp_path):
     record = next(trainer.run())
     steps = math.ceil(FEWEST_CHARACTERS / record.characters)
     assert record.progress == pytest.approx(1 / steps)
-    assert trainer.config.steps == steps
+    assert trainer.plan.steps == steps
 
 
 def test_a_budget_is_of_seconds(monkeypatch):

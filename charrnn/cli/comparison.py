@@ -108,7 +108,7 @@ def compare(
         for number, config in enumerate(configs, 1):
             trainer = trainer_on(dataset, config, training, rng=copy.deepcopy(rng))
             # All are measured on the text that the first has the time for.
-            positions = trainer.config.validation_positions
+            positions = trainer.plan.validation_positions
             training = dataclasses.replace(training, validation_positions=positions)
             remarks = _remarks(trainer, layers)
             remarks[0] = f"{number} of {len(configs)}: {remarks[0]}"

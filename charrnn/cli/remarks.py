@@ -29,7 +29,7 @@ def _network(trainer: Trainer) -> str:
 
 
 def _plan(trainer: Trainer) -> str:
-    config, lanes, optimizer = trainer.config, trainer.lanes, trainer.optimizer
+    config, lanes, optimizer = trainer.plan, trainer.lanes, trainer.optimizer
     validations = f", {config.validations} validations" if trainer.validation.size else ""
     return (
         f"{lanes.batch} lanes × {lanes.length} steps, {config.optimizer} with a learning rate of "
@@ -40,7 +40,7 @@ def _plan(trainer: Trainer) -> str:
 
 def _reasons(trainer: Trainer) -> Iterator[str]:
     """Why the network is as large as it is, and the run as long."""
-    config, positions = trainer.config, trainer.positions
+    config, positions = trainer.plan, trainer.positions
     if trainer.size_planned:
         size = f"{trainer.network.config.hidden_size} units a layer"
         if fills_the_text(trainer.network.config, positions):

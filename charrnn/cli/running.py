@@ -79,7 +79,7 @@ def go_on(trainer: Trainer, saved: ResumeState, path: Path, explicit: set[str]) 
         raise UsageError(f"the run is complete after {trainer.step:,} steps: to go on give more, "
                          f"such as {_more(trainer)}")  # fmt: skip
     if explicit & set(EXTENT):
-        say(f"the schedule is made anew for {_extent(trainer.config)}")
+        say(f"the schedule is made anew for {_extent(trainer.plan)}")
 
 
 def _more(trainer: Trainer) -> str:
@@ -88,9 +88,9 @@ def _more(trainer: Trainer) -> str:
     A run that was given less than it has behind it needs four times that, or eight times.
     """
     if trainer.out_of_patience:
-        return f"--patience {2 * trainer.config.patience}"
+        return f"--patience {2 * trainer.plan.patience}"
     progress = trainer.extent.progress(trainer.step)
-    return _extent(trainer.config, 2 ** math.frexp(progress)[1])
+    return _extent(trainer.plan, 2 ** math.frexp(progress)[1])
 
 
 def _extent(config: TrainingConfig, times: int = 1) -> str:
@@ -240,7 +240,7 @@ def run(
     save_resume(resume_path(path), trainer.capture())
     if trainer.out_of_patience:
         say("stopped: the validation loss has not improved in "
-            f"{trainer.config.patience} validations")  # fmt: skip
+            f"{trainer.plan.patience} validations")  # fmt: skip
     elif not trainer.complete:
         say(f"stopped; {again}")
     say(_summary(trainer, path, record, improved))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from charrnn.config import TrainingConfig
+from charrnn.config import Plan
 from charrnn.network.network import Network
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
@@ -20,13 +20,18 @@ _STEPS = 32
 _RATE, _DECAY = 3e-4, 1e-3
 
 #: Adam without its first moment is RMSprop with the second moment corrected for its start.
-_OPTIONS = TrainingConfig(
+_PLAN = Plan(
+    batch_size=1,
     optimizer="adam",
     beta1=0.0,
     beta2=0.999,
     learning_rate=_RATE,
-    weight_decay=0.0,
     averaging=0.0,
+    dropout=0.0,
+    weight_decay=0.0,
+    most_epochs=0.0,
+    validations=1,
+    validation_positions=0,
 )
 
 
@@ -40,7 +45,7 @@ def evaluate_adapting(network: Network, tokens: np.ndarray) -> Evaluation:
     """
     learner = network.with_values(network.values)
     learner.prepare_training()
-    optimizer = create_optimizer(_OPTIONS, learner)
+    optimizer = create_optimizer(_PLAN, learner)
     optimizer.rates[:] = 1
     state, nats, positions = learner.initial_state(1), 0.0, len(tokens) - 1
     for first in range(0, positions, _STEPS):

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 
-from charrnn.config import TrainingConfig
+from charrnn.config import Plan
 
 
 def duration(seconds: float) -> str:
@@ -19,15 +19,15 @@ def duration(seconds: float) -> str:
 
 
 class Extent:
-    """The extent that ``config`` gives a run, on a text that takes ``epoch`` steps.
+    """The extent that ``plan`` gives a run, on a text that takes ``epoch`` steps.
 
     ``before`` is the seconds that the run took in the processes that this one goes on from.
     """
 
-    def __init__(self, config: TrainingConfig, epoch: float) -> None:
-        self.budget = config.budget or math.inf
-        epochs = config.epochs or config.most_epochs or 0
-        self.steps = config.steps or math.ceil(epochs * epoch) or math.inf
+    def __init__(self, plan: Plan, epoch: float) -> None:
+        self.budget = plan.budget or math.inf
+        epochs = plan.epochs or plan.most_epochs
+        self.steps = plan.steps or math.ceil(epochs * epoch) or math.inf
         self.before = 0.0
         self._started: float | None = None
 

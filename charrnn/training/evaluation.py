@@ -56,7 +56,7 @@ class Evaluation:
         return math.exp(min(self.nats_per_character, 700.0))
 
 
-def batch_at(tokens: np.ndarray, positions: np.ndarray) -> Batch:
+def batch_at(tokens: np.ndarray, positions: np.ndarray, counted: np.ndarray | None = None) -> Batch:
     """The ``positions`` [T, B] of a text; each lane's go up by 1 from step to step.
 
     They may lie outside of the text: before it a lane waits in the initial state, behind it the
@@ -65,7 +65,7 @@ def batch_at(tokens: np.ndarray, positions: np.ndarray) -> Batch:
     at = np.clip(positions, 0, len(tokens) - 2)
     inputs, targets, resets = frame(tokens[at], tokens[at + 1])
     resets[positions <= 0] = 1
-    return Batch(inputs, targets, resets)
+    return Batch(inputs, targets, resets, counted)
 
 
 def evaluate(network: Network, tokens: np.ndarray) -> Evaluation:
@@ -83,6 +83,7 @@ def evaluate(network: Network, tokens: np.ndarray) -> Evaluation:
     nats = 0.0
     for t in range(0, int((ends - first).max()), _STEPS):
         steps = np.arange(t, t + _STEPS)[:, None] + first
-        losses, state = network.losses(batch_at(tokens, steps), state)
-        nats += float(losses.sum(where=(steps >= starts) & (steps < ends), dtype=np.float64))
+        counted = (steps >= starts) & (steps < ends)
+        losses, state = network.losses(batch_at(tokens, steps, counted), state)
+        nats += float(losses.sum(where=counted, dtype=np.float64))
     return Evaluation.of(tokens, nats)

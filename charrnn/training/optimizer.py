@@ -10,7 +10,7 @@ import numpy as np
 from charrnn.compute import updates
 from charrnn.compute.threads import share
 from charrnn.compute.turns import no_fork
-from charrnn.config import MOMENTS, TrainingConfig
+from charrnn.config import MOMENTS, Plan
 from charrnn.network.graph import Parameter
 from charrnn.network.network import Network
 
@@ -28,15 +28,15 @@ _LEAST_DECAY = 0.02
 _AT_ONCE = 2.4
 
 
-def learning_rate(highest: float, step: int, progress: float, config: TrainingConfig) -> float:
+def learning_rate(highest: float, step: int, progress: float, plan: Plan) -> float:
     """The rate of update ``step`` (from 1): a linear rise, then half a cosine.
 
     ``progress`` is the share of the run that has passed, 0 … 1; the cosine ends at
-    ``config.final_rate`` of ``highest``.
+    ``plan.final_rate`` of ``highest``.
     """
-    warmth = min(1.0, step / (config.warmup_steps + 1))
+    warmth = min(1.0, step / (plan.warmup_steps + 1))
     cosine = 0.5 + 0.5 * math.cos(math.pi * min(progress, 1.0))
-    return highest * warmth * (config.final_rate + (1 - config.final_rate) * cosine)
+    return highest * warmth * (plan.final_rate + (1 - plan.final_rate) * cosine)
 
 
 class Optimizer(ABC):
@@ -53,14 +53,14 @@ class Optimizer(ABC):
     #: Weight decay that suits a text which is read once with a weight for each character.
     default_decay = 0.0
 
-    def __init__(self, config: TrainingConfig, network: Network) -> None:
-        self.config = config
+    def __init__(self, plan: Plan, network: Network) -> None:
+        self.plan = plan
         self.network = network
-        names = MOMENTS[config.optimizer]
+        names = MOMENTS[plan.optimizer]
         self.moments = {name: np.zeros_like(network.values) for name in names}
         self.average = network.values.copy()
-        self.highest_rate = config.learning_rate or self.default_rate
-        self.decay = config.weight_decay or 0.0
+        self.highest_rate = plan.learning_rate
+        self.decay = plan.weight_decay
         self.rates = np.ones_like(network.values)
         rates = network.views(self.rates)
         for parameter in network.graph.parameters:
@@ -109,12 +109,12 @@ class Optimizer(ABC):
         It is scaled down to ``clip_norm`` where it is longer, then each element is cut to
         ±``clip_value``.
         """
-        config = self.config
-        shrink = min(1.0, config.clip_norm / norm) if config.clip_norm and norm else 1.0
+        plan = self.plan
+        shrink = min(1.0, plan.clip_norm / norm) if plan.clip_norm and norm else 1.0
         self.updates += 1
-        limit = config.clip_value or math.inf
+        limit = plan.clip_value or math.inf
         # A long memory would keep the first weights: it grows with the updates that there are.
-        decay = min(config.averaging, (1 + self.updates) / (10 + self.updates))
+        decay = min(plan.averaging, (1 + self.updates) / (10 + self.updates))
 
         def work(first: int, last: int) -> None:
             self._apply(shrink / count, limit, rate, first, last)
@@ -145,7 +145,7 @@ class Adam(Optimizer):
         updates.adam(
             self.network.values, self.network.gradients, self.moments["mean"],
             self.moments["square"], self.rates, scale, limit, rate,
-            self.decay, self.config.beta1, self.config.beta2,
+            self.decay, self.plan.beta1, self.plan.beta2,
             self.updates, first, last,
         )  # fmt: skip
 
@@ -162,7 +162,7 @@ class RMSprop(Optimizer):
     def _apply(self, scale, limit, rate, first, last):
         updates.rmsprop(
             self.network.values, self.network.gradients, self.moments["square"], self.rates,
-            scale, limit, rate, self.decay, self.config.beta2, first, last,
+            scale, limit, rate, self.decay, self.plan.beta2, first, last,
         )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ class SGD(Optimizer):
     def _apply(self, scale, limit, rate, first, last):
         updates.sgd(
             self.network.values, self.network.gradients, self.moments["velocity"], self.rates,
-            scale, limit, rate, self.decay, self.config.beta1, first, last,
+            scale, limit, rate, self.decay, self.plan.beta1, first, last,
         )  # fmt: skip
 
 
@@ -189,9 +189,9 @@ _METHODS: dict[str, type[Adam] | type[RMSprop] | type[SGD]] = {
 }
 
 
-def create_optimizer(config: TrainingConfig, network: Network) -> Optimizer:
-    """The optimizer that ``config`` names, for a network prepared for training."""
-    return _METHODS[config.optimizer](config, network)
+def create_optimizer(plan: Plan, network: Network) -> Optimizer:
+    """The optimizer that ``plan`` names, for a network prepared for training."""
+    return _METHODS[plan.optimizer](plan, network)
 
 
 def default_rate(name: str) -> float:

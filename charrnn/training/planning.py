@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.compute.target import HAS_BFLOAT16
-from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.config import ModelConfig, Plan, TrainingConfig
 from charrnn.network.network import Network
 from charrnn.network.parameters import recurrent_parameter_count, with_weights
 from charrnn.text.batch import Batch
@@ -113,24 +113,21 @@ def fills_the_text(shape: ModelConfig, positions: int) -> bool:
     return recurrent_parameter_count(shape) > 0.8 * _WEIGHTS_OF_A_CHARACTER * positions
 
 
-def complete(
-    config: TrainingConfig, network: Network, positions: int, held_back: int
-) -> TrainingConfig:
+def complete(config: TrainingConfig, network: Network, positions: int, held_back: int) -> Plan:
     """``config`` with nothing left open, for a run with ``network``, prepared for training.
 
     It learns from so many ``positions``; a validation can read no more than are ``held_back``.
     """
     weights = recurrent_parameter_count(network.config)
     batch, length = Lanes.fit(positions, _lanes_of(config, positions), config.sequence_length)
-    precision = training_precision(config)
-    config = dataclasses.replace(config, batch_size=config.batch_size or batch, precision=precision)
-    if config.learning_rate is None:
-        rate = default_rate(config.optimizer) * _rate_factor(batch, network.config.hidden_size)
-        config = dataclasses.replace(config, learning_rate=round(rate, 5))
     most = _most_epochs(positions, weights) * positions
+    chosen: dict[str, Any] = {"batch_size": config.batch_size or batch}
     if config.epochs is config.steps is config.budget is None:
         characters = min(characters_read(config, positions), most)
-        config = dataclasses.replace(config, steps=math.ceil(characters / (batch * length)))
+        chosen["steps"] = math.ceil(characters / (batch * length))
+        config = dataclasses.replace(config, steps=chosen["steps"])
+    rate = default_rate(config.optimizer) * _rate_factor(batch, network.config.hidden_size)
+    chosen["learning_rate"] = round(rate, 5)
     if None in (config.dropout, config.weight_decay, config.validations,
                 config.validation_positions, config.most_epochs):  # fmt: skip
         if config.budget is None:
@@ -142,16 +139,15 @@ def complete(
         validated = config.validation_positions
         if validated is None:
             validated = _validation_positions(held_back, characters)
-        chosen: dict[str, Any] = {
+        chosen |= {
             "dropout": _dropout(repetition),
             "weight_decay": _weight_decay(repetition, config.optimizer),
             "validations": _validations(validated, characters),
             "validation_positions": validated,
             "most_epochs": round(most / positions, 1) if early else 0.0,
         }
-        left = {name: value for name, value in chosen.items() if getattr(config, name) is None}
-        config = dataclasses.replace(config, **left)
-    return config
+    given = {n: value for n, value in dataclasses.asdict(config).items() if value is not None}
+    return Plan(**{**chosen, **given, "precision": training_precision(config)})
 
 
 def characters_read(config: TrainingConfig, positions: int) -> float:

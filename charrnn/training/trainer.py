@@ -81,32 +81,30 @@ class Trainer:
             raise UsageError("--patience needs a text to validate on, and there is none: give "
                              "--validation, or leave --patience out")  # fmt: skip
         self.positions = len(training) - 1
-        asked = config
         self.held_back = validation
         most = min(max(len(validation) - 1, 0), VALIDATION_POSITIONS)
-        config = complete(config, network, self.positions, most)
-        self.config = config
-        self.validation = validation[: (config.validation_positions or 0) + 1]
-        batch, length = Lanes.fit(self.positions, config.batch_size or 1, config.sequence_length)
+        self.plan = plan = complete(config, network, self.positions, most)
+        self.validation = validation[: plan.validation_positions + 1]
+        batch, length = Lanes.fit(self.positions, plan.batch_size, plan.sequence_length)
         # Whether there are fewer lanes, or shorter ones, than were asked for.
-        self.too_short = asked.batch_size not in (None, batch) or asked.sequence_length != length
+        self.too_short = (batch, length) != (plan.batch_size, plan.sequence_length)
         self.lanes = Lanes(training, batch, length)
-        self.optimizer = create_optimizer(config, network)
+        self.optimizer = create_optimizer(plan, network)
         self.state = network.initial_state(batch)
-        self.rng = np.random.default_rng([config.seed, 1])
+        self.rng = np.random.default_rng([plan.seed, 1])
         self.step = self.skipped = self._skipped_in_a_row = self._intervals = 0
         self._in_vain = 0  # validations since the best
         self.best_loss = math.inf
         self.best: SavedModel | None = None
-        self.extent = Extent(config, self.positions / (batch * length))
+        self.extent = Extent(plan, self.positions / (batch * length))
         self.recovery = Recovery.create(network.values, batch * length)
         self.size_planned = False  # whether the network's size was left open
         self._stopping = False
 
     @property
     def out_of_patience(self) -> bool:
-        """Whether as many validations in a row were no better as ``config.patience`` says."""
-        return 0 < self.config.patience <= self._in_vain
+        """Whether as many validations in a row were no better as ``plan.patience`` says."""
+        return 0 < self.plan.patience <= self._in_vain
 
     @property
     def complete(self) -> bool:
@@ -147,7 +145,7 @@ class Trainer:
 
     def _intervals_passed(self) -> int:
         """Those between validations, at the ends of which the text is read."""
-        return int(min(self._progress(), 1.0) * (self.config.validations or 1))
+        return int(min(self._progress(), 1.0) * self.plan.validations)
 
     @in_turn
     def capture(self) -> ResumeState:
@@ -178,7 +176,7 @@ class Trainer:
             "rng": self.rng.bit_generator.state,
             "corpus": self._fingerprint,
             "shape": dataclasses.asdict(self.network.config),
-            "training": dataclasses.asdict(self.config),
+            "training": dataclasses.asdict(self.plan),
             "origin": self.origin,
             "characters": self.vocabulary.characters,
         }
@@ -223,13 +221,14 @@ class Trainer:
     def train_step(self) -> Record:
         """One update: the next chunk forward and backward, clipping, the optimizer."""
         batch = Batch(*self.lanes.next())
-        dropout = (self.config.dropout or 0.0, int(self.rng.integers(2**32)))
+        dropout = (self.plan.dropout, int(self.rng.integers(2**32)))
         losses, self.state = self.network.loss_and_gradients(batch, self.state, dropout)
-        norm = self.optimizer.gradient_norm(losses.size)
+        count = batch.count
+        norm = self.optimizer.gradient_norm(count)
         self.step += 1
-        loss, rate = float(losses.mean(dtype=np.float64)), self._rate()
+        loss, rate = float(losses.sum(dtype=np.float64)) / count, self._rate()
         if math.isfinite(norm):
-            self.optimizer.update(losses.size, norm, rate)
+            self.optimizer.update(count, norm, rate)
             self._skipped_in_a_row = 0
             self.recovery.note(loss, self.optimizer.average, self.step)
         else:
@@ -242,7 +241,7 @@ class Trainer:
         """Of the update at hand; after a return it rises again from zero, less high."""
         highest = self.optimizer.highest_rate * SLOWER**self.recovery.returns
         since = self.step - self.recovery.returned_at
-        return learning_rate(highest, since, self._progress(), self.config)
+        return learning_rate(highest, since, self._progress(), self.plan)
 
     def _go_back(self, record: Record) -> Record:
         """Go on from the weights that the run had before it lost its way."""
@@ -259,7 +258,7 @@ class Trainer:
         self._skipped_in_a_row += 1
         self.state = self.network.initial_state(self.lanes.batch)
         if self._skipped_in_a_row == MOST_SKIPPED:
-            clips = 0 < self.config.clip_norm < math.inf
+            clips = 0 < self.plan.clip_norm < math.inf
             clip = "--clip-norm" if clips else f"clip with --clip-norm {TrainingConfig.clip_norm:g}"
             raise TrainingError(
                 f"training came to nothing: {MOST_SKIPPED} gradients in a row were not finite at "
@@ -304,7 +303,7 @@ class Trainer:
             "validation_loss": record.validation_loss,
             "skipped": record.skipped,
             "returns": self.recovery.returns,
-            "options": dataclasses.asdict(self.config),
+            "options": dataclasses.asdict(self.plan),
         }
 
     def _snapshot(self, training: dict[str, Any]) -> SavedModel:

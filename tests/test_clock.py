@@ -3,17 +3,17 @@
 import types
 
 import pytest
+from samples import plan_of
 
 from charrnn.cli.options import Duration
-from charrnn.config import TrainingConfig
-from charrnn.training import clock as extent
+from charrnn.training import clock as clock_module
 from charrnn.training.clock import Extent, duration
 
 
 def test_the_clock_starts_once_and_stands_still_in_a_pause(monkeypatch):
     now = types.SimpleNamespace(monotonic=lambda: clock)
-    monkeypatch.setattr(extent, "time", now)
-    run, clock = Extent(TrainingConfig(budget=20), 10.0), 100.0
+    monkeypatch.setattr(clock_module, "time", now)
+    run, clock = Extent(plan_of(budget=20), 10.0), 100.0
     assert (run.seconds, run.progress(7)) == (0, 0)
     run.start()
     clock = 104.0
@@ -27,8 +27,8 @@ def test_the_clock_starts_once_and_stands_still_in_a_pause(monkeypatch):
 
 
 def test_a_pause_before_the_start_is_none(monkeypatch):
-    monkeypatch.setattr(extent, "time", types.SimpleNamespace(monotonic=lambda: clock))
-    run, clock = Extent(TrainingConfig(), 10.0), 1.0
+    monkeypatch.setattr(clock_module, "time", types.SimpleNamespace(monotonic=lambda: clock))
+    run, clock = Extent(plan_of(), 10.0), 1.0
     with run.paused():
         clock = 5.0
     assert run.seconds == 0
@@ -36,24 +36,23 @@ def test_a_pause_before_the_start_is_none(monkeypatch):
 
 @pytest.mark.parametrize(("given", "steps"), [({"steps": 7}, 7), ({"epochs": 1.5}, 15)])
 def test_steps_and_epochs(given, steps):
-    run = Extent(TrainingConfig(**given), 10.0)
+    run = Extent(plan_of(**given), 10.0)
     assert run.progress(steps) == 1
     assert run.progress(1) == 1 / steps
 
 
 def test_a_budget_may_end_before_its_time(monkeypatch):
     """Of what has passed of the time and of the passes, the larger share counts."""
-    monkeypatch.setattr(extent, "time", types.SimpleNamespace(monotonic=lambda: clock))
-    run, clock = Extent(TrainingConfig(budget=20, most_epochs=2.5), 10.0), 100.0
+    monkeypatch.setattr(clock_module, "time", types.SimpleNamespace(monotonic=lambda: clock))
+    run, clock = Extent(plan_of(budget=20, most_epochs=2.5), 10.0), 100.0
     run.start()
     clock = 110.0
     assert [run.progress(step) for step in (5, 20, 25)] == [0.5, 0.8, 1]
-    for unbounded in (0.0, None):
-        assert Extent(TrainingConfig(budget=20, most_epochs=unbounded), 10.0).progress(10**9) == 0
+    assert Extent(plan_of(budget=20), 10.0).progress(10**9) == 0
 
 
 def test_epochs_end_with_a_whole_step():
-    assert Extent(TrainingConfig(epochs=10), 500.2).progress(5002) == 1
+    assert Extent(plan_of(epochs=10), 500.2).progress(5002) == 1
 
 
 @pytest.mark.parametrize(
