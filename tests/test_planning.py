@@ -296,12 +296,12 @@ def test_a_run_has_as_many_validations_as_were_planned():
         return create_trainer([str(DINOSAURS)], training=config, layers=1, hidden_size=8)
 
     short, long = trainer(60), trainer(20_000)
-    assert short.config.validations == 4
+    assert short.plan.validations == 4
     assert remarks_on(short)[1].endswith("dropout 0, float32, 4 validations")
     assert sum(record.validation_loss is not None for record in run(short)) == 4
     positions = len(long.validation) - 1
-    assert long.config.validations == planning._validations(positions, 20_000 * 64)
-    assert 4 < long.config.validations < 50
+    assert long.plan.validations == planning._validations(positions, 20_000 * 64)
+    assert 4 < long.plan.validations < 50
 
 
 # Size
