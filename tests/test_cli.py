@@ -9,7 +9,7 @@ from subprocesses import ROOT
 
 import charrnn
 from charrnn import errors
-from charrnn.cli.comparison import DEFAULT_BUDGET
+from charrnn.cli.compare import DEFAULT_BUDGET
 from charrnn.cli.main import main
 from charrnn.config import OPTIMIZERS
 from charrnn.studies.plotting import PICTURES

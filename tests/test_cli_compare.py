@@ -77,7 +77,7 @@ def test_cells_are_named_with_commas_or_one_by_one(corpus, monkeypatch, given):
         asked.extend(cells)
         return iter(())
 
-    monkeypatch.setattr("charrnn.cli.comparison.compare", compare)
+    monkeypatch.setattr("charrnn.studies.comparison.compare", compare)
     assert invoke("compare", corpus, *given).exit_code == 0
     assert asked == ["elman", "gru"]
 
@@ -159,7 +159,7 @@ def test_a_minute_each_unless_asked_otherwise(corpus, monkeypatch, given, expect
         asked.append((training.epochs, training.steps, training.budget))
         return iter(())
 
-    monkeypatch.setattr("charrnn.cli.comparison.compare", compare)
+    monkeypatch.setattr("charrnn.studies.comparison.compare", compare)
     assert invoke("compare", corpus, *given).exit_code == 0
     assert asked == [expected]
 

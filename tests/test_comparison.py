@@ -9,22 +9,24 @@ from samples import assert_same_bits
 from trained import DINOSAURS, FABLES
 
 from charrnn.cells import CELL_NAMES, CELLS
-from charrnn.cli.comparison import (
-    compare,
-    model_configs,
-    model_path,
-    refuse_doubles,
-    with_weights,
-)
 from charrnn.config import MAX_SIZE, ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import UsageError
-from charrnn.network.parameters import parameter_count
-from charrnn.storage.checkpoint import load_model
+from charrnn.network.parameters import parameter_count, with_weights
+from charrnn.studies.comparison import compare, model_configs, refuse_doubles
 from charrnn.training import planning
 from charrnn.training.setup import create_trainer
 
 TRAINING = TrainingConfig(batch_size=16, sequence_length=32, steps=12, warmup_steps=3,
                           validations=3, dropout=0.2)  # fmt: skip
+
+
+def _made(trials):
+    """All trials, each made to its end."""
+    made = []
+    for trial in trials:
+        assert all(record.step for record in trial.run())
+        made.append(trial)
+    return made
 
 
 def test_cells_that_are_named_twice_are_refused_with_the_choices():
@@ -85,19 +87,19 @@ def test_a_cell_has_no_more_layers_than_it_takes(monkeypatch, equal):
     ("source", "lines", "fraction"),
     [(DINOSAURS, True, 0.1), (FABLES, False, 0.1), (FABLES, False, 0)],
 )
-def test_each_cell_is_trained_as_it_would_be_alone(tmp_path, source, lines, fraction):
+def test_each_cell_is_trained_as_it_would_be_alone(source, lines, fraction):
     """To the same bits: the second does not find what the first has left."""
     text = TextConfig(lines=lines, validation_fraction=fraction)
     sizes = {"layers": 1, "hidden_size": 9, "embedding_size": None}
     cells = ["elman", "gru"]
-    results = list(compare([str(source)], cells, text, TRAINING, folder=tmp_path, **sizes))
-    assert [result.cell for result in results] == cells
-    for result in results:
+    trials = _made(compare([str(source)], cells, text, TRAINING, **sizes))
+    assert [trial.result.cell for trial in trials] == cells
+    for trial in trials:
+        result, best = trial.result, trial.trainer.best
         alone = create_trainer([str(source)], text, TRAINING, cell=result.cell, **sizes)
         last = list(alone.run())[-1]
-        saved = load_model(model_path(tmp_path, result.cell))
         for name, tensor in alone.best.tensors.items():
-            assert_same_bits(saved.tensors[name], tensor)
+            assert_same_bits(best.tensors[name], tensor)
         assert result.validation_loss == alone.best.training["validation_loss"]
         assert result.training_loss == alone.best.training["training_loss"]
         assert (result.steps, result.error) == (last.step, None)
@@ -109,7 +111,8 @@ def test_a_size_that_is_left_open_is_chosen_for_all_cells(equal_weights):
     """That of the lstm; what else is open each run chooses for itself."""
     training = TrainingConfig(steps=2, sequence_length=32)
     arguments = ([str(FABLES)], ["lstm", "elman"], TextConfig(), training)
-    lstm, elman = compare(*arguments, layers=1, equal_weights=equal_weights)
+    trials = _made(compare(*arguments, layers=1, equal_weights=equal_weights))
+    lstm, elman = (trial.result for trial in trials)
     alone = create_trainer([str(FABLES)], None, training, layers=1)
     assert lstm.hidden_size == alone.network.config.hidden_size
     if equal_weights:
@@ -119,25 +122,22 @@ def test_a_size_that_is_left_open_is_chosen_for_all_cells(equal_weights):
     assert elman.error is lstm.error is None
 
 
-def test_all_cells_are_measured_on_the_same_text(tmp_path, monkeypatch):
+def test_all_cells_are_measured_on_the_same_text(monkeypatch):
     """Also where one of them is faster, so that alone it would read more of it."""
     longer = iter((100, 200))
     monkeypatch.setattr(planning, "_validation_positions", lambda *_: next(longer))
     sizes = {"layers": 1, "hidden_size": 8}
-    list(
-        compare([str(FABLES)], ["lstm", "elman"], TextConfig(), TRAINING, folder=tmp_path, **sizes)
-    )
-    for cell in ("lstm", "elman"):
-        options = load_model(model_path(tmp_path, cell)).training["options"]
-        assert options["validation_positions"] == 100
+    for trial in _made(compare([str(FABLES)], ["lstm", "elman"], TextConfig(), TRAINING, **sizes)):
+        assert trial.trainer.best.training["options"]["validation_positions"] == 100
 
 
-def test_a_result_is_of_the_best_model_and_of_the_whole_run(tmp_path):
+def test_a_result_is_of_the_best_model_and_of_the_whole_run():
     """A learning rate at which the loss goes up again."""
     training = dataclasses.replace(TRAINING, steps=30, validations=30, optimizer="sgd",
                                    learning_rate=60.0, final_rate=1.0)  # fmt: skip
     sizes = {"layers": 1, "hidden_size": 8}
-    (result,) = compare([str(FABLES)], ["elman"], TextConfig(), training, **sizes)
+    (trial,) = _made(compare([str(FABLES)], ["elman"], TextConfig(), training, **sizes))
+    result = trial.result
     alone = create_trainer([str(FABLES)], None, training, cell="elman", **sizes)
     losses = [record.validation_loss for record in alone.run()]
     assert np.argmin(losses) < 29

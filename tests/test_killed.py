@@ -14,7 +14,7 @@ from commands import assert_one_line_error, invoke
 from subprocesses import ROOT, TESTS
 from trained import FABLES
 
-from charrnn.cli import running
+from charrnn.cli import run as run_module
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
 
 KILLS, STEPS = 40, 240
@@ -31,13 +31,13 @@ COMPLETE = 2
 #: process is killed, or 0; one that is to be killed saves after every step.
 DRIVER = """
 import os, signal, sys, time
-from charrnn.cli import running
+from charrnn.cli import run as run_module
 from charrnn.cli.main import main
 first, *arguments = sys.argv[1:]
 main(["train", *arguments, "--model", first], standalone_mode=False)  # loads the kernels
 for line in sys.stdin:
     seconds, *more = line.split()
-    running._SAVE_INTERVAL = 0.0 if float(seconds) else 60.0
+    run_module._SAVE_INTERVAL = 0.0 if float(seconds) else 60.0
     if not (process := os.fork()):
         try:
             main(["train", *arguments, *more])
@@ -115,15 +115,15 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_bits(tmp_path, corpus):
 
 
 def _die_at(monkeypatch, name, call):
-    """Let the process be interrupted as it calls ``running``'s function for the nth time."""
-    function, calls = getattr(running, name), iter(range(1, 10**6))
+    """Let the process be interrupted as it calls a function of the module ``run``, the nth time."""
+    function, calls = getattr(run_module, name), iter(range(1, 10**6))
 
     def dying(*arguments):
         if next(calls) == call:
             raise KeyboardInterrupt
         function(*arguments)
 
-    monkeypatch.setattr(running, name, dying)
+    monkeypatch.setattr(run_module, name, dying)
 
 
 @pytest.mark.parametrize("name", ["save_model", "save_resume"])

@@ -16,7 +16,7 @@ from samples import every_variant
 from subprocesses import ROOT
 
 from charrnn.cells import CELLS
-from charrnn.cli import running
+from charrnn.cli import resuming
 from charrnn.config import INITIAL_STATES, TextConfig, TrainingConfig
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.inference.language_model import load
@@ -262,7 +262,7 @@ def test_a_run_that_finds_nothing_better_says_which_model_there_is(tmp_path, mon
     ],
 )  # fmt: skip
 def test_the_command_that_goes_on(corpus, options, said):
-    assert running.how_to_go_on(corpus, **options) == said
+    assert resuming.how_to_go_on(corpus, **options) == said
 
 
 def test_more_steps_can_be_given_and_other_options_cannot(tmp_path):

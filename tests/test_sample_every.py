@@ -9,7 +9,7 @@ import pytest
 from commands import QUICK, invoke
 from trained import DINOSAURS, FABLES, language_model, live_model, run, small_trainer
 
-from charrnn.cli import running
+from charrnn.cli import run as run_module
 from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path
 from charrnn.training import clock as extent
@@ -47,7 +47,7 @@ def test_a_sample_is_of_the_averaged_weights():
     trainer = small_trainer(steps=20)
     run(trainer)
     before = trainer.network.values.copy()
-    _, _, text = running._sample(trainer).partition("\n")
+    _, _, text = run_module._sample(trainer).partition("\n")
     written = language_model(trainer.best).sample(200, seed=20)
     assert text.rstrip() == written.rstrip()
     assert live_model(trainer).sample(200, seed=20) != written
@@ -93,7 +93,7 @@ def test_samples_do_not_count_in_the_time(tmp_path, monkeypatch):
         return "text"
 
     monkeypatch.setattr(extent, "time", types.SimpleNamespace(monotonic=look))
-    monkeypatch.setattr(running, "_sample", sample)
+    monkeypatch.setattr(run_module, "_sample", sample)
     log = tmp_path / "log.jsonl"
     _train(tmp_path / "m", "--sample-every", 5, "--log", log)
     assert clock[0] > 50_000

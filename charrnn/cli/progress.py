@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import IO, Any
 
@@ -161,3 +162,12 @@ class Reporter:
         except OSError as error:
             raise CharrnnError(f"cannot write the log: {error.strerror}") from error
         self._logged.clear()
+
+
+@contextlib.contextmanager
+def reporting(remarks: list[str], log: Any = None) -> Iterator[Reporter]:
+    """What shows a run, begun with the ``remarks``."""
+    with Reporter(log) as reporter:
+        for remark in remarks:
+            reporter.say(remark)
+        yield reporter

@@ -1,0 +1,55 @@
+"""``charrnn benchmark``: how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from charrnn.cli.options import (
+    SHAPE,
+    json_option,
+    option,
+    plain_size_option,
+    precision_option,
+    shape_options,
+    threads_option,
+)
+from charrnn.cli.tables import benchmark_table
+from charrnn.cli.terminal import print_result
+from charrnn.cli.waiting import announced_compilation
+from charrnn.config import ModelConfig, TrainingConfig
+
+
+@click.command()
+@plain_size_option
+@shape_options
+@click.option(
+    "--vocabulary-size",
+    type=int,
+    default=68,
+    show_default=True,
+    help="Characters, the three special ones included.",
+)
+@click.option("--batch-size", type=int, default=64, show_default=True,
+              help="Lanes that read the corpus side by side.")  # fmt: skip
+@option(TrainingConfig, "--sequence-length", int, "Characters back through which gradients flow.")
+@click.option("--profile", is_flag=True, help="Tell the parts of a training step apart.")
+@threads_option
+@precision_option
+@json_option
+def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any) -> None:
+    """Measure how fast this machine trains, evaluates and samples.
+
+    It does so with a network of the size given. The limit is what the processor could do at best
+    in 32-bit multiply-adds, and what its memory can deliver.
+    """
+    shape = {name: options.pop(name) for name in SHAPE}
+    network = ModelConfig.for_vocabulary(vocabulary_size, **shape)
+    config = TrainingConfig(**options)
+    from charrnn.studies.benchmark import benchmark as measure
+
+    with announced_compilation():
+        result = measure(network, config, profile=profile)
+    print_result(json.dumps(result) if as_json else benchmark_table(result))

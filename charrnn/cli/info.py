@@ -1,0 +1,27 @@
+"""``charrnn info``: what a model is made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from charrnn.cli.options import (
+    json_option,
+    model_option,
+)
+from charrnn.cli.tables import figures_table
+from charrnn.cli.terminal import print_result
+
+
+@click.command()
+@model_option
+@json_option
+def info(model_path: Path, as_json: bool) -> None:
+    """Say what a model is made of and where it came from."""
+    from charrnn.storage.checkpoint import load_model
+    from charrnn.storage.summary import describe
+
+    figures = describe(load_model(model_path))
+    print_result(json.dumps(figures) if as_json else figures_table(figures))

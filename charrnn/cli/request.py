@@ -1,0 +1,34 @@
+"""What a user asks of a run: options of the network, of the text and of training, kept apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from charrnn.cli.options import SHAPE
+from charrnn.config import TextConfig
+
+
+@dataclass(frozen=True)
+class Request:
+    """Values by the names of fields, and which options of a command were given at all."""
+
+    shape: dict[str, Any]
+    text: dict[str, Any]
+    training: dict[str, Any]
+    given: frozenset[str]
+
+    @classmethod
+    def of(cls, context: click.Context, options: dict[str, Any]) -> Request:
+        """The request that the ``options`` of a command are, those of training being the rest."""
+        default = click.core.ParameterSource.DEFAULT
+        given = {n for n in context.params if context.get_parameter_source(n) is not default}
+        text = TextConfig.__dataclass_fields__
+        return cls(
+            shape={name: options[name] for name in SHAPE},
+            text={name: options[name] for name in text},
+            training={n: v for n, v in options.items() if n not in SHAPE and n not in text},
+            given=frozenset(given),
+        )

@@ -1,0 +1,106 @@
+"""``charrnn train``: learn a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charrnn.cli.log import opened_log
+from charrnn.cli.options import (
+    extent_options,
+    model_option,
+    planned_size_option,
+    shape_options,
+    text_options,
+    training_options,
+)
+from charrnn.cli.outputs import refuse_to_overwrite, run_files
+from charrnn.cli.request import Request
+from charrnn.cli.resuming import go_on, how_to_go_on, resumed
+from charrnn.cli.waiting import announced_compilation, shown_reading
+from charrnn.config import TextConfig, TrainingConfig
+from charrnn.errors import UsageError
+from charrnn.storage.checkpoint import ResumeState, load_resume, resume_path
+from charrnn.storage.files import check_output, keep_apart, texts
+from charrnn.storage.lock import locked
+from charrnn.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from charrnn.training.trainer import Trainer
+
+
+@click.command()
+@click.pass_context
+@click.argument("corpus", nargs=-1, required=True)
+@model_option
+@click.option("--force", is_flag=True, help="Overwrite the model file.")
+@click.option(
+    "--resume", is_flag=True, help="Go on where the run of this model stopped, with its options."
+)
+@click.option("--init-from", type=click.Path(), metavar="MODEL",
+              help="Start from this model: its shape, its weights, its characters and those that "
+                   "are new.")  # fmt: skip
+@click.option("--log", "log_path", type=click.Path(path_type=Path),
+              help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
+@click.option("--sample-every", type=click.IntRange(min=1), metavar="STEPS",
+              help="Show what the model writes after every so many steps.")  # fmt: skip
+@planned_size_option
+@shape_options
+@text_options
+@extent_options(epochs="  [default: 10, within 4 to 20 million characters]")
+@training_options
+def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, force: bool,
+          resume: bool, init_from: str | None, log_path: Path | None, sample_every: int | None,
+          **options: Any) -> None:  # fmt: skip
+    """Train a model on the files of CORPUS; - is standard input.
+
+    The model with the lowest loss on the validation text is kept. Ctrl-C ends the run after the
+    step at hand; --resume goes on from there, to the same bits as a run that was never stopped.
+    More --epochs, --steps or --budget may be given then.
+    """
+    if resume and init_from:
+        raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
+    request = Request.of(context, options)
+    read = [*texts([*corpus, request.text["validation"]]), ("the model", init_from)]
+    keep_apart(run_files(model_path), read)
+    context.with_resource(locked(model_path))
+    context.with_resource(announced_compilation())
+    if resume:
+        saved = load_resume(resume_path(model_path))
+        request = resumed(request, saved)
+        read += texts([request.text["validation"]])  # which the user need not name again
+    else:
+        saved = None
+        refuse_to_overwrite(model_path, force)
+    if log_path:
+        keep_apart([("the log", log_path)], [*read, *run_files(model_path)])
+        check_output(log_path)
+    trainer = _create(corpus, request, saved, init_from)
+    if saved:
+        go_on(trainer, saved, model_path, request)
+    model = model_path if "model_path" in request.given else None
+    again = how_to_go_on(corpus, model=model, log=log_path, sample_every=sample_every)
+    from charrnn.cli.run import run
+
+    with opened_log(log_path, trainer.step if saved else None) as log:
+        run(trainer, model_path, log, sample_every, again=again)
+
+
+def _create(
+    corpus: tuple[str, ...], request: Request, saved: ResumeState | None, init_from: str | None
+) -> Trainer:
+    """The run that is asked for, at its beginning; of one that goes on, with its vocabulary."""
+    from charrnn.training.setup import create_trainer
+
+    shape, vocabulary = request.shape, None
+    if init_from:  # what is left open is that model's
+        shape = {name: value for name, value in shape.items() if name in request.given}
+    if saved:
+        vocabulary = Vocabulary(saved.values["characters"])
+    with shown_reading():
+        return create_trainer(
+            corpus, TextConfig(**request.text), TrainingConfig(**request.training),
+            init_from=init_from, vocabulary=vocabulary, **shape,
+        )  # fmt: skip
