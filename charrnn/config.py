@@ -104,7 +104,7 @@ class ModelConfig:
         )
         _require_between("vocabulary size", self.vocabulary_size, 4, MAX_SIZE)
         most = most_layers(self.cell)
-        _require(self.layers == 1 or most > 1, f"{self.cell} takes one layer: give --layers 1")
+        _require(self.layers == 1 or most > 1, f"{self.cell} takes one layer: give `layers` 1")
         _require_between("layers", self.layers, 1, most)
         _require_between("hidden size", self.hidden_size, 1, MAX_SIZE)
         _require_between("embedding size", self.embedding_size, 0, MAX_SIZE)
@@ -112,7 +112,7 @@ class ModelConfig:
         _require_between("readout size", self.readout_size, 0, MAX_SIZE)
         _require(
             not self.readout_size or self.readout_layers > 0,
-            "a readout size needs --readout-layers",
+            "a readout size needs `readout_layers`",
         )
         feeds_back = CELLS[self.cell, self.activation].output_block is not None
         _require(

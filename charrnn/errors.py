@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class CharrnnError(Exception):
-    """Something that the user can mend; the message says what and how."""
+    """Something that the user can mend; the message says what and how.
+
+    It names fields of configurations in backticks, as ``clip_norm``; the command line makes options
+    of them.
+    """
 
 
 class UsageError(CharrnnError):

@@ -1,6 +1,9 @@
 """What all commands have in common: help, versions, one place for errors."""
 
+import ast
+import re
 import signal
+from pathlib import Path
 
 import click
 import pytest
@@ -11,6 +14,7 @@ import charrnn
 from charrnn import errors
 from charrnn.cli.compare import DEFAULT_BUDGET
 from charrnn.cli.main import main
+from charrnn.cli.options import with_options
 from charrnn.config import OPTIMIZERS
 from charrnn.studies.plotting import PICTURES
 from charrnn.training import planning
@@ -175,3 +179,21 @@ def test_a_folder_or_a_binary_file_is_one_line(tmp_path, command):
     path.write_bytes(bytes(range(256)))
     done = execute(*command, path, "--model", tmp_path / "m.safetensors")
     assert_one_line_error(done, 1)
+
+
+def test_library_messages_name_fields_and_the_command_line_options():
+    assert with_options("try a smaller `clip_norm` or `model`") == (
+        "try a smaller --clip-norm or --model"
+    )
+    assert with_options("the text 'a`b`c' and `nothing`") == "the text 'a`b`c' and `nothing`"
+
+
+def test_the_library_names_no_options():
+    """But within commands that are quoted as a whole."""
+    package = Path(charrnn.__file__).parent
+    for path in package.rglob("*.py"):
+        if path.parent != package / "cli":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    quoted = "``--" in node.value or "charrnn train " in node.value
+                    assert quoted or not re.search(r"--[a-z]", node.value), (path, node.value)

@@ -98,9 +98,9 @@ def test_unknown_names_are_refused_with_the_choices(create, values, choices):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"cell": "jordan", "layers": 2}, ["jordan takes one layer", "--layers 1"]),
+        ({"cell": "jordan", "layers": 2}, ["jordan takes one layer", "`layers` 1"]),
         ({"cell": "jordan", "layers": 1, "readout_layers": 1}, ["jordan", "no readout layers"]),
-        ({"readout_size": 20}, ["readout size", "--readout-layers"]),
+        ({"readout_size": 20}, ["readout size", "`readout_layers`"]),
         ({"layers": 2.0}, ["layers must be a whole number, not 2.0"]),
         ({"readout_layers": True}, ["readout_layers must be a whole number, not True"]),
         ({"readout_size": "20"}, ["readout_size must be a whole number, not '20'"]),

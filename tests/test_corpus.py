@@ -114,7 +114,7 @@ def test_rare_characters_are_unknown(text, chunk, min_count, lines):
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(corpus_module, "CHUNK", chunk):
         paths = _written(Path(folder), text)
         if not kept:
-            with pytest.raises(CorpusError, match="--min-count" if seen else "no characters"):
+            with pytest.raises(CorpusError, match="`min_count`" if seen else "no characters"):
                 read_corpus(paths, min_count=min_count, lines=lines)
             return
         corpus = read_corpus(paths, min_count=min_count, lines=lines)
@@ -180,7 +180,7 @@ def test_latin_1(tmp_path):
 def test_the_first_bad_byte_is_named(tmp_path, monkeypatch, data, encoding, offset, chunk):
     monkeypatch.setattr(corpus_module, "CHUNK", chunk)
     good, bad = _written(tmp_path, b"ab", data)
-    pattern = rf"1\.txt.*{encoding}.*byte 0x{data[offset]:02x} at offset {offset} .*--encoding"
+    pattern = rf"1\.txt.*{encoding}.*byte 0x{data[offset]:02x} at offset {offset} .*`encoding`"
     for lines in (False, True):
         with pytest.raises(CorpusError, match=pattern):
             read_corpus(
@@ -189,13 +189,13 @@ def test_the_first_bad_byte_is_named(tmp_path, monkeypatch, data, encoding, offs
 
 
 def test_lone_surrogates_are_refused(tmp_path):
-    with pytest.raises(CorpusError, match=r"U\+D800.*--encoding"):
+    with pytest.raises(CorpusError, match=r"U\+D800.*`encoding`"):
         read_corpus(_written(tmp_path, rb"ab\ud800"), encoding="unicode_escape")
 
 
 @pytest.mark.parametrize("encoding", ["nonsense", "hex", "rot13", "", "a\0b", "locale"])
 def test_an_encoding_that_there_is_not(tmp_path, encoding):
-    with pytest.raises(UsageError, match="--encoding"):
+    with pytest.raises(UsageError, match="`encoding`"):
         read_corpus(_written(tmp_path, "ab"), encoding=encoding)
 
 

@@ -80,7 +80,7 @@ def test_more_patience_can_be_given(losses, model):
 
 
 def test_it_needs_something_to_validate_on(model):
-    with pytest.raises(UsageError, match="--patience"):
+    with pytest.raises(UsageError, match="`patience`"):
         small_trainer(text=TextConfig(validation_fraction=0), patience=1)
     options = ("--model", model, *OPTIONS, "--patience", 2, "--validation-fraction", 0)
     assert_one_line_error(invoke("train", FABLES, *options), 2, "--patience", "--validation")

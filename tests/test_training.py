@@ -309,7 +309,7 @@ def test_many_in_a_row_end_the_run_and_keep_the_best():
     trainer = small_trainer(steps=100, validations=10)
     _spoil(trainer, set(range(10, 19)) | set(range(33, 200)))
     records = []
-    with pytest.raises(TrainingError, match="--learning-rate") as caught:
+    with pytest.raises(TrainingError, match="`learning_rate`") as caught:
         for record in trainer.run():
             records.append(record)
     assert "\n" not in str(caught.value)
@@ -365,9 +365,9 @@ def test_the_figures_of_the_best_are_numbers():
 @pytest.mark.parametrize(
     ("options", "advice"),
     [
-        ({}, "a smaller --learning-rate or --clip-norm; "),
-        ({"clip_norm": 0.0}, "a smaller --learning-rate or clip with --clip-norm 1; "),
-        ({"clip_norm": math.inf}, "a smaller --learning-rate or clip with --clip-norm 1; "),
+        ({}, "a smaller `learning_rate` or `clip_norm`; "),
+        ({"clip_norm": 0.0}, "a smaller `learning_rate` or clip with `clip_norm` 1; "),
+        ({"clip_norm": math.inf}, "a smaller `learning_rate` or clip with `clip_norm` 1; "),
     ],
     ids=str,
 )

@@ -160,9 +160,9 @@ def test_the_average_begins_with_the_weights_that_are_carried_over(model):
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"hidden_size": 33}, "--hidden-size 32"),
-        ({"layers": 1, "cell": "gru"}, "--layers 2, --cell lstm|--cell lstm, --layers 2"),
-        ({"embedding_size": 4}, "--embedding-size 0"),
+        ({"hidden_size": 33}, "`hidden_size` 32"),
+        ({"layers": 1, "cell": "gru"}, "`layers` 2, `cell` lstm|`cell` lstm, `layers` 2"),
+        ({"embedding_size": 4}, "`embedding_size` 0"),
     ],
 )
 def test_another_shape_is_refused(model, corpus, given, named):

@@ -53,7 +53,7 @@ def test_what_is_not_held_is_unknown(known, text):
 def test_counts_choose_the_characters(text, min_count):
     expected = "".join(sorted(c for c in set(text) if text.count(c) >= min_count))
     if not expected:
-        with pytest.raises(CorpusError, match="--min-count"):
+        with pytest.raises(CorpusError, match="`min_count`"):
             Vocabulary.from_counts(_counts_of(text), min_count)
     else:
         assert Vocabulary.from_counts(_counts_of(text), min_count).characters == expected
@@ -105,7 +105,7 @@ def test_the_last_index_that_fits_into_two_bytes():
 
 
 def test_too_many_characters_are_counted_and_the_option_is_named():
-    with pytest.raises(CorpusError, match=r"65,533 distinct.*--min-count"):
+    with pytest.raises(CorpusError, match=r"65,533 distinct.*`min_count`"):
         Vocabulary(_characters(65_533))
 
 

@@ -20,6 +20,7 @@ from charrnn.cli.options import (
     size_options,
     text_options,
     training_options,
+    with_options,
 )
 from charrnn.cli.outputs import refuse_to_overwrite
 from charrnn.cli.tables import comparison_table
@@ -32,7 +33,7 @@ from charrnn.storage.files import Named, keep_apart, texts
 from charrnn.training.clock import duration
 
 if TYPE_CHECKING:
-    from charrnn.studies.comparison import Trial
+    from charrnn.studies.comparison import Result, Trial
     from charrnn.training.trainer import Trainer
 
 #: Seconds that each cell is trained when neither epochs, steps nor a budget is given.
@@ -104,7 +105,7 @@ def _make(
             remarks = _remarks(trial.trainer, layers)
             remarks[0] = f"{number} of {len(cells)}: {remarks[0]}"
             if _show(trial, remarks, received):
-                results.append(vars(trial.result))  # before anything can go wrong with the file
+                results.append(_told(trial.result))  # before anything can go wrong with the file
                 if folder:
                     _keep(trial, folder)
             if received:
@@ -122,9 +123,15 @@ def _show(trial: Trial, remarks: list[str], received: list[int]) -> bool:
             if received and record.progress < 1:
                 reporter.say(f"{cell} was stopped, and is left out")
                 return False
-        if error := trial.result.error:
+        if error := _told(trial.result)["error"]:
             reporter.say(f"{cell}: {error}")
     return True
+
+
+def _told(result: Result) -> dict[str, Any]:
+    """A result as it is shown, with options in its error."""
+    error = with_options(result.error) if result.error else None
+    return vars(result) | {"error": error}
 
 
 def _remarks(trainer: Trainer, layers: int) -> list[str]:

@@ -21,6 +21,7 @@ from charrnn.cli.compare import compare
 from charrnn.cli.evaluate import evaluate
 from charrnn.cli.gradients import gradients
 from charrnn.cli.info import info
+from charrnn.cli.options import with_options
 from charrnn.cli.sample import sample
 from charrnn.cli.terminal import output_errors, prepare_streams, say
 from charrnn.cli.train import train
@@ -67,7 +68,7 @@ def _errors_told() -> Iterator[None]:
         say(f"Error: {_message(error)}{_hint(error)}")
         raise Exit(error.exit_code) from error
     except CharrnnError as error:
-        say(f"Error: {error}")
+        say(f"Error: {with_options(str(error))}")
         raise Exit(2 if isinstance(error, UsageError) else 1) from error
     except MemoryError as error:
         say("Error: not enough memory: try a smaller --batch-size, --sequence-length "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -41,6 +42,28 @@ model_option = click.option(
     "--model", "model_path", type=click.Path(path_type=Path), default=_MODEL,
     show_default=True, envvar=_MODEL_VARIABLE, show_envvar=True, help="The model file.",
 )  # fmt: skip
+
+
+def as_option(field: str) -> str:
+    """The option that gives a field of a configuration its value."""
+    return f"--{field.replace('_', '-')}"
+
+
+#: What messages of the library name in backticks and the command line has an option for.
+_FIELDS = {
+    field.name
+    for kind in (ModelConfig, TextConfig, TrainingConfig)
+    for field in dataclasses.fields(kind)
+} | {"model", "force"}
+
+
+def with_options(message: str) -> str:
+    """A message of the library with options in place of fields: ``clip_norm`` in backticks."""
+
+    def option(match: re.Match[str]) -> str:
+        return as_option(match[1]) if match[1] in _FIELDS else match[0]
+
+    return re.sub(r"`(\w+)`", option, message)
 
 
 def default_model() -> Path:

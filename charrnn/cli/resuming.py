@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charrnn.cli.options import EXTENT
+from charrnn.cli.options import EXTENT, as_option
 from charrnn.cli.request import Request
 from charrnn.cli.terminal import say
 from charrnn.config import TrainingConfig
@@ -50,7 +50,7 @@ def _changes(now: dict[str, Any], then: dict[str, Any], given: Set[str]) -> Iter
     """Options that are ``given`` with another value than the run was started with."""
     for name, value in now.items():
         if name in given and value != then[name]:
-            yield f"--{name.replace('_', '-')} {then[name]} (now {value})"
+            yield f"{as_option(name)} {then[name]} (now {value})"
 
 
 def go_on(trainer: Trainer, saved: ResumeState, path: Path, request: Request) -> None:
@@ -84,7 +84,7 @@ def _extent(config: TrainingConfig, times: int = 1) -> str:
     """The option that gives a run its extent, or so many times as much."""
     name = next(name for name in EXTENT if getattr(config, name) is not None)
     amount = getattr(config, name) * times
-    return f"--{name} {duration(amount) if name == 'budget' else format(amount, '.10g')}"
+    return f"{as_option(name)} {duration(amount) if name == 'budget' else format(amount, '.10g')}"
 
 
 def how_to_go_on(corpus: Sequence[str], **options: Any) -> str:
@@ -92,7 +92,7 @@ def how_to_go_on(corpus: Sequence[str], **options: Any) -> str:
     words = ["charrnn", "train"]
     words += [f"./{name}" if name[:1] == "-" != name else name for name in corpus]
     for name, value in options.items():
-        words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+        words += [] if value is None else [as_option(name), str(value)]
     again = ", with the same text on standard input" if "-" in corpus else ""
     return f"to go on{again}: {shlex.join([*words, '--resume'])}"
 

@@ -36,7 +36,7 @@ def _panel_dtype(precision: str, dtype: np.dtype) -> np.dtype:
     if not HAS_BFLOAT16:
         raise UsageError(
             "this processor cannot multiply bfloat16 (it lacks AVX512-BF16): "
-            "give --precision float32"
+            "give `precision` float32"
         )
     return packing.PAIRS
 

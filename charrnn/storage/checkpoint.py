@@ -164,7 +164,7 @@ def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
         earlier = version.isdecimal() and len(version) < 9 and int(version) < readable
         raise ModelFileError(
             f"{path} has format version {version}, this charrnn reads version {readable}: "
-            + ("start the run anew with --force" if earlier else "upgrade charrnn")
+            + ("start the run anew with `force`" if earlier else "upgrade charrnn")
         )
 
 

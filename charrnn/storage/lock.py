@@ -52,12 +52,12 @@ def locked(model: Path) -> Iterator[None]:
         handle = _acquire(path)
     except BlockingIOError as error:
         raise ModelFileError(
-            f"{model} is being trained by {_holder(path)}: let it end, or give --model with "
+            f"{model} is being trained by {_holder(path)}: let it end, or give `model` with "
             "another name"
         ) from error
     except OSError as error:
         raise ModelFileError(
-            f"cannot write {model}: {error.strerror}; --model must be a file in an existing "
+            f"cannot write {model}: {error.strerror}; `model` must be a file in an existing "
             "folder that can be written to"
         ) from error
     try:

@@ -92,7 +92,7 @@ class _Reader:
             self.decoder = codecs.getincrementaldecoder(encoding)
         except (LookupError, ValueError) as error:
             raise UsageError(
-                f"there is no encoding {encoding!r}; give --encoding utf-8, utf-16, latin-1, "
+                f"there is no encoding {encoding!r}; give `encoding` utf-8, utf-16, latin-1, "
                 "cp1252 or another that Python knows"
             ) from error
         self.encoding, self.progress = encoding, progress
@@ -129,7 +129,7 @@ class _Reader:
             where = f": byte 0x{error.object[error.start]:02x} at offset {offset} ({error.reason})"
         elif isinstance(error, UnicodeEncodeError):
             where = f": U+{ord(error.object[error.start]):04X} is half of a character"
-        return f"{text.name} is not {self.encoding} text{where}; name its encoding with --encoding"
+        return f"{text.name} is not {self.encoding} text{where}; name its encoding with `encoding`"
 
 
 def _count(pieces: Iterator[np.ndarray], counts: np.ndarray, lines: bool) -> tuple[int, int]:

@@ -45,7 +45,7 @@ class Vocabulary:
         if self.size > MAX_TOKENS:
             raise CorpusError(
                 f"there are {len(self.characters):,} distinct characters, but a vocabulary holds "
-                f"at most {MAX_TOKENS - SPECIALS:,}; leave out the rare ones with --min-count 2 "
+                f"at most {MAX_TOKENS - SPECIALS:,}; leave out the rare ones with `min_count` 2 "
                 "or more"
             )
         if len(set(self.characters)) < len(self.characters):
@@ -68,7 +68,7 @@ class Vocabulary:
         added = np.setdiff1d(frequent, code_points(known), assume_unique=True)
         if not added.size and not known:
             raise CorpusError(
-                f"no character is seen {min_count:,} times; give a smaller --min-count or more text"
+                f"no character is seen {min_count:,} times; give a smaller `min_count` or more text"
             )
         return cls(known + added.astype("<u4").tobytes().decode("utf-32-le"))
 

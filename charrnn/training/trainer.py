@@ -78,8 +78,8 @@ class Trainer:
         training, validation = dataset.training, dataset.validation
         network.prepare_training()
         if config.patience and not validation.size:
-            raise UsageError("--patience needs a text to validate on, and there is none: give "
-                             "--validation, or leave --patience out")  # fmt: skip
+            raise UsageError("`patience` needs a text to validate on, and there is none: give "
+                             "`validation`, or leave `patience` out")  # fmt: skip
         self.positions = len(training) - 1
         self.held_back = validation
         most = min(max(len(validation) - 1, 0), VALIDATION_POSITIONS)
@@ -259,10 +259,10 @@ class Trainer:
         self.state = self.network.initial_state(self.lanes.batch)
         if self._skipped_in_a_row == MOST_SKIPPED:
             clips = 0 < self.plan.clip_norm < math.inf
-            clip = "--clip-norm" if clips else f"clip with --clip-norm {TrainingConfig.clip_norm:g}"
+            clip = "`clip_norm`" if clips else f"clip with `clip_norm` {TrainingConfig.clip_norm:g}"
             raise TrainingError(
                 f"training came to nothing: {MOST_SKIPPED} gradients in a row were not finite at "
-                f"step {self.step}; try a smaller --learning-rate or {clip}"
+                f"step {self.step}; try a smaller `learning_rate` or {clip}"
             )
 
     def _record(self, loss: float, norm: float, rate: float, size: int) -> Record:
@@ -319,7 +319,7 @@ def _refuse_another(then: dict[str, Any], now: dict[str, Any]) -> None:
     changed = {n: f"{one[n]}; now {new}" for n, new in other.items() if one[n] != new}
     if not changed:
         return
-    advice = "give the same, or start anew with --force"
+    advice = "give the same, or start anew with `force`"
     if "corpus" in changed:
         advice += ("; to train its model on with another text: "
                    "charrnn train OTHER --init-from MODEL --model NEW")  # fmt: skip

@@ -19,7 +19,7 @@ def shape_of(start: SavedModel, given: dict[str, Any]) -> dict[str, Any]:
     values = dataclasses.asdict(start.config)
     other = [n for n, value in given.items() if value is not None and value != values[n]]
     if other:
-        kept = ", ".join(f"--{n.replace('_', '-')} {values[n]}" for n in other)
+        kept = ", ".join(f"`{n}` {values[n]}" for n in other)
         raise UsageError(f"the model to start from has {kept}, and a run from it keeps that: "
                          "leave the option out")  # fmt: skip
     del values["vocabulary_size"]
