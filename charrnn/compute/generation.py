@@ -1,84 +1,72 @@
-"""The feedback loop of sampling: what is drawn at one step is read at the next.
+"""The feedback loop of sampling: what is chosen at one step is read at the next.
 
-A step of a network is a *program*: a row of numbers for each instruction, which kernels of one
-step carry out one after the other on one flat array, the *memory*, with all values of B texts.
-A crew of threads shares the columns of each instruction, so that one text too is written by all of
-them: with two threads each reads half of the weights, which is what a step waits for. They meet at
-a barrier behind an instruction, unless the next one adds to the very columns that this one wrote.
-Every element is one sum in one order whoever makes it.
+A step of a network is a *program*: instructions that kernels carry out one after the other on one
+flat array, the *memory*, with all values of B texts. A crew of threads shares the columns of each
+instruction, so that one text too is written by all of them: with two threads each reads half of the
+weights, which is what a step waits for. They meet at a barrier behind an instruction, unless the
+next one adds to the very columns that this one wrote. Every element is one sum in one order whoever
+makes it.
 
-An instruction is what it does, whether threads meet behind it, and its operands; a *row stride*
-leads from one text to the next:
+What an instruction does, and with which of its fields:
 
 ``COPY``
-    first element in ``rows``, elements between the rows of two characters (0: one row for all),
-    target, its row stride, columns
+    the rows from ``source`` on, ``stride`` elements apart for each character (0: one row for all),
+    to ``target``
 ``MULTIPLY``
-    first and last offset into ``weights`` (panels), depth, source, its row stride, target, its row
-    stride, columns; the product is added to the target
+    ``source`` with the panels ``first … last``, of so much ``depth``; the product is added to
+    ``target``
 ``PREPARE``, ``NORMALIZE`` (before and behind a cell's second product), ``CELL``
-    gates, their row stride, states, elements between two states of a text, width, the layer's
-    first unit in the cell's fields
+    gates at ``target``, states at ``source``, ``stride`` elements between two states of a text,
+    ``unit`` the layer's first in the cell's fields
 ``TANH``
-    target, its row stride, columns
+    of ``target``
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+import numpy as np
+
 from charrnn.compute.barrier import meet
 from charrnn.compute.cache import kernel
+from charrnn.compute.choosers import choose
 from charrnn.compute.functions import tanh
 from charrnn.compute.packing import steps_of
 from charrnn.compute.pointwise import normalize, prepare, step
 from charrnn.compute.products import multiply
-from charrnn.compute.readout import softmax_row
 from charrnn.compute.target import TILE_VECTORS
-from charrnn.compute.vector import lanes, largest_lane, load, maximum, store
+from charrnn.compute.vector import lanes, load, store
 
 COPY, MULTIPLY, PREPARE, NORMALIZE, CELL, TANH = range(6)
 
-#: Numbers of an instruction; the first is what it does.
-INSTRUCTION_SIZE = 10
-
-#: Below this a probability is that of a padded or forbidden column, whose logit is -1e30.
-_NOTHING = 1e-30
-
-
-@kernel
-def _most_probable(logits, at, width):
-    best = at
-    for j in range(at + 1, at + width):
-        if logits[j] > logits[best]:
-            best = j
-    return best - at
+#: An instruction. A *row* leads from one text to the next; the columns are those of the target.
+INSTRUCTION = np.dtype(
+    [(name, np.int64) for name in (
+        "kind", "meets", "first", "last", "depth", "source", "source_row", "stride",
+        "target", "target_row", "columns", "unit",
+    )]
+)  # fmt: skip
 
 
-@kernel
-def draw(logits, at, width, sharpness, uniform):
-    """Index drawn from softmax(logits·sharpness), by inversion of ``uniform`` in [0, 1).
+class Instructions(NamedTuple):
+    """A program, with all that it reads but the memory."""
 
-    ``sharpness`` is one over the temperature, 1e-20 … 1e30; infinite, it is the most probable
-    index that is taken. The ``width`` logits at flat offset ``at`` are overwritten.
-    """
-    if sharpness > 1e30:
-        return _most_probable(logits, at, width)
-    top = load(logits, at)
-    for j in range(at, at + width, lanes(logits)):
-        top = maximum(top, load(logits, j))
-    largest = largest_lane(top)
-    for j in range(at, at + width, lanes(logits)):
-        store(logits, j, (load(logits, j) - largest) * sharpness)
-    softmax_row(logits, at, width)
-    left = uniform
-    chosen = -1
-    for j in range(width):
-        p = logits[at + j]
-        if p > _NOTHING:
-            chosen = j
-            left -= p
-            if left < 0:
-                break
-    return chosen
+    cell: Any  # with a flat array for each of its per-unit parameters, of all layers
+    steps: np.ndarray  # [I] INSTRUCTION
+    weights: np.ndarray  # panels
+    rows: np.ndarray  # what is copied
+    logits: int  # where in memory the program leaves logits [B, width]
+    width: int
+
+
+class Texts(NamedTuple):
+    """What B texts read and write in the next N steps."""
+
+    tokens: np.ndarray  # [B, N]: -1 where one is to be chosen, and the one that is given
+    uniforms: np.ndarray  # [B, N], random numbers in [0, 1)
+    latest: np.ndarray  # [B], what each text has read last
+    ended: np.ndarray  # [B], whether the token that ends a text was chosen
 
 
 @kernel
@@ -89,92 +77,92 @@ def _share_of(count, unit, part, parts):
 
 
 @kernel
-def _copy(instruction, rows, tokens, memory, part, parts):
-    source, stride, target = instruction[2], instruction[3], instruction[4]
-    row, columns = instruction[5], instruction[6]
-    first, last = _share_of(columns, TILE_VECTORS * lanes(memory), part, parts)
-    for b in range(tokens.size):
-        at = source + tokens[b] * stride
+def _copy(instruction, rows, latest, memory, part, parts):
+    first, last = _share_of(instruction.columns, TILE_VECTORS * lanes(memory), part, parts)
+    for b in range(latest.size):
+        at = instruction.source + latest[b] * instruction.stride
+        target = instruction.target + b * instruction.target_row
         for j in range(first, last, lanes(memory)):
-            store(memory, target + b * row + j, load(rows, at + j))
+            store(memory, target + j, load(rows, at + j))
 
 
 @kernel
 def _multiply(instruction, weights, memory, batch, part, parts):
-    panels = weights[instruction[2] : instruction[3]]
-    depth, source, source_row = instruction[4], instruction[5], instruction[6]
-    target, row, columns = instruction[7], instruction[8], instruction[9]
-    first, last = _share_of(columns, TILE_VECTORS * lanes(memory), part, parts)
-    at = target + first
-    multiply(memory, source, source_row, batch, panels[first * steps_of(depth, panels) :], depth,
+    panels, depth = weights[instruction.first : instruction.last], instruction.depth
+    first, last = _share_of(instruction.columns, TILE_VECTORS * lanes(memory), part, parts)
+    at, row = instruction.target + first, instruction.target_row
+    multiply(memory, instruction.source, instruction.source_row, batch,
+             panels[first * steps_of(depth, panels) :], depth,
              memory, at, row, memory, at, row, last - first)  # fmt: skip
 
 
 @kernel
 def _advance_cell(cell, instruction, memory, batch, part, parts):
-    gates, row = instruction[2], instruction[3]
-    states, stride, width, unit = instruction[4], instruction[5], instruction[6], instruction[7]
+    width, stride = instruction.columns, instruction.stride
     first, last = _share_of(width, lanes(memory), part, parts)
     for b in range(batch):
-        if instruction[0] == NORMALIZE and part == 0:
-            normalize(cell, memory, gates + b * row, width)
+        gates = instruction.target + b * instruction.target_row
+        if instruction.kind == NORMALIZE and part == 0:
+            normalize(cell, memory, gates, width)
         for j in range(first, last, lanes(memory)):
-            at, at_gates = states + b * width + j, gates + b * row + j
-            if instruction[0] == PREPARE:
-                prepare(cell, memory, at_gates, width, memory, at, stride)
-            elif instruction[0] == CELL:
-                step(cell, unit + j, memory, at_gates, width, memory, at, at, stride)
+            at = instruction.source + b * width + j
+            if instruction.kind == PREPARE:
+                prepare(cell, memory, gates + j, width, memory, at, stride)
+            elif instruction.kind == CELL:
+                step(cell, instruction.unit + j, memory, gates + j, width, memory, at, at, stride)
 
 
 @kernel
 def _tanh(instruction, memory, batch, part, parts):
-    target, row = instruction[2], instruction[3]
-    first, last = _share_of(instruction[4], lanes(memory), part, parts)
+    first, last = _share_of(instruction.columns, lanes(memory), part, parts)
     for b in range(batch):
-        for j in range(target + b * row + first, target + b * row + last, lanes(memory)):
+        row = instruction.target + b * instruction.target_row
+        for j in range(row + first, row + last, lanes(memory)):
             store(memory, j, tanh(load(memory, j)))
 
 
 @kernel
-def _choose(logits, width, sharpness, uniforms, end, texts, n, tokens, ended):
-    """Draw or take the n-th character of each text from its ``width`` logits in ``memory``."""
-    for b in range(tokens.size):
-        if texts[b, n] < 0:
-            texts[b, n] = draw(logits, b * width, width, sharpness, uniforms[b, n])
-            ended[b] |= texts[b, n] == end
-        tokens[b] = texts[b, n]
+def _carry_out(program, instruction, memory, latest, part, parts):
+    if instruction.kind == COPY:
+        _copy(instruction, program.rows, latest, memory, part, parts)
+    elif instruction.kind == MULTIPLY:
+        _multiply(instruction, program.weights, memory, latest.size, part, parts)
+    elif instruction.kind == TANH:
+        _tanh(instruction, memory, latest.size, part, parts)
+    else:
+        _advance_cell(program.cell, instruction, memory, latest.size, part, parts)
 
 
 @kernel
-def generate(cell, program, weights, rows, memory, logits, width, sharpness, uniforms, end,
-             texts, tokens, ended, barrier, part, parts):  # fmt: skip
-    """Write characters into ``texts`` [B, N]; return how many steps were made.
+def _choose(program, chooser, memory, texts, n, end):
+    """Choose or take the n-th character of each text from its logits in ``memory``."""
+    for b in range(texts.latest.size):
+        if texts.tokens[b, n] < 0:
+            at = program.logits + b * program.width
+            texts.tokens[b, n] = choose(chooser, memory, at, program.width, texts.uniforms[b, n])
+            texts.ended[b] |= texts.tokens[b, n] == end
+        texts.latest[b] = texts.tokens[b, n]
 
-    ``texts`` holds -1 where a character is to be drawn and the character where it is given (a
-    prompt). ``tokens`` [B] is what the first step reads and, afterwards, the last step wrote.
-    A text in which ``end`` was drawn is ``ended``; when all are, no more steps are made. The
-    program leaves logits [B, width] in ``memory`` from offset ``logits`` on.
+
+@kernel
+def generate(program, chooser, memory, texts, end, barrier, part, parts):
+    """Choose a character for each text, and let the network read it; how many times that was done.
+
+    The first is chosen from the logits that are in ``memory``, where the program leaves those of
+    what follows. A text for which ``end`` was chosen is ended; when all are, no more is read.
 
     Every thread of a crew calls this with its ``part`` and the same ``barrier``.
     """
-    batch, steps = texts.shape
+    steps = texts.tokens.shape[1]
     for n in range(steps):
-        for i in range(program.shape[0]):
-            instruction = program[i]
-            if instruction[0] == COPY:
-                _copy(instruction, rows, tokens, memory, part, parts)
-            elif instruction[0] == MULTIPLY:
-                _multiply(instruction, weights, memory, batch, part, parts)
-            elif instruction[0] == TANH:
-                _tanh(instruction, memory, batch, part, parts)
-            else:
-                _advance_cell(cell, instruction, memory, batch, part, parts)
-            if instruction[1] and not meet(barrier, parts):
-                return n
         if part == 0:
-            _choose(memory[logits:], width, sharpness, uniforms, end, texts, n, tokens, ended)
+            _choose(program, chooser, memory, texts, n, end)
         if not meet(barrier, parts):
             return n
-        if ended.all():
+        if texts.ended.all():
             return n + 1
+        for i in range(program.steps.size):
+            _carry_out(program, program.steps[i], memory, texts.latest, part, parts)
+            if program.steps[i].meets and not meet(barrier, parts):
+                return n
     return steps

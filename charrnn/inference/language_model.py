@@ -11,7 +11,7 @@ import numpy as np
 
 from charrnn.compute.turns import in_turn
 from charrnn.config import check_machine, require_path, require_text, require_whole
-from charrnn.inference import sampling
+from charrnn.inference.sampling import TOGETHER, Writer, check_temperature
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model, save_model
 from charrnn.text.vocabulary import START, Vocabulary
@@ -69,9 +69,10 @@ class LanguageModel:
     def _texts(
         self, length: int, temperature: float, prime: str, count: int, seed: int
     ) -> Iterator[str]:
-        for first in range(0, count, sampling.TOGETHER):
-            numbers = range(first, min(first + sampling.TOGETHER, count))
-            pieces = self._pieces(length, temperature, prime, numbers, seed)
+        writer = self._writer(temperature)
+        for first in range(0, count, TOGETHER):
+            numbers = range(first, min(first + TOGETHER, count))
+            pieces = self._pieces(writer, length, prime, numbers, seed)
             if count == 1:
                 yield prime
                 yield from (piece for (piece,) in pieces)
@@ -95,22 +96,19 @@ class LanguageModel:
         same text. Raises ``UsageError`` for a value of another type or range.
         """
         _check_request(length, temperature, prime, seed)
-        pieces = self._pieces(length, temperature, prime, range(1), _seed_or_some(seed))
+        writer = self._writer(temperature)
+        pieces = self._pieces(writer, length, prime, range(1), _seed_or_some(seed))
         return "".join(piece for (piece,) in pieces)
 
+    def _writer(self, temperature: float) -> Writer:
+        may_end = self.training.get("documents", 1) > 1
+        return Writer(self.network, temperature=temperature, may_end=may_end)
+
     def _pieces(
-        self, length: int, temperature: float, prime: str, numbers: range, seed: int
+        self, writer: Writer, length: int, prime: str, numbers: range, seed: int
     ) -> Iterator[list[str]]:
-        written = sampling.sample(
-            self.network,
-            length=length,
-            temperature=temperature,
-            prime=self.vocabulary.encode(prime),
-            texts=numbers,
-            seed=seed,
-            may_end=self.training.get("documents", 1) > 1,
-        )
-        for arrays in written:
+        read = self.vocabulary.encode(prime)
+        for arrays in writer.write(numbers, length=length, prime=read, seed=seed):
             yield [self.vocabulary.decode(array) for array in arrays]
 
     @in_turn
@@ -129,7 +127,7 @@ class LanguageModel:
 def _check_request(length: Any, temperature: Any, prime: Any, seed: Any) -> None:
     """Raise ``UsageError`` unless a text can be written so."""
     require_whole("length", length, 0)
-    sampling.check_temperature(temperature)
+    check_temperature(temperature)
     require_text("prime", prime)
     if seed is not None:
         require_whole("seed", seed, 0)

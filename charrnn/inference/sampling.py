@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
-from charrnn.compute.barrier import abandon, create_barrier
-from charrnn.compute.generation import generate
-from charrnn.compute.threads import share
+from charrnn.compute.barrier import abandon
+from charrnn.compute.choosers import Temperature
+from charrnn.compute.threads import Team, share
 from charrnn.errors import UsageError
+from charrnn.inference.session import Session
 from charrnn.network.network import Network
 from charrnn.network.program import Program
 from charrnn.text.vocabulary import END, START, UNKNOWN
@@ -36,41 +38,6 @@ def check_temperature(temperature: float) -> None:
         raise UsageError(
             f"temperature must be a number from 0 (always the likeliest) up, not {temperature!r}"
         )
-
-
-class _Writer:
-    """Some texts that a crew of threads writes side by side, a chunk at a time."""
-
-    def __init__(self, program: Program, rngs: Sequence[np.random.Generator]) -> None:
-        self._program, self._rngs = program.instructions, rngs
-        self._memory = program.memory()
-        self._tokens = np.full(len(rngs), START, np.int32)
-        self.ended = np.zeros(len(rngs), np.uint8)
-        self.barrier = create_barrier()
-
-    def prepare(self, count: int, given: np.ndarray | None) -> None:
-        """Let the next ``advance`` write ``count`` characters of each text, or read the given."""
-        shape = len(self._rngs), count
-        self._texts = np.full(shape, -1, np.int32)
-        self._uniforms = np.zeros(shape)
-        if given is None:
-            self._uniforms[:] = [rng.random(count) for rng in self._rngs]
-        else:
-            self._texts[:] = given
-
-    def advance(self, sharpness: float, part: int, crew: int) -> None:
-        """This thread's part of the work that was prepared."""
-        p = self._program
-        made = generate(
-            p.cell, p.numbers, p.weights, p.rows, self._memory, p.logits, p.width, sharpness,
-            self._uniforms, END, self._texts, self._tokens, self.ended, self.barrier, part, crew,
-        )  # fmt: skip
-        if part == 0:
-            self._made = made
-
-    def written(self) -> np.ndarray:
-        """What was written of each text [B, n]; fewer than prepared when all have ended."""
-        return self._texts[:, : self._made]
 
 
 class _Crew:
@@ -98,73 +65,92 @@ class _Crew:
 
 
 class _Desk:
-    """All writers of a network's texts, and the threads that do their work."""
+    """Sessions of all texts that are written at once, and the threads that do their work."""
 
-    def __init__(self, network: Network, forbidden: list[int], rngs: list) -> None:
-        self._team, count = network.team, min(network.team.threads, len(rngs))
-        shares = [rngs[slice(*share(len(rngs), part, count))] for part in range(count)]
-        program = network.program(max(map(len, shares)), forbidden)
-        self.writers = [_Writer(program, mine) for mine in shares]
-        self._crew = _Crew(self._team.threads // count)
-        self._write(1.0, 0, None, 1)  # compiles, so that no chunk is slow for that
+    def __init__(self, team: Team, program: Program, rngs: list, chooser: Any) -> None:
+        self._team, count = team, _sessions(team, len(rngs))
+        self._rngs = [rngs[slice(*share(len(rngs), part, count))] for part in range(count)]
+        # This compiles, so that no chunk is slow for that.
+        self.sessions = [Session(program, len(mine), chooser) for mine in self._rngs]
+        self._crew = _Crew(team.threads // count)
 
-    def advance(self, sharpness: float, count: int, given: np.ndarray | None = None) -> None:
-        """Let all texts go on by ``count`` characters, or read the given."""
-        size, started = self._crew.size(), time.monotonic()
-        self._write(sharpness, count, given, size)
-        self._crew.note(size, count, time.monotonic() - started)
+    def read(self, tokens: np.ndarray) -> None:
+        """Let every text read these."""
+        for session, rngs in zip(self.sessions, self._rngs, strict=True):
+            session.prepare(np.tile(tokens, (len(rngs), 1)))
+        self._advance(tokens.size)
 
-    def _write(self, sharpness: float, count: int, given: np.ndarray | None, crew: int) -> None:
-        for writer in self.writers:
-            writer.prepare(count, given)
+    def write(self, count: int) -> None:
+        """Let all texts go on by ``count`` characters."""
+        for session, rngs in zip(self.sessions, self._rngs, strict=True):
+            uniforms = np.array([rng.random(count) for rng in rngs])
+            session.prepare(np.full(uniforms.shape, -1), uniforms)
+        self._advance(count)
+
+    def _advance(self, count: int) -> None:
+        crew, started = self._crew.size(), time.monotonic()
 
         def work(thread: int, _: int) -> None:
-            if thread < len(self.writers) * crew:
-                self.writers[thread // crew].advance(sharpness, thread % crew, crew)
+            if thread < len(self.sessions) * crew:
+                self.sessions[thread // crew].advance(thread % crew, crew)
 
         self._team.run(work, self._give_up)
+        self._crew.note(crew, count, time.monotonic() - started)
 
     def _give_up(self) -> None:
-        for writer in self.writers:
-            abandon(writer.barrier)
+        for session in self.sessions:
+            abandon(session.barrier)
 
 
-def sample(
-    network: Network,
-    *,
-    length: int,
-    temperature: float,
-    prime: np.ndarray,
-    texts: range,
-    seed: int,
-    may_end: bool,
-) -> Iterator[list[np.ndarray]]:
-    """Write the texts with the numbers ``texts`` side by side; yield what is new in each.
+def _sessions(team: Team, texts: int) -> int:
+    """How many sessions share so many texts: one for each thread, if there are as many."""
+    return min(team.threads, texts)
 
-    Each list holds the next characters of every text, empty where it has ended; ``prime`` is what
-    every text begins with (indices), and is not part of what is yielded. Text k depends on
-    ``seed`` and k alone, not on its neighbours. START and UNKNOWN are never drawn; END ends
-    a text and is not yielded; unless a text ``may_end`` it is not drawn either. Raises
-    ``UsageError`` for a temperature out of range.
+
+class Writer:
+    """Writes texts with a network, whose weights it copies when it is first asked.
+
+    START and UNKNOWN are never chosen; END ends a text; unless a text ``may_end`` it is not chosen
+    either. Raises ``UsageError`` for a temperature out of range.
     """
-    check_temperature(temperature)
-    # Beyond 1e20 all characters are equally likely, and a forbidden one must stay impossible.
-    sharpness = max(1 / temperature, 1e-20) if temperature > 1e-30 else math.inf
-    rngs = [np.random.default_rng([seed, k]) for k in texts]
-    with network.turns.take():  # for a copy of the weights; then nothing is shared but the team
-        desk = _Desk(network, [START, UNKNOWN] if may_end else [START, UNKNOWN, END], rngs)
-    for first, size in _chunks(prime.size):
-        desk.advance(sharpness, size, prime[first : first + size])
-    for _, size in _chunks(length):
-        before = [writer.ended.copy() for writer in desk.writers]
-        desk.advance(sharpness, size)
-        yield [
-            _until_end(row, done)
-            for writer, ended in zip(desk.writers, before, strict=True)
-            for row, done in zip(writer.written(), ended, strict=True)
-        ]
-        if all(writer.ended.all() for writer in desk.writers):
-            return
+
+    def __init__(self, network: Network, *, temperature: float, may_end: bool) -> None:
+        check_temperature(temperature)
+        self._network, self._chooser = network, Temperature.of(temperature)
+        self._forbidden = [START, UNKNOWN] if may_end else [START, UNKNOWN, END]
+        self._programs: dict[int, Program] = {}
+
+    def _program(self, texts: int) -> Program:
+        """The program for as many texts as a session has of so many."""
+        room = -(-texts // _sessions(self._network.team, texts))
+        if room not in self._programs:
+            with self._network.turns.take():  # after that nothing is shared but the team
+                self._programs[room] = self._network.program(room, self._forbidden)
+        return self._programs[room]
+
+    def write(
+        self, texts: range, *, length: int, prime: np.ndarray, seed: int
+    ) -> Iterator[list[np.ndarray]]:
+        """Write the texts with the numbers ``texts`` side by side; yield what is new in each.
+
+        Each list holds the next characters of every text, empty where it has ended; ``prime`` is
+        what every text begins with (indices). It is not part of what is yielded, nor is END. Text k
+        depends on ``seed`` and k alone, not on its neighbours.
+        """
+        rngs = [np.random.default_rng([seed, k]) for k in texts]
+        desk = _Desk(self._network.team, self._program(len(rngs)), rngs, self._chooser)
+        for first, size in _chunks(prime.size):
+            desk.read(prime[first : first + size])
+        for _, size in _chunks(length):
+            before = [session.ended.copy() for session in desk.sessions]
+            desk.write(size)
+            yield [
+                _until_end(row, done)
+                for session, ended in zip(desk.sessions, before, strict=True)
+                for row, done in zip(session.read(), ended, strict=True)
+            ]
+            if all(session.ended.all() for session in desk.sessions):
+                return
 
 
 def _chunks(length: int) -> Iterator[tuple[int, int]]:

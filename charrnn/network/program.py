@@ -14,11 +14,12 @@ import numpy as np
 from charrnn.compute.generation import (
     CELL,
     COPY,
-    INSTRUCTION_SIZE,
+    INSTRUCTION,
     MULTIPLY,
     NORMALIZE,
     PREPARE,
     TANH,
+    Instructions,
 )
 from charrnn.network.weights import Matrix
 
@@ -39,11 +40,14 @@ class Program:
     """Instructions, the weights and rows that they read, and room in memory for ``batch`` texts.
 
     The weights are copies: a network that learns on changes no text that is being written.
+    ``instructions`` is all of it, once ``finish`` has been called.
     """
+
+    instructions: Instructions
 
     def __init__(self, batch: int, dtype: np.dtype) -> None:
         self._batch, self._dtype = batch, dtype
-        self._instructions: list[tuple] = []
+        self._steps: list[dict[str, int]] = []
         self._weights: list[np.ndarray] = []
         self._rows: list[np.ndarray] = []
         self._cells: list[Any] = []
@@ -58,22 +62,33 @@ class Program:
         return memory
 
     def finish(self, logits: Memory) -> None:
-        """Let ``instructions`` be all of it, for a network whose output is ``logits``."""
+        """The network's output is ``logits``: nothing follows."""
         fields = zip(*self._cells, strict=True)
-        cell = type(self._cells[0])(*(np.concatenate(field) for field in fields))
         self.instructions = Instructions(
-            cell, self._numbers(), np.concatenate(self._weights),
-            np.concatenate(self._rows), logits.at, logits.width,
-        )  # fmt: skip
+            cell=type(self._cells[0])(*(np.concatenate(field) for field in fields)),
+            steps=self._records(),
+            weights=np.concatenate(self._weights),
+            rows=np.concatenate(self._rows),
+            logits=logits.at,
+            width=logits.width,
+        )
 
-    def _numbers(self) -> np.ndarray:
-        """A row for each instruction, and behind which of them threads meet."""
-        columns = [i[-3:] if i[0] in (COPY, MULTIPLY) else None for i in self._instructions]
-        meets = [mine is None or mine != other for mine, other in pairwise([*columns, None])]
-        rows = np.zeros((len(meets), INSTRUCTION_SIZE), np.int64)
-        for row, instruction, meet in zip(rows, self._instructions, meets, strict=True):
-            row[:2], row[2 : 1 + len(instruction)] = (instruction[0], meet), instruction[1:]
-        return rows
+    def _records(self) -> np.ndarray:
+        """The instructions; threads meet behind those whose target is not added to by the next."""
+        records = np.zeros(len(self._steps), INSTRUCTION)
+        for record, step in zip(records, self._steps, strict=True):
+            for name, value in step.items():
+                record[name] = value
+        own = [
+            (s["target"], s["target_row"], s["columns"]) if s["kind"] in (COPY, MULTIPLY) else None
+            for s in self._steps
+        ]
+        records["meets"] = [mine is None or mine != other for mine, other in pairwise([*own, None])]
+        return records
+
+    def _add(self, kind: int, target: Memory, columns: int, **fields: int) -> None:
+        place = {"target": target.at, "target_row": target.row, "columns": columns}
+        self._steps.append({"kind": kind, **place, **fields})
 
     def _room(self, width: int) -> Memory:
         place = Memory(self._size, width, width)
@@ -89,22 +104,22 @@ class Program:
         return self._copy(row, 0, row.size)
 
     def _copy(self, rows: np.ndarray, stride: int, width: int) -> Memory:
-        target, first = self._room(width), sum(rows.size for rows in self._rows)
-        self._rows.append(rows.copy())
-        self._instructions.append((COPY, first, stride, target.at, width, width))
+        target, source = self._room(width), sum(rows.size for rows in self._rows)
+        self._rows.append(rows)
+        self._add(COPY, target, width, source=source, stride=stride)
         return target
 
     def multiply(self, matrix: Matrix, source: Memory, target: Memory) -> None:
         """Add ``source`` times the matrix to ``target``."""
         first = sum(weights.size for weights in self._weights)
-        self._weights.append(matrix.forward.copy())
-        end = first + matrix.forward.size
-        places = source.at, source.row, target.at, target.row, matrix.columns
-        self._instructions.append((MULTIPLY, first, end, matrix.depth, *places))
+        self._weights.append(matrix.forward)
+        last = first + matrix.forward.size
+        self._add(MULTIPLY, target, matrix.columns, first=first, last=last, depth=matrix.depth,
+                  source=source.at, source_row=source.row)  # fmt: skip
 
     def tanh(self, target: Memory) -> None:
         """Replace ``target`` by its hyperbolic tangent."""
-        self._instructions.append((TANH, *target))
+        self._add(TANH, target, target.width)
 
     def states(self, initial: np.ndarray) -> Memory:
         """Room for the states of a layer [S, B, width], which begin as ``initial`` [S, 1, width].
@@ -125,37 +140,30 @@ class Program:
         """What a cell does with its gates and states; ``cell`` holds its per-unit parameters."""
         unit = sum(layer[0].size if layer else 0 for layer in self._cells)
         self._cells.append(cell)
-        stride = self._batch * states.width
-        return Step(
-            self._instructions, (gates.at, gates.row, states.at, stride, states.width, unit)
-        )
+        return Step(self, gates, states, self._batch * states.width, unit)
 
 
 class Step(NamedTuple):
     """The instructions of a cell's step: the middle of it only where it has a second product."""
 
-    instructions: list[tuple]
-    places: tuple
+    program: Program
+    gates: Memory
+    states: Memory
+    stride: int
+    unit: int
 
     def prepare(self) -> None:
         """Before the second product."""
-        self.instructions.append((PREPARE, *self.places))
+        self._add(PREPARE)
 
     def normalize(self) -> None:
         """Behind a second product that makes logits."""
-        self.instructions.append((NORMALIZE, *self.places))
+        self._add(NORMALIZE)
 
     def finish(self) -> None:
         """The step itself."""
-        self.instructions.append((CELL, *self.places))
+        self._add(CELL)
 
-
-class Instructions(NamedTuple):
-    """A program as ``charrnn.compute.generation.generate`` takes it."""
-
-    cell: Any  # with a flat array for each of its per-unit parameters, of all layers
-    numbers: np.ndarray  # a row for each instruction
-    weights: np.ndarray
-    rows: np.ndarray
-    logits: int  # where in memory the logits begin
-    width: int  # and how many each text has
+    def _add(self, kind: int) -> None:
+        self.program._add(kind, self.gates, self.states.width, source=self.states.at,
+                          stride=self.stride, unit=self.unit)  # fmt: skip

@@ -13,7 +13,7 @@ from charrnn.compute import limits
 from charrnn.compute.target import VECTOR_BYTES
 from charrnn.compute.threads import Team, share
 from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.inference.sampling import TOGETHER, sample
+from charrnn.inference.sampling import TOGETHER, Writer
 from charrnn.network.network import Network
 from charrnn.studies.profile import profile_steps
 from charrnn.text.batch import Batch
@@ -130,9 +130,7 @@ def benchmark(
 
 def write_texts(network: Network, texts: int, length: int) -> float:
     """Write texts of full length; return how many characters that were."""
+    writer = Writer(network, temperature=1.0, may_end=False)
     nothing = np.empty(0, np.int32)
-    pieces = sample(
-        network, length=length, temperature=1.0, prime=nothing, texts=range(texts), seed=0,
-        may_end=False,
-    )  # fmt: skip
+    pieces = writer.write(range(texts), length=length, prime=nothing, seed=0)
     return sum(row.size for arrays in pieces for row in arrays)
