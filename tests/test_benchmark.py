@@ -1,15 +1,26 @@
 """The benchmark: its figures hang together; how large they are is the machine's affair."""
 
+import dataclasses
+import importlib
 import json
+import pkgutil
 
 import pytest
 from commands import invoke
+from numba.core.dispatcher import Dispatcher
 from samples import config_of, one_cell_of_each_kind
 
-from charrnn.config import ModelConfig, TrainingConfig
+from charrnn import compute
+from charrnn.config import OPTIMIZERS, ModelConfig, TrainingConfig
 from charrnn.network.network import Network
 from charrnn.studies import benchmark as module
-from charrnn.studies.benchmark import benchmark, measure_limit, weights_in_products
+from charrnn.studies import profile
+from charrnn.studies.benchmark import (
+    benchmark,
+    create_random_trainer,
+    measure_limit,
+    weights_in_products,
+)
 
 SMALL = TrainingConfig(batch_size=8, sequence_length=16, steps=10**6)
 
@@ -47,10 +58,45 @@ def test_the_limit_is_one_of_a_processor_and_its_memory():
     assert 0.1 < limit["gigabytes_per_second"] < 10_000
 
 
+def _called_kernels(monkeypatch, work):
+    """The compiled functions that Python calls in ``work``, as module and name."""
+    called = set()
+
+    def counted(kernel, place):
+        return lambda *arguments: (called.add(place), kernel(*arguments))[1]
+
+    for found in pkgutil.iter_modules(compute.__path__):
+        module = importlib.import_module(f"charrnn.compute.{found.name}")
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Dispatcher) and value.__module__ == module.__name__:
+                monkeypatch.setattr(module, name, counted(value, (module, name)))
+    work()
+    monkeypatch.undo()
+    return called
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "shape",
+    [{"readout_layers": 1}, {"embedding_size": 8}, {"cell": "jordan", "layers": 1}],
+    ids=str,
+)
+def test_the_profile_knows_every_kernel_of_a_training_step(monkeypatch, shape, optimizer):
+    """What it did not know would count as waiting."""
+    config = ModelConfig(68, **{"layers": 2, "hidden_size": 16, **shape})
+    training = dataclasses.replace(SMALL, optimizer=optimizer)
+    trainer = create_random_trainer(config, training)
+    trainer.train_step()  # what is compiled afterwards would find the counters in its place
+    called = _called_kernels(monkeypatch, trainer.train_step)
+    known = {kernel for kernels in profile._PARTS.values() for kernel in kernels}
+    assert len(called) > 8
+    assert called <= known
+
+
 def test_profile_adds_up_to_the_whole_step():
-    result = benchmark(ModelConfig(68, hidden_size=32), SMALL, profile=True)
-    assert set(result["profile"]) >= {"products", "pointwise", "softmax", "packing", "optimizer"}
-    assert sum(result["profile"].values()) == pytest.approx(100)
+    profiled = benchmark(ModelConfig(68, hidden_size=32), SMALL, profile=True)["profile"]
+    assert set(profiled) == {*profile._PARTS, "waiting"}
+    assert sum(profiled.values()) == pytest.approx(100)
 
 
 def test_command_prints_json_or_a_table():

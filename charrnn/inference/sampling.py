@@ -70,8 +70,13 @@ class _Desk:
     def __init__(self, team: Team, program: Program, rngs: list, chooser: Any) -> None:
         self._team, count = team, _sessions(team, len(rngs))
         self._rngs = [rngs[slice(*share(len(rngs), part, count))] for part in range(count)]
-        # This compiles, so that no chunk is slow for that.
-        self.sessions = [Session(program, len(mine), chooser) for mine in self._rngs]
+        self.sessions: list[Session] = [None] * count  # type: ignore[list-item]
+
+        def begin(part: int, parts: int) -> None:
+            for number in range(part, count, parts):
+                self.sessions[number] = Session(program, len(self._rngs[number]), chooser)
+
+        team.run(begin)  # it compiles, so that no chunk is slow for that
         self._crew = _Crew(team.threads // count)
 
     def read(self, tokens: np.ndarray) -> None:

@@ -28,11 +28,18 @@ _PARTS = {
         (readout, "rows_times_weights"),
         (products, "weight_gradient"),
     ),
-    "pointwise": ((recurrence, "forward_lanes"), (recurrence, "backward_lanes")),
+    "pointwise": (
+        (recurrence, "forward_lanes"),
+        (recurrence, "backward_lanes"),
+        (recurrence, "tanh_lanes"),
+        (recurrence, "untanh_lanes"),
+    ),
     "characters": ((readout, "gather_rows"), (readout, "scatter_rows")),
     "softmax": ((readout, "cross_entropy_rows"),),
     "packing": ((packing, "pack"), (packing, "unpack"), (readout, "fill_table")),
-    "optimizer": tuple((updates, n) for n in ("squares_of_blocks", "adam", "rmsprop", "sgd")),
+    "optimizer": tuple(
+        (updates, n) for n in ("squares_of_blocks", "adam", "rmsprop", "sgd", "average")
+    ),
 }
 
 
