@@ -4,8 +4,8 @@ import json
 import math
 
 import pytest
-from commands import BLOCK, assert_one_line_error, execute, execute_code, invoke
-from trained import fables, with_biases
+from commands import BLOCK, QUICK, assert_one_line_error, execute, execute_code, invoke
+from trained import FABLES, fables, with_biases
 
 from charrnn.config import ModelConfig
 from charrnn.network.description import architecture
@@ -111,3 +111,15 @@ def test_the_architecture_names_what_is_out_of_the_ordinary():
         readout_layers=2, readout_size=7, initial_state="learned",
     )  # fmt: skip
     assert architecture(config) == "elman (relu) 1×5, readout 2×7, learned initial state"
+
+
+def test_json_is_json_also_where_a_number_is_infinite(tmp_path):
+    model = tmp_path / "m"
+    options = (*QUICK, "--clip-norm", "inf", "--model", model)
+    assert invoke("train", FABLES, *options).exit_code == 0
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    told = json.loads(invoke("info", "--json", "--model", model).stdout, parse_constant=refuse)
+    assert told["options"]["clip_norm"] is None

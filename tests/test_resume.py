@@ -14,13 +14,15 @@ import pytest
 from commands import QUICK, assert_one_line_error, invoke, start
 from samples import every_variant
 from subprocesses import ROOT
+from trained import small_trainer
 
 from charrnn.cells import CELLS
 from charrnn.cli import resuming
+from charrnn.cli import run as run_module
 from charrnn.config import INITIAL_STATES, TextConfig, TrainingConfig
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.inference.language_model import load
-from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_resume
+from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
 from charrnn.training import planning
 from charrnn.training.evaluation import evaluate
 from charrnn.training.setup import create_trainer
@@ -315,3 +317,16 @@ def test_resuming_without_a_run_or_with_a_damaged_file_is_one_line(tmp_path):
     with pytest.raises(ModelFileError, match="resume file"):
         load_resume(resume_path(model))
     assert train(model, "--resume").exit_code == 1
+
+
+def test_a_run_that_is_stopped_before_it_is_validated_says_so(tmp_path, capsys):
+    """Whether it has become better is not known."""
+    model, trainer = tmp_path / "model.safetensors", small_trainer(steps=40)
+    for record in trainer.run():
+        if record.improved:
+            break
+    save_model(model, trainer.best)
+    trainer.stop()
+    run_module.run(trainer, model, None, again="")
+    said = f"not validated since it went on: {model} is still that of step {record.step}, "
+    assert said in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -16,7 +15,7 @@ from charrnn.cli.options import (
     shape_options,
     threads_option,
 )
-from charrnn.cli.tables import benchmark_table
+from charrnn.cli.tables import benchmark_table, to_json
 from charrnn.cli.terminal import print_result
 from charrnn.cli.waiting import announced_compilation
 from charrnn.config import ModelConfig, TrainingConfig
@@ -52,4 +51,4 @@ def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any
 
     with announced_compilation():
         result = measure(network, config, profile=profile)
-    print_result(json.dumps(result) if as_json else benchmark_table(result))
+    print_result(to_json(result) if as_json else benchmark_table(result))

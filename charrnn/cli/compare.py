@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from charrnn.cli.options import (
     with_options,
 )
 from charrnn.cli.outputs import refuse_to_overwrite
-from charrnn.cli.tables import comparison_table
+from charrnn.cli.tables import comparison_table, to_json
 from charrnn.cli.terminal import print_result
 from charrnn.cli.waiting import announced_compilation, shown_reading
 from charrnn.config import TextConfig, TrainingConfig
@@ -87,7 +86,7 @@ def compare(corpus: tuple[str, ...], cells: list[str], equal: str, folder: Path 
             _make(trials, cells, sizes["layers"], folder, results)
     finally:  # what was learned is shown, however the comparison ends
         if results:
-            print_result(json.dumps(results) if as_json else comparison_table(results))
+            print_result(to_json(results) if as_json else comparison_table(results))
 
 
 def _make(

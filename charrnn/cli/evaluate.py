@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from charrnn.cli.options import (
     reading_options,
     threads_option,
 )
-from charrnn.cli.tables import figures_table
+from charrnn.cli.tables import figures_table, to_json
 from charrnn.cli.terminal import print_result
 from charrnn.cli.waiting import announced_compilation, shown_reading
 
@@ -54,4 +53,4 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt
     figures = {name: getattr(result, name) for name in names}
     if adapted:
         figures |= {f"adapted_{name}": getattr(adapted, name) for name in names[:3]}
-    print_result(json.dumps(figures) if as_json else figures_table(figures))
+    print_result(to_json(figures) if as_json else figures_table(figures))

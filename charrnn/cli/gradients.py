@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from charrnn.cli.options import (
     size_options,
     threads_option,
 )
+from charrnn.cli.tables import to_json
 from charrnn.cli.terminal import print_result, say
 from charrnn.cli.waiting import announced_compilation, shown_reading
 from charrnn.config import TrainingConfig
@@ -84,6 +84,6 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: list[str]
             Curve(model, origin, measure(model, text, places, scale=scale, threads=threads))
             for model, origin in (*trained, *new)
         ]
-    print_result(json.dumps(figures(curves, places)) if as_json else report(curves, places.counts))
+    print_result(to_json(figures(curves, places)) if as_json else report(curves, places.counts))
     if output:
         draw_picture(curves, output)

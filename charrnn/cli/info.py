@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -11,7 +10,7 @@ from charrnn.cli.options import (
     json_option,
     model_option,
 )
-from charrnn.cli.tables import figures_table
+from charrnn.cli.tables import figures_table, to_json
 from charrnn.cli.terminal import print_result
 
 
@@ -24,4 +23,4 @@ def info(model_path: Path, as_json: bool) -> None:
     from charrnn.storage.summary import describe
 
     figures = describe(load_model(model_path))
-    print_result(json.dumps(figures) if as_json else figures_table(figures))
+    print_result(to_json(figures) if as_json else figures_table(figures))

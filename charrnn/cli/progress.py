@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
+from charrnn.cli.tables import to_json
 from charrnn.cli.terminal import STANDARD_ERROR, columns, say
 from charrnn.errors import CharrnnError
 from charrnn.training.trainer import Record
@@ -153,12 +153,8 @@ class Reporter:
         if record.step % _LOG_STEPS and not told:
             return
         values: dict[str, Any] = vars(record) | {"loss": sum(self._logged) / len(self._logged)}
-        finite = {
-            k: v if not isinstance(v, float) or math.isfinite(v) else None
-            for k, v in values.items()
-        }
         try:
-            print(json.dumps(finite), file=self._log, flush=True)
+            print(to_json(values), file=self._log, flush=True)
         except OSError as error:
             raise CharrnnError(f"cannot write the log: {error.strerror}") from error
         self._logged.clear()

@@ -37,19 +37,20 @@ def run(
     """
     if not trainer.step:
         save_resume(resume_path(path), trainer.capture())  # of this run, not of one it replaces
-    improved, saved_at = False, time.monotonic()
+    improved, saved_at = None, time.monotonic()
     with (
         stopped_by_signals(trainer.stop) as received,
         reporting(remarks_on(trainer), log) as reporter,
     ):
         for record in _steps(trainer, path):
             reporter.show(record)
+            if record.improved or record.validation_loss is not None:
+                improved = bool(improved or record.improved)
             if record.improved or time.monotonic() - saved_at > _SAVE_INTERVAL:
                 save_resume(resume_path(path), trainer.capture())
                 saved_at = time.monotonic()
             if record.improved and trainer.best:
                 save_model(path, trainer.best)
-                improved = True
             if sample_every and record.step % sample_every == 0:
                 with trainer.extent.paused():
                     for line in _sample(trainer).split("\n"):
@@ -84,8 +85,8 @@ def _sample(trainer: Trainer) -> str:
     return f"a sample at step {trainer.step:,}:\n{texts[:_SAMPLE_LENGTH].rstrip()}\n"
 
 
-def _summary(trainer: Trainer, path: Path, record: Record, improved: bool) -> str:
-    """The model in the file, and whether it is new: the run may have ``improved`` it or not."""
+def _summary(trainer: Trainer, path: Path, record: Record, improved: bool | None) -> str:
+    """The model in the file, and whether the run has ``improved`` it; None: it was not asked."""
     if trainer.best is None:
         return "no model was saved: its validation loss was never a number"
     figures = trainer.best.training
@@ -96,5 +97,6 @@ def _summary(trainer: Trainer, path: Path, record: Record, improved: bool) -> st
     speed = f"{record.seconds:.0f} s, {record.characters_per_second:,.0f} characters/s"
     step = f"step {figures['steps']:,}"
     if not improved:
-        return f"no better than before: {path} is still that of {step}, {loss}; {speed}"
+        why = "not validated since it went on" if improved is None else "no better than before"
+        return f"{why}: {path} is still that of {step}, {loss}; {speed}"
     return f"saved {path}: {loss}, at {step} of {record.step:,}; {speed}"

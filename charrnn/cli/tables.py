@@ -1,11 +1,26 @@
-"""Figures as tables for people; programs take the same figures as JSON."""
+"""Figures as tables for people, and as JSON for programs."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from charrnn.text.display import printable
+
+
+def to_json(figures: Any) -> str:
+    """JSON, with null for what is no finite number."""
+    return json.dumps(_finite(figures), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def figures_table(figures: dict[str, Any]) -> str:
