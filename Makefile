@@ -8,7 +8,7 @@ DECLARED := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch benchmark lint clean
+.PHONY: help demo test test-torch benchmark docs lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,10 +34,14 @@ test-torch: .venv/installed-torch ## Run the tests that compare with PyTorch (a 
 benchmark: .venv/installed-torch ## Measure training and sampling beside PyTorch, about 4 minutes
 	$(BIN)/python benchmarks/compare_pytorch.py
 
-lint: .venv/installed-test ## Check style and types
+docs: .venv/installed-test ## Write the command reference, docs/commands.md
+	$(BIN)/python -m cogapp -r docs/commands.md
+
+lint: .venv/installed-test ## Check style, types and the command reference
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/python -m cogapp --check docs/commands.md
 
 clean: ## Remove .venv, the demo's models and all else that was built
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
