@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from charrnn.compute import packing, updates
 from charrnn.compute.target import HAS_BFLOAT16
@@ -61,7 +62,7 @@ class Network:
         *,
         threads: int = 0,
         precision: str = "auto",
-        dtype=np.float32,
+        dtype: DTypeLike = np.float32,
         graph: Graph | None = None,
     ) -> None:
         if threads < 0:

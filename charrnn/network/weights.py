@@ -43,7 +43,14 @@ class Matrix:
     counted from ``at``. ``panels`` is the dtype of the panels: ``dtype``, or ``packing.PAIRS``.
     """
 
-    def __init__(self, at: int, depth_index, column_index, dtype, panels) -> None:
+    def __init__(
+        self,
+        at: int,
+        depth_index: np.ndarray,
+        column_index: np.ndarray,
+        dtype: np.dtype,
+        panels: np.dtype,
+    ) -> None:
         self.at, self.depth_index, self.column_index = at, depth_index, column_index
         self.depth, self.columns = depth_index.size, column_index.size
         self.forward = np.empty(packing.packed_size(self.depth, self.columns, panels), panels)
@@ -64,7 +71,17 @@ class Matrix:
         if self.backward.size:
             packing.pack(values, self.at, columns, rows, self.backward, part, parts)
 
-    def differentiate(self, d, first, x, x_first, accumulate, scratch, part, parts) -> None:
+    def differentiate(
+        self,
+        d: np.ndarray,
+        first: int,
+        x: np.ndarray,
+        x_first: int,
+        accumulate: bool,
+        scratch: np.ndarray,
+        part: int,
+        parts: int,
+    ) -> None:
         """Sum this thread's share of the gradient over rows d [N, ·] and x [N, ·].
 
         Their columns from ``first`` and ``x_first`` on are what the matrix makes and reads.
@@ -88,7 +105,15 @@ class Table:
     with the layer's bias added: choosing a row is the whole input product.
     """
 
-    def __init__(self, at: int, row_index, column_index, width: int, first: int, dtype) -> None:
+    def __init__(
+        self,
+        at: int,
+        row_index: np.ndarray,
+        column_index: np.ndarray,
+        width: int,
+        first: int,
+        dtype: np.dtype,
+    ) -> None:
         self.at, self.row_index, self.column_index = at, row_index, column_index
         self.first = first  # column of a row where the parameter's own columns begin
         self.rows = np.empty((row_index.size, width), dtype)
@@ -111,11 +136,11 @@ class Table:
             self.rows, part, parts,
         )  # fmt: skip
 
-    def gather(self, indices, result, first: int, last: int) -> None:
+    def gather(self, indices: np.ndarray, result: np.ndarray, first: int, last: int) -> None:
         """result[:, first:last] = rows[indices]."""
         readout.gather_rows(self.rows, indices, result, first, last)
 
-    def scatter(self, d, indices, part: int, parts: int) -> None:
+    def scatter(self, d: np.ndarray, indices: np.ndarray, part: int, parts: int) -> None:
         """Sum the gradients ``d`` [T, B, ·] of the chosen rows, this thread's columns."""
         readout.scatter_rows(d, self.first, indices, self.gradient, part, parts)
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def _timed_kernels() -> Iterator[dict[str, float]]:
 
     def timed(kernel: Callable, part: str) -> Callable:
         @functools.wraps(kernel)
-        def call(*arguments):
+        def call(*arguments: Any) -> None:
             start = time.perf_counter()
             kernel(*arguments)
             with lock:

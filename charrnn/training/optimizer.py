@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
@@ -124,7 +125,7 @@ class Optimizer(ABC):
             self._share(work)
             self.network.pack()
 
-    def _share(self, work) -> None:
+    def _share(self, work: Callable[[int, int], None]) -> None:
         self.network.team.run(lambda part, parts: work(*share(self._blocks, part, parts)))
 
     @abstractmethod
@@ -141,7 +142,7 @@ class Adam(Optimizer):
     default_rate = 0.03
     default_decay = 0.14
 
-    def _apply(self, scale, limit, rate, first, last):
+    def _apply(self, scale: float, limit: float, rate: float, first: int, last: int) -> None:
         updates.adam(
             self.network.values, self.network.gradients, self.moments["mean"],
             self.moments["square"], self.rates, scale, limit, rate,
@@ -159,7 +160,7 @@ class RMSprop(Optimizer):
     default_rate = 6e-3
     default_decay = 0.05
 
-    def _apply(self, scale, limit, rate, first, last):
+    def _apply(self, scale: float, limit: float, rate: float, first: int, last: int) -> None:
         updates.rmsprop(
             self.network.values, self.network.gradients, self.moments["square"], self.rates,
             scale, limit, rate, self.decay, self.plan.beta2, first, last,
@@ -175,7 +176,7 @@ class SGD(Optimizer):
     default_rate = 0.5
     default_decay = 2e-4
 
-    def _apply(self, scale, limit, rate, first, last):
+    def _apply(self, scale: float, limit: float, rate: float, first: int, last: int) -> None:
         updates.sgd(
             self.network.values, self.network.gradients, self.moments["velocity"], self.rates,
             scale, limit, rate, self.decay, self.plan.beta1, first, last,

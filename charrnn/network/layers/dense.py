@@ -6,7 +6,7 @@ import numpy as np
 
 from charrnn.compute import recurrence
 from charrnn.network.graph import Dense
-from charrnn.network.layers.place import Call, LayerBuffers, Place
+from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 
@@ -41,19 +41,25 @@ class DenseLayer:
         """Write this thread's share of the packed weights."""
         self.matrix.pack(values, part, parts)
 
-    def forward(self, sources, run: LayerBuffers, call: Call, first: int, last: int) -> None:
+    def forward(
+        self, sources: Arrays, run: LayerBuffers, call: Call, first: int, last: int
+    ) -> None:
         """All steps of the lanes ``first … last``, which do not see one another."""
         (x,) = sources
         recurrence.project_lanes(x, self.matrix.forward, self.bias, run.output, first, last)
         recurrence.tanh_lanes(run.output, first, last)
 
-    def backward(self, run: LayerBuffers, dsources, call: Call, first: int, last: int) -> None:
+    def backward(
+        self, run: LayerBuffers, dsources: Arrays, call: Call, first: int, last: int
+    ) -> None:
         """The way back; gradients of the pre-activations stay in ``run.doutput``."""
         (dx,) = dsources
         recurrence.untanh_lanes(run.doutput, run.output, first, last)
         recurrence.unproject_lanes(run.doutput, self.matrix.backward, dx, first, last)
 
-    def differentiate(self, sources, run: LayerBuffers, scratch, part: int, parts: int) -> None:
+    def differentiate(
+        self, sources: Arrays, run: LayerBuffers, scratch: np.ndarray, part: int, parts: int
+    ) -> None:
         """Sum this thread's share of the gradients."""
         (x,) = sources
         d, x = run.doutput.reshape(-1, self.width), x.reshape(-1, x.shape[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.network.graph import Embedding
-from charrnn.network.layers.place import Call, LayerBuffers, Place
+from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix, Table, plain_index
 
@@ -40,14 +40,20 @@ class EmbeddingLayer:
         """Write this thread's share of the rows."""
         self.table.pack(values, self._nothing, part, parts)
 
-    def forward(self, sources, run: LayerBuffers, call: Call, first: int, last: int) -> None:
+    def forward(
+        self, sources: Arrays, run: LayerBuffers, call: Call, first: int, last: int
+    ) -> None:
         """The rows of all steps of some lanes."""
         self.table.gather(sources[0], run.output, first, last)
 
-    def backward(self, run: LayerBuffers, dsources, call: Call, first: int, last: int) -> None:
+    def backward(
+        self, run: LayerBuffers, dsources: Arrays, call: Call, first: int, last: int
+    ) -> None:
         """Characters have no gradient."""
 
-    def differentiate(self, sources, run: LayerBuffers, scratch, part: int, parts: int) -> None:
+    def differentiate(
+        self, sources: Arrays, run: LayerBuffers, scratch: np.ndarray, part: int, parts: int
+    ) -> None:
         """Sum the gradients of each row, this thread's columns."""
         self.table.scatter(run.doutput, sources[0], part, parts)
 

@@ -56,7 +56,9 @@ class Product:
         """What ``recurrence.backward_lanes`` multiplies in each step."""
         return dx, self.matrix.backward, *self._span
 
-    def differentiate(self, gates, x, scratch, part: int, parts: int) -> None:
+    def differentiate(
+        self, gates: np.ndarray, x: np.ndarray, scratch: np.ndarray, part: int, parts: int
+    ) -> None:
         """Sum this thread's share of the gradient; ``gates`` hold those of pre-activations."""
         d, x = gates.reshape(-1, gates.shape[2]), x.reshape(-1, x.shape[2])
         self.matrix.differentiate(d, self._span[0], x, 0, False, scratch, part, parts)
@@ -111,7 +113,9 @@ class ChosenRows:
         """Nothing for ``recurrence.backward_lanes`` to multiply: characters have no gradient."""
         return *self._nothing, 0, 0
 
-    def differentiate(self, gates, x, scratch, part: int, parts: int) -> None:
+    def differentiate(
+        self, gates: np.ndarray, x: np.ndarray, scratch: np.ndarray, part: int, parts: int
+    ) -> None:
         """Sum the gradients of each row, this thread's columns."""
         self.table.scatter(gates, x, part, parts)
 

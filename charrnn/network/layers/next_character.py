@@ -6,6 +6,7 @@ T·B·V.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -97,14 +98,23 @@ class NextCharacterHead:
         for first, last in run.blocks():
             logits, hidden = run.logits[: last - first], run.hidden[first:last]
 
-            def columns(part: int, parts: int, logits=logits, hidden=hidden, first=first) -> None:
-                self.matrix.differentiate(
-                    logits, 0, hidden, 0, first > 0, scratch[part], part, parts
-                )
-
             self._differentiate_rows(run, (targets, counted), team, first, last)
-            team.run(columns)
+            team.run(
+                functools.partial(self._differentiate_matrix, logits, hidden, first > 0, scratch)
+            )
         _leave_out(run.losses, counted)
+
+    def _differentiate_matrix(
+        self,
+        dlogits: np.ndarray,
+        hidden: np.ndarray,
+        accumulate: bool,
+        scratch: list[np.ndarray],
+        part: int,
+        parts: int,
+    ) -> None:
+        """This thread's share of the matrix's gradient, summed over a block of rows."""
+        self.matrix.differentiate(dlogits, 0, hidden, 0, accumulate, scratch[part], part, parts)
 
     def differentiate_last_step(self, run: HeadBuffers, batch: Batch, team: Team) -> None:
         """As ``differentiate``, of the last step's losses alone, without the matrix."""

@@ -10,6 +10,9 @@ from charrnn.compute import packing
 from charrnn.network.graph import Node
 from charrnn.network.weights import Matrix, plain_index
 
+#: What a layer reads, or the gradients of it: an array for each node, or None for characters.
+Arrays = list[Any]
+
 
 class Place(NamedTuple):
     """Where a layer's parameters begin in the flat ones, and what it computes with."""

@@ -9,7 +9,7 @@ import numpy as np
 from charrnn.compute import recurrence
 from charrnn.network.graph import Recurrent
 from charrnn.network.layers.inputs import create_input
-from charrnn.network.layers.place import Call, LayerBuffers, Place
+from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix, block_index, block_places, plain_index
 
@@ -183,7 +183,9 @@ class RecurrentLayer:
     def _no_product(self) -> tuple:
         return self.recurrent.matrix.forward[:0], 0, 0, 0
 
-    def forward(self, sources, run: RecurrentBuffers, call: Call, first: int, last: int) -> None:
+    def forward(
+        self, sources: Arrays, run: RecurrentBuffers, call: Call, first: int, last: int
+    ) -> None:
         """All steps of the lanes ``first … last``."""
         recurrence.forward_lanes(
             self.cell, run.gates, run.states, run.output, call.starts, run.initial,
@@ -191,7 +193,9 @@ class RecurrentLayer:
             self._middle_forward(), call.mask, first, last,
         )  # fmt: skip
 
-    def backward(self, run: RecurrentBuffers, dsources, call: Call, first: int, last: int) -> None:
+    def backward(
+        self, run: RecurrentBuffers, dsources: Arrays, call: Call, first: int, last: int
+    ) -> None:
         """The way back; gradients of the pre-activations stay in ``run.gates``."""
         for gradient in (run.dstates, run.dinitial, run.dfields):
             gradient[:, first:last] = 0
@@ -201,7 +205,9 @@ class RecurrentLayer:
             self.recurrent.backward, self._middle_backward(), call.mask, first, last,
         )  # fmt: skip
 
-    def differentiate(self, sources, run: RecurrentBuffers, scratch, part: int, parts: int) -> None:
+    def differentiate(
+        self, sources: Arrays, run: RecurrentBuffers, scratch: np.ndarray, part: int, parts: int
+    ) -> None:
         """Sum this thread's share of the gradients of all matrices and biases."""
         d = run.gates.reshape(-1, self.row)
         states = run.states[self.recurrent.source, :-1].reshape(-1, self.width)
