@@ -5,6 +5,7 @@ import pytest
 from samples import config_of, one_cell_of_each_kind
 
 from charrnn.compute import packing, products
+from charrnn.compute.products import Columns, Rows, Sums
 from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
@@ -41,10 +42,8 @@ def test_multiply_is_the_product_of_the_rounded_numbers(rows, depth, columns):
     )
     bias = rng.standard_normal(columns).astype(np.float32)
     result = np.empty((rows, columns), np.float32)
-    products.multiply(
-        a.ravel(), 0, depth, rows, packed(weights), depth,
-        bias, 0, 0, result.ravel(), 0, columns, columns,
-    )  # fmt: skip
+    rows_of_a, target = Rows(a.ravel(), 0, depth), Rows(result.ravel(), 0, columns)
+    products.multiply(rows_of_a, rows, packed(weights), depth, Rows(bias, 0, 0), target, columns)
     expected = rounded(a) @ rounded(weights) + bias
     magnitude = np.abs(rounded(a)) @ np.abs(rounded(weights)) + np.abs(bias)
     assert (np.abs(result - expected) <= depth * 2.0**-23 * magnitude).all()
@@ -59,7 +58,8 @@ def test_weight_gradient_sums_pairs_of_rows(rows, columns, width):
     scratch = np.empty(packing.gradient_scratch_size(width, packing.PAIRS), packing.PAIRS)
     result, bias = np.empty(columns * width, np.float32), np.empty(columns, np.float32)
     for part in range(2):
-        products.weight_gradient(d, 0, columns, x, 0, width, scratch, result, bias, False, part, 2)
+        read, sums = Columns(x, 0, width), Sums(result, bias, scratch)
+        products.weight_gradient(Columns(d, 0, columns), read, sums, False, part, 2)
     expected = rounded(d).T @ rounded(x)
     magnitude = np.abs(rounded(d)).T @ np.abs(rounded(x))
     assert (np.abs(result.reshape(columns, width) - expected) <= rows * 2.0**-22 * magnitude).all()

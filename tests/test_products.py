@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from charrnn.compute import packing, products
+from charrnn.compute.products import Columns, Rows, Sums
 
 SIZES = (1, 7, 100, 130)
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -56,8 +57,9 @@ class _Frame:
 def _multiply(a, panels, start, c):
     start_row = 0 if len(start.values) == 1 and len(c.values) > 1 else start.stride
     rows, depth = a.values.shape
-    products.multiply(a.flat, a.at, a.stride, rows, panels, depth, start.flat, start.at, start_row,
-                      c.flat, c.at, c.stride, c.values.shape[1])  # fmt: skip
+    products.multiply(Rows(a.flat, a.at, a.stride), rows, panels, depth,
+                      Rows(start.flat, start.at, start_row), Rows(c.flat, c.at, c.stride),
+                      c.values.shape[1])  # fmt: skip
 
 
 @dtypes
@@ -101,11 +103,10 @@ def test_a_row_has_the_same_bits_in_any_company(dtype):
     _multiply(a, panels, start, together)
     first = 0
     for count in (1, 2, 3, 4, 5, 6, 7, 8, 9, 5):
-        products.multiply(
-            a.flat, a.at + first * a.stride, a.stride, count, panels, depth, start.flat,
-            start.at + first * start.stride, start.stride, alone.flat,
-            alone.at + first * alone.stride, alone.stride, width,
-        )  # fmt: skip
+        read, begun, made = (
+            Rows(f.flat, f.at + first * f.stride, f.stride) for f in (a, start, alone)
+        )
+        products.multiply(read, count, panels, depth, begun, made, width)
         first += count
     assert first == rows
     np.testing.assert_array_equal(together.values, alone.values)
@@ -138,9 +139,8 @@ def _gradient(d, first, columns, x, x_first, width, parts, result, bias, accumul
     for part in range(parts):
         size = packing.gradient_scratch_size(width, x.dtype)
         scratch = np.full(size, np.nan, x.dtype)
-        products.weight_gradient(
-            d, first, columns, x, x_first, width, scratch, result, bias, accumulate, part, parts
-        )
+        read, sums = Columns(x, x_first, width), Sums(result, bias, scratch)
+        products.weight_gradient(Columns(d, first, columns), read, sums, accumulate, part, parts)
 
 
 @dtypes

@@ -34,7 +34,7 @@ from charrnn.compute.choosers import choose
 from charrnn.compute.functions import tanh
 from charrnn.compute.packing import steps_of
 from charrnn.compute.pointwise import normalize, prepare, step
-from charrnn.compute.products import multiply
+from charrnn.compute.products import Rows, multiply
 from charrnn.compute.target import TILE_VECTORS
 from charrnn.compute.vector import lanes, load, store
 
@@ -90,10 +90,10 @@ def _copy(instruction, rows, latest, memory, part, parts):
 def _multiply(instruction, weights, memory, batch, part, parts):
     panels, depth = weights[instruction.first : instruction.last], instruction.depth
     first, last = _share_of(instruction.columns, TILE_VECTORS * lanes(memory), part, parts)
-    at, row = instruction.target + first, instruction.target_row
-    multiply(memory, instruction.source, instruction.source_row, batch,
-             panels[first * steps_of(depth, panels) :], depth,
-             memory, at, row, memory, at, row, last - first)  # fmt: skip
+    source = Rows(memory, instruction.source, instruction.source_row)
+    target = Rows(memory, instruction.target + first, instruction.target_row)
+    own = panels[first * steps_of(depth, panels) :]
+    multiply(source, batch, own, depth, target, target, last - first)
 
 
 @kernel

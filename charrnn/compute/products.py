@@ -9,6 +9,8 @@ depend on how rows are shared among threads.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import llvmlite.ir as ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -37,6 +39,30 @@ from charrnn.compute.vector import (
 #: Rows of A that pass all panels together: they stay in cache. On one Zen 4 core 4,096 rows times
 #: 256 × 1024 weights ran at 98 GFLOP/s all at once, at 113 in pieces of 32.
 _ROWS_TOGETHER = 64
+
+
+class Rows(NamedTuple):
+    """Rows in a flat array: where the first begins, and the elements from one to the next."""
+
+    flat: Any
+    at: int
+    stride: int
+
+
+class Columns(NamedTuple):
+    """Neighbouring columns of rows [N, ·]: the first, and how many."""
+
+    rows: Any
+    first: int
+    size: int
+
+
+class Sums(NamedTuple):
+    """A weight gradient, that of the bias, and what a thread needs to make them."""
+
+    matrix: Any  # flat [columns, width]
+    bias: Any  # [columns]
+    scratch: Any  # [gradient_scratch_size(width)], the thread's own
 
 
 class _Loop:
@@ -180,43 +206,45 @@ _strip1, _strip2, _strip3 = _strip(_TALL1, 1), _strip(_TALL2, 2), _strip(_TALL3,
 
 
 @kernel
-def multiply(a, a_at, a_row, rows, panels, depth, start, start_at, start_row,
-             c, c_at, c_row, columns):  # fmt: skip
-    """C[rows, columns] = start + A[rows, depth] · W, all matrices as flat offsets and strides.
+def multiply(a, rows, panels, depth, start, c, columns):
+    """C[rows, columns] = start + A[rows, depth] · W, where A, start and C are ``Rows``.
 
     ``panels`` holds W as ``pack`` writes it; ``columns`` is a whole number of registers.
-    ``start_row = 0`` adds one row (a bias) to all; ``start`` may be C.
+    A start of stride 0 adds one row (a bias) to all; ``start`` may be C.
     """
-    width = TILE_VECTORS * lanes(c)
+    width = TILE_VECTORS * lanes(c.flat)
     for row in range(0, rows, _ROWS_TOGETHER):
         count = min(_ROWS_TOGETHER, rows - row)
-        left, left_at, left_row, steps = operand(a, a_at + row * a_row, a_row, count, depth, panels)
+        left, left_at, left_row, steps = operand(
+            a.flat, a.at + row * a.stride, a.stride, count, depth, panels
+        )
         for column in range(0, columns, width):
             operands = (
                 left, left_at, left_row, 1, panels, column * steps,
-                start, start_at + row * start_row + column, start_row,
-                c, c_at + row * c_row + column, c_row, steps,
+                start.flat, start.at + row * start.stride + column, start.stride,
+                c.flat, c.at + row * c.stride + column, c.stride, steps,
             )  # fmt: skip
             rest = columns - column
             if rest >= width:
                 _strip3(count, operands)
-            elif rest > lanes(c):
+            elif rest > lanes(c.flat):
                 _strip2(count, operands)
             else:
                 _strip1(count, operands)
 
 
 @kernel
-def _add_products(scratch, columns, unit, panels_at, width, result, result_at, depth):
-    """result[columns, width] += what ``pack_columns`` has packed times what ``pack_rows`` has.
+def _add_products(sums, group, unit, panels_at, width, column, depth):
+    """Add to ``group`` columns what ``pack_columns`` has packed times what ``pack_rows`` has.
 
     Each panel is multiplied with all columns while it is in L1.
     """
+    result, scratch = sums.matrix, sums.scratch
     strip, full = TILE_VECTORS * lanes(result), steps_of(BLOCK_DEPTH, scratch)
     for left in range(0, width, strip):
-        for column in range(0, columns, TILE_ROWS):
-            at = result_at + column * width + left
-            operands = (scratch, column // unit * unit * full + column % unit, 1, unit,
+        for own in range(0, group, TILE_ROWS):
+            at = (column + own) * width + left
+            operands = (scratch, own // unit * unit * full + own % unit, 1, unit,
                         scratch, panels_at + left * full,
                         result, at, width, result, at, width, steps_of(depth, scratch))  # fmt: skip
             if width - left >= strip:
@@ -228,29 +256,27 @@ def _add_products(scratch, columns, unit, panels_at, width, result, result_at, d
 
 
 @kernel
-def weight_gradient(d, d_first, columns, x, x_first, width, scratch, result, bias, accumulate,
-                    part, parts):  # fmt: skip
-    """result[columns, width] (+)= Dᵀ·X and bias[columns] (+)= Σ D, summed over rows.
+def weight_gradient(d, x, sums, accumulate, part, parts):
+    """sums.matrix (+)= Dᵀ·X and sums.bias (+)= Σ D, summed over rows.
 
-    D is ``columns`` columns of ``d`` [N, ·] from ``d_first`` on, X is ``width`` columns of ``x``
-    [N, ·] from ``x_first`` on; both counts are ``padded``. Threads share the columns of D and never
-    split the sum. ``scratch`` [gradient_scratch_size(width)] is the thread's own.
+    D and X are ``Columns`` of [N, ·], both counts ``padded``. Threads share the columns of D and
+    never split the sum.
     """
-    rows, d_row = d.shape
-    x_row = x.shape[1]
-    flat_d, flat_x = d.reshape(-1), x.reshape(-1)
-    unit = max(TILE_ROWS, lanes(x))
-    units = columns // unit
+    rows, d_row = d.rows.shape
+    x_row = x.rows.shape[1]
+    flat_d, flat_x = d.rows.reshape(-1), x.rows.reshape(-1)
+    unit = max(TILE_ROWS, lanes(flat_x))
+    units = d.size // unit
     first, last = units * part // parts * unit, units * (part + 1) // parts * unit
     if not accumulate:
-        result[first * width : last * width] = 0
-        bias[first:last] = 0
-    panels_at = steps_of(BLOCK_DEPTH, scratch) * GROUP_COLUMNS
+        sums.matrix[first * x.size : last * x.size] = 0
+        sums.bias[first:last] = 0
+    panels_at = steps_of(BLOCK_DEPTH, sums.scratch) * GROUP_COLUMNS
     for row in range(0, rows, BLOCK_DEPTH):
         depth = min(BLOCK_DEPTH, rows - row)
-        pack_rows(flat_x, row * x_row + x_first, x_row, width, depth, scratch, panels_at)
+        pack_rows(flat_x, row * x_row + x.first, x_row, x.size, depth, sums.scratch, panels_at)
         for column in range(first, last, GROUP_COLUMNS):
             group = min(GROUP_COLUMNS, last - column)
-            d_at = row * d_row + d_first + column
-            pack_columns(flat_d, d_at, d_row, group, unit, depth, scratch, bias, column)
-            _add_products(scratch, group, unit, panels_at, width, result, column * width, depth)
+            d_at = row * d_row + d.first + column
+            pack_columns(flat_d, d_at, d_row, group, unit, depth, sums.scratch, sums.bias, column)
+            _add_products(sums, group, unit, panels_at, x.size, column, depth)

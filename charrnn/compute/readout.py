@@ -9,7 +9,7 @@ import numpy as np
 from charrnn.compute import activations  # noqa: F401  (exp in compiled code)
 from charrnn.compute.cache import kernel
 from charrnn.compute.functions import exp
-from charrnn.compute.products import multiply
+from charrnn.compute.products import Rows, multiply
 from charrnn.compute.vector import (
     broadcast,
     lanes,
@@ -26,8 +26,9 @@ def logits_of_rows(hidden, panels, bias, logits):
     """logits [N, V] = bias + hidden [N, H] · W; padded columns have an impossible bias."""
     rows, depth = hidden.shape
     width = logits.shape[1]
-    multiply(hidden.reshape(-1), 0, depth, rows, panels, depth,
-             bias, 0, 0, logits.reshape(-1), 0, width, width)  # fmt: skip
+    result = Rows(logits.reshape(-1), 0, width)
+    multiply(Rows(hidden.reshape(-1), 0, depth), rows, panels, depth, Rows(bias, 0, 0), result,
+             width)  # fmt: skip
 
 
 @kernel
@@ -74,8 +75,8 @@ def rows_times_weights(d, panels, result):
     rows, depth = d.shape
     width = result.shape[1]
     zeros = np.zeros(width, d.dtype)
-    multiply(d.reshape(-1), 0, depth, rows, panels, depth,
-             zeros, 0, 0, result.reshape(-1), 0, width, width)  # fmt: skip
+    multiply(Rows(d.reshape(-1), 0, depth), rows, panels, depth, Rows(zeros, 0, 0),
+             Rows(result.reshape(-1), 0, width), width)  # fmt: skip
 
 
 @kernel

@@ -19,13 +19,67 @@ threads there are.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from charrnn.compute.cache import kernel
 from charrnn.compute.functions import tanh
 from charrnn.compute.pointwise import normalize, prepare, step, step_back, unnormalize, unprepare
-from charrnn.compute.products import multiply
+from charrnn.compute.products import Rows, multiply
 from charrnn.compute.vector import broadcast, keep_mask, lanes, load, store
+
+
+class Pass(NamedTuple):
+    """What a layer's steps leave behind, and what they start from."""
+
+    gates: Any  # [T, B, blocks·width]
+    states: Any  # [S, T + 1, B, width]
+    output: Any  # [T, B, width]
+    initial: Any  # [S, R, width]
+    resets: Any  # [T, B]
+
+
+class Gradients(NamedTuple):
+    """The gradients of a layer's pass, beside those that take the place of its gates."""
+
+    states: Any  # [S, B, width], those that the last step leaves; at the end the first step's
+    output: Any  # [T, B, width], which become those of the hidden state after each step
+    initial: Any  # [S, B, width], added to: of the states that documents start from
+    fields: Any  # [F, B, width], added to: of the cell's per-unit parameters, lane by lane
+    middle: Any  # [B, width], scratch
+
+
+class Inputs(NamedTuple):
+    """The product of what a layer reads, made step by step, while the gates are in cache.
+
+    Without ``columns`` there is none: the gates hold what is read, with the bias, already.
+    """
+
+    x: Any  # [T, B, K], or on the way back its gradient
+    panels: Any
+    bias: Any  # [blocks·width]
+    first: int  # column of the gates that the product feeds
+    columns: int
+
+
+class Product(NamedTuple):
+    """A product within a step; without ``columns`` there is none."""
+
+    panels: Any  # on the way back those of the transposed weights
+    source: int  # which state is multiplied, or the first column of which block
+    first: int  # column of the gates that it feeds
+    columns: int
+
+
+class Dropout(NamedTuple):
+    """Units of the output that are left out: the same in all steps, others in each lane (Gal &
+    Ghahramani 2016). The recurrent path is not touched. See ``keep_mask``.
+    """
+
+    key: int
+    threshold: int
+    scale: float
 
 
 @kernel
@@ -39,158 +93,134 @@ def _reset(states, at, stride, initial, row, width):
 
 
 @kernel
-def _through_middle(cell, gates, states, at_states, stride, at_rows, row, width, product,
-                    lane_count):  # fmt: skip
-    """The second product of a step, between ``prepare`` and the step itself."""
-    panels, source, target, columns = product
+def _through_middle(cell, gates, states, stride, width, product, lane_count):
+    """The second product of a step, between ``prepare`` and the step itself; both are ``Rows``."""
     for b in range(lane_count):
-        for j in range(0, width, lanes(gates)):
-            prepare(cell, gates, at_rows + b * row + j, width, states, at_states + b * width + j,
-                    stride)  # fmt: skip
-    here = at_rows + target
-    multiply(gates, at_rows + source, row, lane_count, panels, width,
-             gates, here, row, gates, here, row, columns)  # fmt: skip
+        for j in range(0, width, lanes(gates.flat)):
+            prepare(cell, gates.flat, gates.at + b * gates.stride + j, width, states.flat,
+                    states.at + b * width + j, stride)  # fmt: skip
+    source = Rows(gates.flat, gates.at + product.source, gates.stride)
+    target = Rows(gates.flat, gates.at + product.first, gates.stride)
+    multiply(source, lane_count, product.panels, width, target, target, product.columns)
     for b in range(lane_count):
-        normalize(cell, gates, at_rows + b * row, width)
+        normalize(cell, gates.flat, gates.at + b * gates.stride, width)
 
 
 @kernel
-def _read_inputs(gates, at_rows, row, inputs, t, first, last):
+def _read_inputs(gates, inputs, t, first, last):
     """The rows of a step become bias + x·W; the blocks that x does not feed, their bias alone."""
-    x, panels, bias, column, columns = inputs
-    batch, depth = x.shape[1], x.shape[2]
+    batch, depth = inputs.x.shape[1], inputs.x.shape[2]
     for b in range(last - first):
-        for j in range(0, row, lanes(gates)):
-            if j < column or j >= column + columns:
-                store(gates, at_rows + b * row + j, load(bias, j))
-    multiply(x.reshape(-1), (t * batch + first) * depth, depth, last - first, panels, depth,
-             bias, column, 0, gates, at_rows + column, row, columns)  # fmt: skip
+        for j in range(0, gates.stride, lanes(gates.flat)):
+            if j < inputs.first or j >= inputs.first + inputs.columns:
+                store(gates.flat, gates.at + b * gates.stride + j, load(inputs.bias, j))
+    x = Rows(inputs.x.reshape(-1), (t * batch + first) * depth, depth)
+    target = Rows(gates.flat, gates.at + inputs.first, gates.stride)
+    multiply(x, last - first, inputs.panels, depth, Rows(inputs.bias, inputs.first, 0), target,
+             inputs.columns)  # fmt: skip
 
 
 @kernel
-def forward_lanes(cell, gates, states, output, resets, initial, inputs, recurrent, middle, dropout,
-                  first, last):  # fmt: skip
-    """Run a layer over all steps.
-
-    ``inputs`` = (x [T, B, K], panels, bias [blocks·width], first column, columns) of the product
-    that the input feeds, which is made step by step, while the gates are in cache; without columns
-    ``gates`` holds it, with the bias, already. ``recurrent`` = (panels, the state that they
-    multiply, first column, columns) of the product that the previous step feeds; ``middle`` =
-    (panels, first column of the block that they multiply, first column, columns) of the second
-    product, without columns if there is none; ``dropout`` = (key, threshold, scale) of
-    ``keep_mask`` for the output: the same units in all steps, others in each lane (Gal &
-    Ghahramani 2016). The recurrent path is not touched.
-    """
-    steps, batch, row = gates.shape
-    width = states.shape[3]
+def forward_lanes(cell, run, inputs, recurrent, middle, dropout, first, last):
+    """Run a layer over all steps: ``run`` is its ``Pass``, the products are what they say."""
+    steps, batch, row = run.gates.shape
+    width = run.states.shape[3]
     at_state, at_step = (steps + 1) * batch * width, batch * width
-    panels, source, column, columns = recurrent
-    key, threshold, scale = dropout
-    flat_gates, flat_states, flat_output = gates.reshape(-1), states.reshape(-1), output.reshape(-1)
+    gates, states = run.gates.reshape(-1), run.states.reshape(-1)
+    output = run.output.reshape(-1)
     for t in range(steps):
         for b in range(first, last):
-            if resets[t, b]:
+            if run.resets[t, b]:
                 at = t * at_step + b * width
-                _reset(flat_states, at, at_state, initial, resets[t, b] - 1, width)
-        at_rows, at_states = (t * batch + first) * row, (t * batch + first) * width
-        if inputs[4]:
-            _read_inputs(flat_gates, at_rows, row, inputs, t, first, last)
-        here = at_rows + column
-        multiply(flat_states, source * at_state + at_states, width, last - first, panels,
-                 width, flat_gates, here, row, flat_gates, here, row, columns)  # fmt: skip
-        if middle[3]:
-            _through_middle(cell, flat_gates, flat_states, at_states, at_state, at_rows, row,
-                            width, middle, last - first)  # fmt: skip
+                _reset(states, at, at_state, run.initial, run.resets[t, b] - 1, width)
+        rows = Rows(gates, (t * batch + first) * row, row)
+        before = Rows(states, (t * batch + first) * width, width)
+        if inputs.columns:
+            _read_inputs(rows, inputs, t, first, last)
+        source = Rows(states, recurrent.source * at_state + before.at, width)
+        target = Rows(gates, rows.at + recurrent.first, row)
+        multiply(source, last - first, recurrent.panels, width, target, target, recurrent.columns)
+        if middle.columns:
+            _through_middle(cell, rows, before, at_state, width, middle, last - first)
         for b in range(first, last):
             for j in range(0, width, lanes(gates)):
                 at = t * at_step + b * width + j
                 at_gates = (t * batch + b) * row + j
-                h = step(cell, j, flat_gates, at_gates, width, flat_states, at, at + at_step,
-                         at_state)  # fmt: skip
-                if threshold > 0:
-                    h = h * keep_mask(gates, key, b * width + j, threshold, scale)
-                store(flat_output, at, h)
+                h = step(cell, j, gates, at_gates, width, states, at, at + at_step, at_state)
+                if dropout.threshold > 0:
+                    h = h * keep_mask(gates, dropout.key, b * width + j, dropout.threshold,
+                                      dropout.scale)  # fmt: skip
+                store(output, at, h)
 
 
 @kernel
-def _back_through_middle(cell, gates, states, at_states, stride, at_rows, row, width, product,
-                         dstates, at_d, stride_d, dmiddle, doutput, at_output,
-                         lane_count):  # fmt: skip
-    """The way back through ``_through_middle``; ``product`` has the transposed panels."""
-    panels, _, target, columns = product
-    zeros = np.zeros(width, gates.dtype)
-    multiply(gates, at_rows + target, row, lane_count, panels, columns,
-             zeros, 0, 0, dmiddle, at_d, width, width)  # fmt: skip
+def _back_through_middle(cell, gates, states, stride, width, product, d, output, lane_count):
+    """The way back through ``_through_middle``; ``output`` and ``states`` are ``Rows`` of it."""
+    zeros = np.zeros(width, gates.flat.dtype)
+    at_step = d.middle.size  # a step of all lanes
+    at = output.at % at_step  # where these lanes begin within one
+    dstates, dmiddle = d.states.reshape(-1), d.middle.reshape(-1)
+    fed = Rows(gates.flat, gates.at + product.first, gates.stride)
+    multiply(fed, lane_count, product.panels, product.columns, Rows(zeros, 0, 0),
+             Rows(dmiddle, at, width), width)  # fmt: skip
     for b in range(lane_count):
-        for j in range(0, width, lanes(gates)):
+        for j in range(0, width, lanes(gates.flat)):
             place = b * width + j
-            unprepare(cell, gates, at_rows + b * row + j, width, states, at_states + place, stride,
-                      dstates, at_d + place, stride_d, dmiddle,
-                      doutput, at_output + place)  # fmt: skip
+            unprepare(cell, gates.flat, gates.at + b * gates.stride + j, width, states.flat,
+                      states.at + place, stride, dstates, at + place, at_step, dmiddle,
+                      output.flat, output.at + place)  # fmt: skip
 
 
 @kernel
-def _differentiate_inputs(dgates, at_rows, row, dinputs, t, first, last):
+def _differentiate_inputs(dgates, dinputs, t, first, last):
     """The gradient of a step's inputs, from the gradients of the gates that they feed."""
-    dx, panels, column, columns = dinputs
-    batch, depth = dx.shape[1], dx.shape[2]
-    zeros = np.zeros(depth, dgates.dtype)
-    multiply(dgates, at_rows + column, row, last - first, panels, columns,
-             zeros, 0, 0, dx.reshape(-1), (t * batch + first) * depth, depth, depth)  # fmt: skip
+    batch, depth = dinputs.x.shape[1], dinputs.x.shape[2]
+    zeros = np.zeros(depth, dgates.flat.dtype)
+    fed = Rows(dgates.flat, dgates.at + dinputs.first, dgates.stride)
+    target = Rows(dinputs.x.reshape(-1), (t * batch + first) * depth, depth)
+    multiply(fed, last - first, dinputs.panels, dinputs.columns, Rows(zeros, 0, 0), target, depth)
 
 
 @kernel
-def backward_lanes(cell, gates, states, dstates, doutput, resets, dinitial, dfields, dmiddle,
-                   dinputs, recurrent, middle, dropout, first, last):  # fmt: skip
-    """The way back through ``forward_lanes``; saved blocks in ``gates`` become gradients.
+def backward_lanes(cell, run, d, dinputs, recurrent, middle, dropout, first, last):
+    """The way back through ``forward_lanes``: ``d`` is its ``Gradients``.
 
-    ``dinputs`` = (gradient of x [T, B, K], panels, first column, columns) receives that of the
-    inputs; without columns none is made.
-
-    ``dstates`` [S, B, width] holds the gradient of the states that the last step leaves, and at
-    the end that of the first step's; ``doutput`` [T, B, width] turns from the gradient of the
-    output into the whole gradient of the hidden state after each step. Added to are ``dinitial``
-    [S, B, width], gradients of the states that documents start from, and ``dfields`` [F, B, width],
-    those of the cell's per-unit parameters: lane by lane, so that threads do not meet.
-    ``dmiddle`` [B, width] is scratch. The panels are those of the transposed weights.
+    Saved blocks in ``run.gates`` become gradients. Where ``dinputs`` has columns it receives the
+    gradients of what the layer read. Gradients are kept lane by lane, so that threads do not meet.
     """
-    steps, batch, row = gates.shape
-    count, width = states.shape[0], states.shape[3]
+    steps, batch, row = run.gates.shape
+    count, width = run.states.shape[0], run.states.shape[3]
     at_state, at_step = (steps + 1) * batch * width, batch * width
-    panels, source, column, columns = recurrent
-    key, threshold, scale = dropout
-    flat_gates, flat_states = gates.reshape(-1), states.reshape(-1)
-    flat_dstates, flat_doutput = dstates.reshape(-1), doutput.reshape(-1)
-    flat_dfields, flat_dinitial = dfields.reshape(-1), dinitial.reshape(-1)
-    flat_dmiddle = dmiddle.reshape(-1)
+    gates, states = run.gates.reshape(-1), run.states.reshape(-1)
+    dstates, doutput = d.states.reshape(-1), d.output.reshape(-1)
+    dfields, dinitial = d.fields.reshape(-1), d.initial.reshape(-1)
     for t in range(steps - 1, -1, -1):
         for b in range(first, last):
-            unnormalize(cell, flat_gates, (t * batch + b) * row, width, flat_dstates,
-                        source * at_step + b * width)  # fmt: skip
+            unnormalize(cell, gates, (t * batch + b) * row, width, dstates,
+                        recurrent.source * at_step + b * width)  # fmt: skip
             for j in range(0, width, lanes(gates)):
                 at = t * at_step + b * width + j
                 at_gates = (t * batch + b) * row + j
-                dh = load(flat_doutput, at)
-                if threshold > 0:
-                    dh = dh * keep_mask(gates, key, b * width + j, threshold, scale)
-                dh = step_back(cell, j, flat_gates, at_gates, width, flat_states, at, at_state,
-                               flat_dstates, b * width + j, at_step, dh, flat_dfields,
-                               at_step)  # fmt: skip
-                store(flat_doutput, at, dh)
-        at_rows = (t * batch + first) * row
-        if middle[3]:
-            _back_through_middle(cell, flat_gates, flat_states, (t * batch + first) * width,
-                                 at_state, at_rows, row, width, middle, flat_dstates,
-                                 first * width, at_step, flat_dmiddle, flat_doutput,
-                                 (t * batch + first) * width, last - first)  # fmt: skip
-        here = source * at_step + first * width
-        multiply(flat_gates, at_rows + column, row, last - first, panels, columns,
-                 flat_dstates, here, width, flat_dstates, here, width, width)  # fmt: skip
-        if dinputs[3]:
-            _differentiate_inputs(flat_gates, at_rows, row, dinputs, t, first, last)
+                dh = load(doutput, at)
+                if dropout.threshold > 0:
+                    dh = dh * keep_mask(gates, dropout.key, b * width + j, dropout.threshold,
+                                        dropout.scale)  # fmt: skip
+                dh = step_back(cell, j, gates, at_gates, width, states, at, at_state, dstates,
+                               b * width + j, at_step, dh, dfields, at_step)  # fmt: skip
+                store(doutput, at, dh)
+        rows = Rows(gates, (t * batch + first) * row, row)
+        if middle.columns:
+            here = (t * batch + first) * width
+            _back_through_middle(cell, rows, Rows(states, here, width), at_state, width, middle, d,
+                                 Rows(doutput, here, width), last - first)  # fmt: skip
+        source = Rows(gates, rows.at + recurrent.first, row)
+        target = Rows(dstates, recurrent.source * at_step + first * width, width)
+        multiply(source, last - first, recurrent.panels, recurrent.columns, target, target, width)
+        if dinputs.columns:
+            _differentiate_inputs(rows, dinputs, t, first, last)
         for b in range(first, last):
-            if resets[t, b]:
-                _collect(flat_dinitial, flat_dstates, b * width, at_step, count, width)
+            if run.resets[t, b]:
+                _collect(dinitial, dstates, b * width, at_step, count, width)
 
 
 @kernel
@@ -203,34 +233,26 @@ def _collect(dinitial, dstates, at, stride, count, width):
 
 
 @kernel
-def _multiply_lanes(a, a_at, a_row, depth, panels, start, start_at, start_row,
-                    c, c_at, c_row, columns, steps, batch, first, last):  # fmt: skip
-    """``multiply`` the lanes ``first … last`` of all steps; a whole batch is one piece."""
+def project_lanes(inputs, panels, bias, output, first, last):
+    """output[:, first:last] = bias + inputs · W for all steps; ``inputs`` [T, B, K].
+
+    A whole batch is one piece: its rows lie one after the other.
+    """
+    steps, batch, columns = output.shape
+    depth = inputs.shape[2]
+    x, c = inputs.reshape(-1), output.reshape(-1)
     whole = last - first == batch
     rows = steps * batch if whole else last - first
     for t in range(1 if whole else steps):
         row = t * batch + first
-        multiply(a, a_at + row * a_row, a_row, rows, panels, depth,
-                 start, start_at, start_row, c, c_at + row * c_row, c_row, columns)  # fmt: skip
-
-
-@kernel
-def project_lanes(inputs, panels, bias, output, first, last):
-    """output[:, first:last] = bias + inputs · W for all steps; ``inputs`` [T, B, K]."""
-    steps, batch, columns = output.shape
-    depth = inputs.shape[2]
-    _multiply_lanes(inputs.reshape(-1), 0, depth, depth, panels, bias, 0, 0,
-                    output.reshape(-1), 0, columns, columns, steps, batch, first, last)  # fmt: skip
+        multiply(Rows(x, row * depth, depth), rows, panels, depth, Rows(bias, 0, 0),
+                 Rows(c, row * columns, columns), columns)  # fmt: skip
 
 
 @kernel
 def unproject_lanes(doutput, panels, dinputs, first, last):
     """dinputs[:, first:last] = doutput · Wᵀ for all steps."""
-    steps, batch, row = doutput.shape
-    width = dinputs.shape[2]
-    zeros = np.zeros(width, doutput.dtype)
-    _multiply_lanes(doutput.reshape(-1), 0, row, row, panels, zeros, 0, 0,
-                    dinputs.reshape(-1), 0, width, width, steps, batch, first, last)  # fmt: skip
+    project_lanes(doutput, panels, np.zeros(dinputs.shape[2], doutput.dtype), dinputs, first, last)
 
 
 @kernel

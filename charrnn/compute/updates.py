@@ -1,15 +1,14 @@
 """The arithmetic of an update on flat parameters: norm, Adam, RMSprop, SGD, averaging.
 
 All arrays are flat, of one size that is a whole number of ``BLOCK`` elements. Every kernel works
-on the blocks ``first … last``, so that threads share them. Gradients come as those of a sum of
-losses; ``scale`` turns them into the clipped gradient of the mean before ``limit`` cuts single
-elements (infinite: no limit). ``rates`` holds for each value what ``rate`` is multiplied by. An
-update also takes ``rate``·``decay`` of every value away from it (Loshchilov & Hutter 2019).
+on the blocks ``first … last``, so that threads share them. An update also takes ``rate``·``decay``
+of every value away from it (Loshchilov & Hutter 2019).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +19,23 @@ from charrnn.compute.vector import broadcast, lanes, load, maximum, minimum, squ
 BLOCK = 1024
 
 _EPSILON = 1e-8
+
+
+class Learned(NamedTuple):
+    """What is updated, and by what."""
+
+    values: Any
+    gradients: Any  # of a sum of losses
+    rates: Any  # for each value what the learning rate is multiplied by
+
+
+class Update(NamedTuple):
+    """What all values share in an update."""
+
+    scale: float  # makes of a gradient the clipped one of the mean
+    limit: float  # to which each element is then cut; infinite: none is
+    rate: float
+    decay: float
 
 
 @kernel
@@ -34,20 +50,21 @@ def squares_of_blocks(gradients, sums, first, last):
 
 
 @kernel
-def _clipped(gradients, i, scale, limit):
-    g = load(gradients, i) * scale
-    return minimum(maximum(g, broadcast(gradients, -limit)), broadcast(gradients, limit))
+def _clipped(gradients, i, update):
+    g = load(gradients, i) * update.scale
+    lowest, highest = broadcast(gradients, -update.limit), broadcast(gradients, update.limit)
+    return minimum(maximum(g, lowest), highest)
 
 
 @kernel
-def adam(values, gradients, mean, square, rates, scale, limit, rate, decay, beta1, beta2, step,
-         first, last):  # fmt: skip
+def adam(learned, mean, square, update, beta1, beta2, step, first, last):
     """Adam (Kingma & Ba 2015), both moments corrected for their start; ``step`` counts from 1."""
-    keep = 1 - rate * decay
+    values, rates, rate = learned.values, learned.rates, update.rate
+    keep = 1 - rate * update.decay
     rate = rate / (1 - math.pow(beta1, step))
     correction = 1 / (1 - math.pow(beta2, step))
     for i in range(first * BLOCK, last * BLOCK, lanes(values)):
-        g = _clipped(gradients, i, scale, limit)
+        g = _clipped(learned.gradients, i, update)
         m = load(mean, i) * beta1 + g * (1 - beta1)
         v = load(square, i) * beta2 + g * g * (1 - beta2)
         store(mean, i, m)
@@ -57,11 +74,12 @@ def adam(values, gradients, mean, square, rates, scale, limit, rate, decay, beta
 
 
 @kernel
-def rmsprop(values, gradients, square, rates, scale, limit, rate, decay, beta2, first, last):
+def rmsprop(learned, square, update, beta2, first, last):
     """RMSprop (Tieleman & Hinton 2012): the gradient over the root of its mean square."""
-    keep = 1 - rate * decay
+    values, rates, rate = learned.values, learned.rates, update.rate
+    keep = 1 - rate * update.decay
     for i in range(first * BLOCK, last * BLOCK, lanes(values)):
-        g = _clipped(gradients, i, scale, limit)
+        g = _clipped(learned.gradients, i, update)
         v = load(square, i) * beta2 + g * g * (1 - beta2)
         store(square, i, v)
         change = g * load(rates, i) * rate / (square_root(v) + _EPSILON)
@@ -69,11 +87,12 @@ def rmsprop(values, gradients, square, rates, scale, limit, rate, decay, beta2, 
 
 
 @kernel
-def sgd(values, gradients, velocity, rates, scale, limit, rate, decay, momentum, first, last):
+def sgd(learned, velocity, update, momentum, first, last):
     """Gradient descent with momentum (Polyak 1964): v = momentum·v + g, step of rate·v."""
-    keep = 1 - rate * decay
+    values, rates, rate = learned.values, learned.rates, update.rate
+    keep = 1 - rate * update.decay
     for i in range(first * BLOCK, last * BLOCK, lanes(values)):
-        v = load(velocity, i) * momentum + _clipped(gradients, i, scale, limit)
+        v = load(velocity, i) * momentum + _clipped(learned.gradients, i, update)
         store(velocity, i, v)
         store(values, i, load(values, i) * keep - v * load(rates, i) * rate)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from charrnn.compute import packing, updates
+from charrnn.compute.recurrence import Dropout
 from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.compute.threads import Team, available_threads, share
 from charrnn.compute.turns import Turns
@@ -24,8 +25,7 @@ from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 from charrnn.text.batch import Batch
 
-#: Whether a pass leaves out units: key, threshold and scale, see ``charrnn.compute.recurrence``.
-_NO_DROPOUT = (0, 0, 1.0)
+_NO_DROPOUT = Dropout(0, 0, 1.0)
 
 
 def _panel_dtype(precision: str, dtype: np.dtype) -> np.dtype:
@@ -180,7 +180,7 @@ class Network:
         """
         rate, key = dropout
         run = self._run(batch)
-        mask = (key or 0, round(rate * 2**32), 1 / (1 - rate))
+        mask = Dropout(key or 0, round(rate * 2**32), 1 / (1 - rate))
         self._start(batch, run, state)
         if key is not None:
             self._start_anywhere(run, np.random.default_rng(key))
@@ -244,16 +244,16 @@ class Network:
             _own_part(values, layer)[:] = part
         return whole
 
-    def _calls(self, run: PassBuffers, mask: tuple) -> list[Call]:
+    def _calls(self, run: PassBuffers, mask: Dropout) -> list[Call]:
         """What each layer is given: dropout leaves out other units in each recurrent one."""
-        key, threshold, scale = mask
         calls, number = [], 0
         for layer in self.layers:
-            calls.append(Call(run.starts, ((key + 0x9E3779B9 * number) % 2**32, threshold, scale)))
+            key = (mask.key + 0x9E3779B9 * number) % 2**32
+            calls.append(Call(run.starts, mask._replace(key=key)))
             number += isinstance(layer, RecurrentLayer)
         return calls
 
-    def _forward(self, batch: Batch, run: PassBuffers, mask: tuple) -> None:
+    def _forward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> None:
         sources = [run.sources(node, batch.inputs) for node in self.graph.layers]
         chain = list(zip(self.layers, sources, run.layers, self._calls(run, mask), strict=True))
 
@@ -263,7 +263,7 @@ class Network:
 
         self._share_lanes(batch, work)
 
-    def _backward(self, batch: Batch, run: PassBuffers, mask: tuple) -> None:
+    def _backward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> None:
         calls = self._calls(run, mask)
 
         def work(first: int, last: int) -> None:

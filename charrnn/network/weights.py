@@ -87,8 +87,8 @@ class Matrix:
         Their columns from ``first`` and ``x_first`` on are what the matrix makes and reads.
         """
         products.weight_gradient(
-            d, first, self.columns, x, x_first, self.depth, scratch, self.gradient,
-            self.bias_gradient, accumulate, part, parts,
+            products.Columns(d, first, self.columns), products.Columns(x, x_first, self.depth),
+            products.Sums(self.gradient, self.bias_gradient, scratch), accumulate, part, parts,
         )  # fmt: skip
 
     def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:

@@ -72,16 +72,11 @@ def _timed_kernels() -> Iterator[dict[str, float]]:
 def _multiply_both_ways(matrix: Matrix, batch: int, steps: int, lanes: int) -> None:
     """The products of some lanes with a matrix of the time loop, forward and backward."""
     dtype, depth, columns = matrix.gradient.dtype, matrix.depth, matrix.columns
-    states, gates = np.zeros(batch * depth, dtype), np.zeros(batch * columns, dtype)
+    states = products.Rows(np.zeros(batch * depth, dtype), 0, depth)
+    gates = products.Rows(np.zeros(batch * columns, dtype), 0, columns)
     for _ in range(steps):
-        products.multiply(
-            states, 0, depth, lanes, matrix.forward, depth,
-            gates, 0, columns, gates, 0, columns, columns,
-        )  # fmt: skip
-        products.multiply(
-            gates, 0, columns, lanes, matrix.backward, columns,
-            states, 0, depth, states, 0, depth, depth,
-        )  # fmt: skip
+        products.multiply(states, lanes, matrix.forward, depth, gates, gates, columns)
+        products.multiply(gates, lanes, matrix.backward, columns, states, states, depth)
 
 
 def _seconds_of_loop_products(trainer: Trainer) -> float:

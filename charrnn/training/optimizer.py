@@ -60,8 +60,8 @@ class Optimizer(ABC):
         names = MOMENTS[plan.optimizer]
         self.moments = {name: np.zeros_like(network.values) for name in names}
         self.average = network.values.copy()
-        self.highest_rate = plan.learning_rate
-        self.decay = plan.weight_decay
+        self.highest_rate = float(plan.learning_rate)
+        self.decay = float(plan.weight_decay)  # an int would be another type to compile for
         self.rates = np.ones_like(network.values)
         rates = network.views(self.rates)
         for parameter in network.graph.parameters:
@@ -117,8 +117,10 @@ class Optimizer(ABC):
         # A long memory would keep the first weights: it grows with the updates that there are.
         decay = min(plan.averaging, (1 + self.updates) / (10 + self.updates))
 
+        update = updates.Update(shrink / count, limit, rate, self.decay)
+
         def work(first: int, last: int) -> None:
-            self._apply(shrink / count, limit, rate, first, last)
+            self._apply(update, first, last)
             updates.average(self.network.values, self.average, decay, first, last)
 
         with no_fork:
@@ -128,8 +130,12 @@ class Optimizer(ABC):
     def _share(self, work: Callable[[int, int], None]) -> None:
         self.network.team.run(lambda part, parts: work(*share(self._blocks, part, parts)))
 
+    @property
+    def _learned(self) -> updates.Learned:
+        return updates.Learned(self.network.values, self.network.gradients, self.rates)
+
     @abstractmethod
-    def _apply(self, scale: float, limit: float, rate: float, first: int, last: int) -> None:
+    def _apply(self, update: updates.Update, first: int, last: int) -> None:
         """Update the blocks ``first … last`` of the values."""
 
 
@@ -142,12 +148,10 @@ class Adam(Optimizer):
     default_rate = 0.03
     default_decay = 0.14
 
-    def _apply(self, scale: float, limit: float, rate: float, first: int, last: int) -> None:
+    def _apply(self, update: updates.Update, first: int, last: int) -> None:
         updates.adam(
-            self.network.values, self.network.gradients, self.moments["mean"],
-            self.moments["square"], self.rates, scale, limit, rate,
-            self.decay, self.plan.beta1, self.plan.beta2,
-            self.updates, first, last,
+            self._learned, self.moments["mean"], self.moments["square"], update,
+            self.plan.beta1, self.plan.beta2, self.updates, first, last,
         )  # fmt: skip
 
 
@@ -160,11 +164,8 @@ class RMSprop(Optimizer):
     default_rate = 6e-3
     default_decay = 0.05
 
-    def _apply(self, scale: float, limit: float, rate: float, first: int, last: int) -> None:
-        updates.rmsprop(
-            self.network.values, self.network.gradients, self.moments["square"], self.rates,
-            scale, limit, rate, self.decay, self.plan.beta2, first, last,
-        )  # fmt: skip
+    def _apply(self, update: updates.Update, first: int, last: int) -> None:
+        updates.rmsprop(self._learned, self.moments["square"], update, self.plan.beta2, first, last)
 
 
 class SGD(Optimizer):
@@ -176,11 +177,8 @@ class SGD(Optimizer):
     default_rate = 0.5
     default_decay = 2e-4
 
-    def _apply(self, scale: float, limit: float, rate: float, first: int, last: int) -> None:
-        updates.sgd(
-            self.network.values, self.network.gradients, self.moments["velocity"], self.rates,
-            scale, limit, rate, self.decay, self.plan.beta1, first, last,
-        )  # fmt: skip
+    def _apply(self, update: updates.Update, first: int, last: int) -> None:
+        updates.sgd(self._learned, self.moments["velocity"], update, self.plan.beta1, first, last)
 
 
 _METHODS: dict[str, type[Adam] | type[RMSprop] | type[SGD]] = {

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.compute.recurrence import Inputs
 from charrnn.network.graph import Node
 from charrnn.network.layers.place import Place
 from charrnn.network.program import Memory, Program
@@ -48,13 +49,13 @@ class Product:
         """Write this thread's share of the packed weights."""
         self.matrix.pack(values, part, parts)
 
-    def begin(self, x: np.ndarray, gates: np.ndarray, first: int, last: int) -> tuple:
+    def begin(self, x: np.ndarray, gates: np.ndarray, first: int, last: int) -> Inputs:
         """What ``recurrence.forward_lanes`` multiplies in each step."""
-        return x, self.matrix.forward, self._bias, *self._span
+        return Inputs(x, self.matrix.forward, self._bias, *self._span)
 
-    def begin_back(self, dx: np.ndarray, gates: np.ndarray) -> tuple:
+    def begin_back(self, dx: np.ndarray) -> Inputs:
         """What ``recurrence.backward_lanes`` multiplies in each step."""
-        return dx, self.matrix.backward, *self._span
+        return Inputs(dx, self.matrix.backward, self._bias, *self._span)
 
     def differentiate(
         self, gates: np.ndarray, x: np.ndarray, scratch: np.ndarray, part: int, parts: int
@@ -84,7 +85,8 @@ class ChosenRows:
         self.table = Table(at, rows, columns, bias.size, first, place.dtype)
         self._bias = bias
         # What the time loop is given in place of a product: nothing, of the types that it knows.
-        self._nothing = np.empty((0, 0, 0), place.dtype), np.empty(0, place.panels)
+        x, panels = np.empty((0, 0, 0), place.dtype), np.empty(0, place.panels)
+        self._nothing = Inputs(x, panels, bias, 0, 0)
 
     @property
     def matrices(self) -> list[Matrix]:
@@ -104,14 +106,14 @@ class ChosenRows:
         """Write this thread's share of the rows."""
         self.table.pack(values, self._bias, part, parts)
 
-    def begin(self, x: np.ndarray, gates: np.ndarray, first: int, last: int) -> tuple:
+    def begin(self, x: np.ndarray, gates: np.ndarray, first: int, last: int) -> Inputs:
         """Fill the gates; there is nothing left for ``recurrence.forward_lanes`` to multiply."""
         self.table.gather(x, gates, first, last)
-        return *self._nothing, self._bias, 0, 0
+        return self._nothing
 
-    def begin_back(self, dx: Any, gates: np.ndarray) -> tuple:
+    def begin_back(self, dx: Any) -> Inputs:
         """Nothing for ``recurrence.backward_lanes`` to multiply: characters have no gradient."""
-        return *self._nothing, 0, 0
+        return self._nothing
 
     def differentiate(
         self, gates: np.ndarray, x: np.ndarray, scratch: np.ndarray, part: int, parts: int

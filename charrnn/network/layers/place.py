@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charrnn.compute import packing
+from charrnn.compute.recurrence import Dropout
 from charrnn.network.graph import Node
 from charrnn.network.weights import Matrix, plain_index
 
@@ -37,7 +38,7 @@ class Call(NamedTuple):
     """What a pass is given beside buffers."""
 
     starts: np.ndarray  # [T, B]: 0, or r + 1 where a document starts from initial state r
-    mask: tuple[int, int, float]  # of dropout: key, threshold and scale, see ``recurrence``
+    dropout: Dropout
 
 
 class LayerBuffers:

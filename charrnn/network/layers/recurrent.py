@@ -35,6 +35,16 @@ class RecurrentBuffers(LayerBuffers):
         self.dfields = np.empty((fields, batch, width), dtype)
         self.dmiddle = np.empty((batch, width), dtype)
 
+    def forward(self, starts: np.ndarray) -> recurrence.Pass:
+        """As the time loop takes them; ``starts`` are its resets."""
+        return recurrence.Pass(self.gates, self.states, self.output, self.initial, starts)
+
+    def gradients(self) -> recurrence.Gradients:
+        """As the time loop takes them on the way back."""
+        return recurrence.Gradients(
+            self.dstates, self.doutput, self.dinitial, self.dfields, self.dmiddle
+        )
+
 
 class _Product:
     """A matrix that the time loop multiplies, with what it reads and the columns that it feeds."""
@@ -43,14 +53,17 @@ class _Product:
         self.matrix, self.source, self.first = matrix, source, first
 
     @property
-    def forward(self) -> tuple:
+    def forward(self) -> recurrence.Product:
         """As ``recurrence.forward_lanes`` takes it."""
-        return self.matrix.forward, self.source, self.first, self.matrix.columns
+        return self._with(self.matrix.forward)
 
     @property
-    def backward(self) -> tuple:
+    def backward(self) -> recurrence.Product:
         """As ``recurrence.backward_lanes`` takes it."""
-        return self.matrix.backward, self.source, self.first, self.matrix.columns
+        return self._with(self.matrix.backward)
+
+    def _with(self, panels: np.ndarray) -> recurrence.Product:
+        return recurrence.Product(panels, self.source, self.first, self.matrix.columns)
 
 
 class RecurrentLayer:
@@ -174,23 +187,18 @@ class RecurrentLayer:
             size = self.node.memory.get(name, 0)
             state[:, :size] = _RANDOM_STATE * rng.standard_normal((len(state), size))
 
-    def _middle_forward(self) -> tuple:
-        return self.middle.forward if self.middle else self._no_product()
-
-    def _middle_backward(self) -> tuple:
-        return self.middle.backward if self.middle else self._no_product()
-
-    def _no_product(self) -> tuple:
-        return self.recurrent.matrix.forward[:0], 0, 0, 0
+    def _no_product(self) -> recurrence.Product:
+        return recurrence.Product(self.recurrent.matrix.forward[:0], 0, 0, 0)
 
     def forward(
         self, sources: Arrays, run: RecurrentBuffers, call: Call, first: int, last: int
     ) -> None:
         """All steps of the lanes ``first … last``."""
+        inputs = self.input.begin(sources[0], run.gates, first, last)
+        middle = self.middle.forward if self.middle else self._no_product()
         recurrence.forward_lanes(
-            self.cell, run.gates, run.states, run.output, call.starts, run.initial,
-            self.input.begin(sources[0], run.gates, first, last), self.recurrent.forward,
-            self._middle_forward(), call.mask, first, last,
+            self.cell, run.forward(call.starts), inputs, self.recurrent.forward, middle,
+            call.dropout, first, last,
         )  # fmt: skip
 
     def backward(
@@ -199,10 +207,11 @@ class RecurrentLayer:
         """The way back; gradients of the pre-activations stay in ``run.gates``."""
         for gradient in (run.dstates, run.dinitial, run.dfields):
             gradient[:, first:last] = 0
+        dinputs = self.input.begin_back(dsources[0])
+        middle = self.middle.backward if self.middle else self._no_product()
         recurrence.backward_lanes(
-            self.cell, run.gates, run.states, run.dstates, run.doutput, call.starts, run.dinitial,
-            run.dfields, run.dmiddle, self.input.begin_back(dsources[0], run.gates),
-            self.recurrent.backward, self._middle_backward(), call.mask, first, last,
+            self.cell, run.forward(call.starts), run.gradients(), dinputs, self.recurrent.backward,
+            middle, call.dropout, first, last,
         )  # fmt: skip
 
     def differentiate(
