@@ -105,11 +105,12 @@ def _advance_cell(cell, instruction, memory, batch, part, parts):
         if instruction.kind == NORMALIZE and part == 0:
             normalize(cell, memory, gates, width)
         for j in range(first, last, lanes(memory)):
-            at = instruction.source + b * width + j
+            blocks = Rows(memory, gates + j, width)
+            states = Rows(memory, instruction.source + b * width + j, stride)
             if instruction.kind == PREPARE:
-                prepare(cell, memory, gates + j, width, memory, at, stride)
+                prepare(cell, blocks, states)
             elif instruction.kind == CELL:
-                step(cell, instruction.unit + j, memory, gates + j, width, memory, at, at, stride)
+                step(cell, instruction.unit + j, blocks, states, states.at)
 
 
 @kernel

@@ -127,16 +127,18 @@ def _add_tuple(typingctx, array, offset, stride, values):
 
 
 @kernel
-def step(cell, unit, gates, at_gates, width, states, at, at_after, stride):
+def step(cell, unit, gates, states, at_after):
     """One step of the units from ``unit`` on; returns the register of their new hidden state.
 
-    Pre-activations in ``gates`` become saved blocks; the states at ``at`` lead to ``at_after``.
+    ``gates`` and ``states`` are ``Rows``: where the first block and the first state of these units
+    are, and how far from one to the next. Pre-activations become saved blocks; the states lead to
+    those ``at_after``.
     """
-    before = _load_states(cell, states, at, stride)
-    blocks = _load_blocks(cell, gates, at_gates, width)
+    before = _load_states(cell, states.flat, states.at, states.stride)
+    blocks = _load_blocks(cell, gates.flat, gates.at, gates.stride)
     saved, after = _forward(_of_units(cell, unit), blocks, before)
-    store_tuple(gates, at_gates, width, saved)
-    store_tuple(states, at_after, stride, after)
+    store_tuple(gates.flat, gates.at, gates.stride, saved)
+    store_tuple(states.flat, at_after, states.stride, after)
     return after[0]
 
 
@@ -157,33 +159,32 @@ def _differentiated_of(cell, blocks, before, dafter):
 
 
 @kernel
-def step_back(cell, unit, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d, dh,
-              dfields, stride_fields):  # fmt: skip
+def step_back(cell, unit, gates, states, dstates, dh, dfields):
     """The way back through ``step``; returns the whole gradient of the new hidden state.
 
-    Saved blocks become gradients; ``dstates`` at ``at_d`` turns from the gradient of the states
-    after the step, without ``dh`` that comes from above, into that of the states before it.
+    Saved blocks become gradients; ``dstates`` turn from the gradients of the states after the
+    step, without ``dh`` that comes from above, into those of the states before it. ``dfields``
+    [F, B, width] is flat, and laid out as ``dstates`` are.
     """
-    dafter = _load_states(cell, dstates, at_d, stride_d)
+    dafter = _load_states(cell, dstates.flat, dstates.at, dstates.stride)
     dafter = (dafter[0] + dh,) + dafter[1:]  # noqa: RUF005  (Numba knows no unpacking here)
-    before = _load_states(cell, states, at, stride)
-    blocks = _load_blocks(cell, gates, at_gates, width)
+    before = _load_states(cell, states.flat, states.at, states.stride)
+    blocks = _load_blocks(cell, gates.flat, gates.at, gates.stride)
     dblocks, dbefore, dparameters = _differentiated(_of_units(cell, unit), blocks, before, dafter)
-    store_tuple(gates, at_gates, width, dblocks)
-    store_tuple(dstates, at_d, stride_d, dbefore)
-    _add_tuple(dfields, at_d, stride_fields, dparameters)
+    store_tuple(gates.flat, gates.at, gates.stride, dblocks)
+    store_tuple(dstates.flat, dstates.at, dstates.stride, dbefore)
+    _add_tuple(dfields, dstates.at, dstates.stride, dparameters)
     return dafter[0]
 
 
 # --- cells with a second product ---------------------------------------------------------------
 
 
-def prepare(cell, gates, at_gates, width, states, at, stride):
+def prepare(cell, gates, states):
     """Make of pre-activations what the second product reads; nothing for other cells."""
 
 
-def unprepare(cell, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d, dmiddle,
-              doutput, at_output):  # fmt: skip
+def unprepare(cell, gates, states, dstates, dmiddle, doutput, at_output):
     """The way back through ``prepare`` and the second product; nothing for other cells.
 
     Where the second product reads the hidden state, its gradient in ``doutput`` becomes whole.
@@ -199,36 +200,33 @@ def unnormalize(cell, gates, at_row, width, dstate, at_d):
 
 
 @overload(prepare)
-def _prepare_units(cell, gates, at_gates, width, states, at, stride):
+def _prepare_units(cell, gates, states):
     if not cell.instance_class.middle_blocks:
-        return lambda cell, gates, at_gates, width, states, at, stride: None
+        return lambda cell, gates, states: None
 
-    def units(cell, gates, at_gates, width, states, at, stride):
-        before = _load_states(cell, states, at, stride)
-        blocks = _prepare(cell, _load_blocks(cell, gates, at_gates, width), before)
-        store_tuple(gates, at_gates, width, blocks)
+    def units(cell, gates, states):
+        before = _load_states(cell, states.flat, states.at, states.stride)
+        blocks = _load_blocks(cell, gates.flat, gates.at, gates.stride)
+        store_tuple(gates.flat, gates.at, gates.stride, _prepare(cell, blocks, before))
 
     return units
 
 
 @overload(unprepare)
-def _unprepare_units(cell, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d,
-                     dmiddle, doutput, at_output):  # fmt: skip
+def _unprepare_units(cell, gates, states, dstates, dmiddle, doutput, at_output):
     reads_hidden_state = cell.instance_class.output_block is not None
 
-    def nothing(cell, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d,
-                dmiddle, doutput, at_output):  # fmt: skip
+    def nothing(cell, gates, states, dstates, dmiddle, doutput, at_output):
         pass
 
-    def units(cell, gates, at_gates, width, states, at, stride, dstates, at_d, stride_d,
-              dmiddle, doutput, at_output):  # fmt: skip
-        blocks = _load_blocks(cell, gates, at_gates, width)
-        before = _load_states(cell, states, at, stride)
-        dbefore = _load_states(cell, dstates, at_d, stride_d)
-        d = load(dmiddle, at_d)
+    def units(cell, gates, states, dstates, dmiddle, doutput, at_output):
+        blocks = _load_blocks(cell, gates.flat, gates.at, gates.stride)
+        before = _load_states(cell, states.flat, states.at, states.stride)
+        dbefore = _load_states(cell, dstates.flat, dstates.at, dstates.stride)
+        d = load(dmiddle, dstates.at)
         dblocks, dbefore = _unprepare(cell, blocks, before, d, dbefore)
-        store_tuple(gates, at_gates, width, dblocks)
-        store_tuple(dstates, at_d, stride_d, dbefore)
+        store_tuple(gates.flat, gates.at, gates.stride, dblocks)
+        store_tuple(dstates.flat, dstates.at, dstates.stride, dbefore)
         if reads_hidden_state:
             store(doutput, at_output, load(doutput, at_output) + d)
 

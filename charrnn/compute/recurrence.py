@@ -97,8 +97,8 @@ def _through_middle(cell, gates, states, stride, width, product, lane_count):
     """The second product of a step, between ``prepare`` and the step itself; both are ``Rows``."""
     for b in range(lane_count):
         for j in range(0, width, lanes(gates.flat)):
-            prepare(cell, gates.flat, gates.at + b * gates.stride + j, width, states.flat,
-                    states.at + b * width + j, stride)  # fmt: skip
+            prepare(cell, Rows(gates.flat, gates.at + b * gates.stride + j, width),
+                    Rows(states.flat, states.at + b * width + j, stride))  # fmt: skip
     source = Rows(gates.flat, gates.at + product.source, gates.stride)
     target = Rows(gates.flat, gates.at + product.first, gates.stride)
     multiply(source, lane_count, product.panels, width, target, target, product.columns)
@@ -145,8 +145,8 @@ def forward_lanes(cell, run, inputs, recurrent, middle, dropout, first, last):
         for b in range(first, last):
             for j in range(0, width, lanes(gates)):
                 at = t * at_step + b * width + j
-                at_gates = (t * batch + b) * row + j
-                h = step(cell, j, gates, at_gates, width, states, at, at + at_step, at_state)
+                blocks = Rows(gates, (t * batch + b) * row + j, width)
+                h = step(cell, j, blocks, Rows(states, at, at_state), at + at_step)
                 if dropout.threshold > 0:
                     h = h * keep_mask(gates, dropout.key, b * width + j, dropout.threshold,
                                       dropout.scale)  # fmt: skip
@@ -166,8 +166,9 @@ def _back_through_middle(cell, gates, states, stride, width, product, d, output,
     for b in range(lane_count):
         for j in range(0, width, lanes(gates.flat)):
             place = b * width + j
-            unprepare(cell, gates.flat, gates.at + b * gates.stride + j, width, states.flat,
-                      states.at + place, stride, dstates, at + place, at_step, dmiddle,
+            unprepare(cell, Rows(gates.flat, gates.at + b * gates.stride + j, width),
+                      Rows(states.flat, states.at + place, stride),
+                      Rows(dstates, at + place, at_step), dmiddle,
                       output.flat, output.at + place)  # fmt: skip
 
 
@@ -200,13 +201,13 @@ def backward_lanes(cell, run, d, dinputs, recurrent, middle, dropout, first, las
                         recurrent.source * at_step + b * width)  # fmt: skip
             for j in range(0, width, lanes(gates)):
                 at = t * at_step + b * width + j
-                at_gates = (t * batch + b) * row + j
+                blocks = Rows(gates, (t * batch + b) * row + j, width)
                 dh = load(doutput, at)
                 if dropout.threshold > 0:
                     dh = dh * keep_mask(gates, dropout.key, b * width + j, dropout.threshold,
                                         dropout.scale)  # fmt: skip
-                dh = step_back(cell, j, gates, at_gates, width, states, at, at_state, dstates,
-                               b * width + j, at_step, dh, dfields, at_step)  # fmt: skip
+                dh = step_back(cell, j, blocks, Rows(states, at, at_state),
+                               Rows(dstates, b * width + j, at_step), dh, dfields)  # fmt: skip
                 store(doutput, at, dh)
         rows = Rows(gates, (t * batch + first) * row, row)
         if middle.columns:
