@@ -19,9 +19,7 @@ from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
 
 #: Hidden states are about half as large as a unit-variance input would be: matrices that read
-#: them begin twice as large. With this, one-hot rows of unit variance and orthogonal recurrent
-#: matrices an LSTM 2×128 was at 1.83 nats on Tiny Shakespeare after 300 steps (learning rate
-#: 8e-3); with ±1/√H throughout, as PyTorch begins, at 2.59 (4e-3).
+#: them begin twice as large (docs/measurements.md).
 _GAIN = 2.0
 
 #: Draws the first values of a parameter, float32.

@@ -1,8 +1,8 @@
 """Defaults that follow the text and the time, from the size of the network to the validations.
 
 What a run leaves open is chosen here from the number of characters, the extent of the run and the
-measured speed of this machine. The rules are fits to a few dozen runs on prose, verse and names;
-the comments say which.
+measured speed of this machine. The rules are fits to a few dozen runs on prose, verse and names:
+docs/measurements.md has them.
 """
 
 from __future__ import annotations
@@ -26,30 +26,19 @@ from charrnn.training.optimizer import default_decay, default_rate
 #: small text is read often enough to learn from it, and a large one does not take days.
 EPOCHS, FEWEST_CHARACTERS, MOST_CHARACTERS = 10, 4e6, 20e6
 
-#: Characters that a run reads for each recurrent weight of the network that suits it. Tiny
-#: Shakespeare for three minutes: 2×256 with 7 characters a weight ended at 1.44 nats, 2×128 with
-#: 65 at 1.50.
+#: Characters that a run reads for each recurrent weight of the network that suits it.
 _CHARACTERS_OF_A_WEIGHT = 6.0
 
 #: Recurrent weights that a run without a budget takes however little it reads, and the most for
-#: each character read: that costs little, and a larger network learns more. LSTMs on 60 KB of
-#: Shakespeare in 12 passes: 1.588 nats with 2×96, 1.490 with 2×224, 1.487 with 2×320; in 3 passes:
-#: 2.302 with 2×96, 1.873 with 2×320; on all of it in 2 passes: 1.438 with 2×192, 1.390 with 2×320;
-#: in 100 updates: 2.073 with 2×96, 1.881 with 2×224, 1.797 with 2×320.
+#: each character read: that costs little, and a larger network learns more.
 _CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER = 8e5, 4.0
 
 #: Most recurrent weights for each character of the text, so that weight decay and dropout can keep
-#: them in check. With 19 to 31 for 8 to 13, in means of two seeds, 50 KB of Shakespeare came to
-#: 1.629 for 1.666, 50 KB of Python to 1.315 for 1.322, 30 KB of German to 1.359 for 1.381, 5 KB of
-#: Shakespeare to 2.196 for 2.209, and 100 KB of Chinese verse to the same 5.552. In 20 passes names
-#: came to 1.884 with 15, 1.888 with 4; fables to 1.361 with 22, 1.369 with 7.
+#: them in check.
 _WEIGHTS_OF_A_CHARACTER = 24.0
 
 #: Passes after which a run gets no better, and characters beside them, as a small text takes many
-#: passes for the same updates. Fables, 2×192: 1.394, 1.379, 1.369, 1.368 nats in 11, 16, 21, 30
-#: passes; 50 KB of Shakespeare: 1.602, 1.574, 1.571 in 11, 18, 27; of Python: 1.258, 1.264 in 11,
-#: 18; 30 KB of German: 1.368, 1.304 in 15, 27; names, 2×256: 1.890, 1.889 in 18, 30; 5 KB of
-#: Shakespeare: 2.430, 2.165, 2.149 in 36, 55, 91.
+#: passes for the same updates.
 _MOST_EPOCHS, _CHARACTERS_BESIDE = 20, 2e5
 
 #: With fewer weights for each character of the text, it takes as many times more passes.
@@ -72,17 +61,12 @@ _FEWEST_VALIDATIONS, _MOST_VALIDATIONS, _VALIDATED = 4, 50, 0.04
 _FEWEST_POSITIONS = 2**13
 
 #: An evaluation is so many times as fast as training, but for so many characters no faster, as a
-#: short text leaves lanes empty: 111,000 characters 2.4 times, 20,000 2.0 times, 4,500 0.9 times.
-#: With 10,000 different characters it is about the same: 262,144 2.4, 16,384 1.6, 8,192 1.3 times.
+#: short text leaves lanes empty.
 _EVALUATION_SPEED, _UNFILLED = 2.5, 4096
 
 
 def training_precision(config: TrainingConfig) -> str:
-    """What products multiply in training; left open, bfloat16 where the processor has it.
-
-    Three seeds of 2×128 ended in bfloat16 at 1.5608, 1.5711 and 1.5780 nats on Tiny Shakespeare
-    (1,000 steps; in float32 1.5609, 1.5713, 1.5785), and on names at the same four digits.
-    """
+    """What products multiply in training; left open, bfloat16 where the processor has it."""
     if config.precision != "auto":
         return config.precision
     return "bfloat16" if HAS_BFLOAT16 else "float32"
@@ -183,9 +167,7 @@ def _rate_factor(batch: int, size: int) -> float:
 def _dropout(repetition: float) -> float:
     """What is left out of a network with so many passes times weights for each character.
 
-    Beside the weight decay below it takes little: 2×256 on Tiny Shakespeare, 1,000 steps (3):
-    1.421 nats without, 1.426 with 0.1; 2×352, 2,000 steps (12): 1.365 with 0.05, 1.378 with 0.15;
-    5 KB of it with 2×96 (1,500): 2.156 with 0.3, 2.175 with 0.5.
+    Beside the weight decay below it takes little.
     """
     return min(round(0.04 * math.log2(max(repetition / 4, 1)), 2), _HIGHEST_DROPOUT)
 
@@ -193,18 +175,7 @@ def _dropout(repetition: float) -> float:
 def _weight_decay(repetition: float, optimizer: str) -> float:
     """Weight decay for a network with so many passes times weights for each character.
 
-    It is what keeps a network from learning the text by heart. 2×128 on Tiny Shakespeare with 0.05,
-    0.1, 0.3 and 0.6 for 1,000 steps (0.8): 1.499, 1.494, 1.521, 1.577 nats; with 0.06, 0.15 and 0.4
-    for 4,000 (3): 1.446, 1.439, 1.479. 2×256 for 1,000 (3), learning rate 0.02: 0.02 1.447, 0.1
-    1.434, 0.3 1.426, 0.6 1.463; learning rate 0.03: 0.1 1.417, 0.2 1.400, 0.3 1.411. The same on
-    Python's library (4): 0.02 1.502, 0.1 1.470, 0.3 1.437; on a manual in English (10): 0.02 1.333,
-    0.3 1.283. Fables, 2×192, 500 steps (80): 0.02 1.413, 0.1 1.408, 0.3 1.400, 1 1.437. Names,
-    2×256, 1,200 steps (90): 0.1 1.900, 0.3 1.894, 0.6 1.888, 0.9 1.891. Dropout was the same in
-    each of these, but on Python 0.2 with the first two and 0.1 with the last, on names 0.3 and
-    0.1 with two each, and none instead of 0.05 with the first of 2×128.
-
-    Less for small networks, however often they read, suited jordan with 128 units alone (3,000
-    steps: 0.02 1.886, 0.08 1.941); an Elman network 2×128 came to 1.563 with 0.14, 1.582 with 0.05.
+    It is what keeps a network from learning the text by heart.
     """
     decay = default_decay(optimizer) * repetition**0.35
     return min(float(f"{decay:.2g}"), 1.0)
