@@ -60,11 +60,8 @@ def read_dataset(
 #: Tokens whose lines are looked at, and the fewest lines that tell anything.
 _SAMPLE, _FEWEST_LINES = 2**18, 50
 
-#: Most characters of half of the lines and of nine tenths of them, and how many lines may be empty.
-#: 159 lists of names, titles, words and terms have medians of 1 to 29, ninth deciles up to 43 and
-#: no line empty. English verse has medians from 38 on, which counts where its empty lines are
-#: taken out; Tiny Shakespeare has 38 and a fifth of its lines empty, Python's library 36 and a
-#: sixth; wrapped prose has 67.
+#: Most characters of half of the lines and of nine tenths of them, and how many lines may be empty:
+#: what tells lists from verse and from programs (docs/measurements.md).
 _MEDIAN, _NINTH_DECILE, _EMPTY = 30, 50, 0.01
 
 
