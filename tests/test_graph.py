@@ -8,13 +8,16 @@ import pytest
 from samples import assert_same_bits, every_cell
 
 from charrnn.cells import CELLS
+from charrnn.compute.choosers import Temperature
 from charrnn.config import ModelConfig
+from charrnn.inference.session import Session
 from charrnn.network.graph import Graph, NextCharacter, Node, Recurrent, build
 from charrnn.network.layers.next_character import NextCharacterHead
 from charrnn.network.layers.place import LayerBuffers
 from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count
 from charrnn.text.batch import Batch
+from charrnn.text.vocabulary import START
 
 VOCABULARY, LANES, STEPS = 11, 3, 6
 CONFIG = ModelConfig(VOCABULARY, layers=2, hidden_size=7)
@@ -183,6 +186,25 @@ def test_states_of_layers_that_differ_are_handed_on():
         parts.append(losses)
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-12)
     np.testing.assert_allclose(state, after, rtol=1e-12)
+
+
+def test_a_text_is_written_by_cells_that_differ():
+    """What a session expects next is what the network does, layer by layer."""
+    cells = "lstm-peephole", "gru-reset-before"  # one with fields, one with a second product
+    network = _network(_graph(cells, (20, 5), joined=False), threads=2, dtype=np.float32)
+    for parameter in network.parameters.values():
+        if parameter.ndim == 1:  # per-unit parameters and biases
+            parameter[...] = np.random.default_rng(parameter.size).normal(0, 0.5, parameter.shape)
+    network.pack()
+    text = np.arange(3, VOCABULARY, dtype=np.int32)
+    session = Session(network.program(1, []), 1, Temperature.of(1.0))
+    rows = [session.logits(), *(session.feed(text[n : n + 1, None]) for n in range(text.size - 1))]
+    logits = np.concatenate(rows)[:, :VOCABULARY].astype(np.float64)
+    found = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(text.size), text]
+    inputs = np.array([START, *text[:-1]], np.int32)[:, None]
+    batch = Batch(inputs, text[:, None].copy(), (inputs == START).astype(np.uint8))
+    losses, _ = network.losses(batch, network.initial_state(1))
+    np.testing.assert_allclose(found, losses[:, 0], rtol=1e-5)
 
 
 def test_a_head_of_its_own_has_its_losses_and_gradients():

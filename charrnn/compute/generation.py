@@ -16,8 +16,8 @@ What an instruction does, and with which of its fields:
     ``source`` with the panels ``first … last``, of so much ``depth``; the product is added to
     ``target``
 ``PREPARE``, ``NORMALIZE`` (before and behind a cell's second product), ``CELL``
-    gates at ``target``, states at ``source``, ``stride`` elements between two states of a text,
-    ``unit`` the layer's first in the cell's fields
+    of the ``cell`` with that number: gates at ``target``, states at ``source``, ``stride`` elements
+    between two states of a text, ``unit`` the layer's first in the cell's fields
 ``TANH``
     of ``target``
 """
@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import overload
 
 from charrnn.compute.barrier import meet
 from charrnn.compute.cache import kernel
@@ -44,7 +45,7 @@ COPY, MULTIPLY, PREPARE, NORMALIZE, CELL, TANH = range(6)
 INSTRUCTION = np.dtype(
     [(name, np.int64) for name in (
         "kind", "meets", "first", "last", "depth", "source", "source_row", "stride",
-        "target", "target_row", "columns", "unit",
+        "target", "target_row", "columns", "cell", "unit",
     )]
 )  # fmt: skip
 
@@ -52,7 +53,7 @@ INSTRUCTION = np.dtype(
 class Instructions(NamedTuple):
     """A program, with all that it reads but the memory."""
 
-    cell: Any  # with a flat array for each of its per-unit parameters, of all layers
+    cells: Any  # a tuple of those that differ; each has its per-unit parameters of all its layers
     steps: np.ndarray  # [I] INSTRUCTION
     weights: np.ndarray  # panels
     rows: np.ndarray  # what is copied
@@ -113,6 +114,28 @@ def _advance_cell(cell, instruction, memory, batch, part, parts):
                 step(cell, instruction.unit + j, blocks, states, states.at)
 
 
+def advance(cells, number, instruction, memory, batch, part, parts):
+    """``_advance_cell`` of the cell with that number: each is of a type of its own."""
+
+
+@overload(advance)
+def _advance_one_of(cells, number, instruction, memory, batch, part, parts):
+    if len(cells) == 1:
+
+        def only(cells, number, instruction, memory, batch, part, parts):
+            _advance_cell(cells[0], instruction, memory, batch, part, parts)
+
+        return only
+
+    def first_or_later(cells, number, instruction, memory, batch, part, parts):
+        if number == 0:
+            _advance_cell(cells[0], instruction, memory, batch, part, parts)
+        else:
+            advance(cells[1:], number - 1, instruction, memory, batch, part, parts)
+
+    return first_or_later
+
+
 @kernel
 def _tanh(instruction, memory, batch, part, parts):
     first, last = _share_of(instruction.columns, lanes(memory), part, parts)
@@ -131,7 +154,7 @@ def _carry_out(program, instruction, memory, latest, part, parts):
     elif instruction.kind == TANH:
         _tanh(instruction, memory, latest.size, part, parts)
     else:
-        _advance_cell(program.cell, instruction, memory, latest.size, part, parts)
+        advance(program.cells, instruction.cell, instruction, memory, latest.size, part, parts)
 
 
 @kernel

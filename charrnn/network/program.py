@@ -50,7 +50,7 @@ class Program:
         self._steps: list[dict[str, int]] = []
         self._weights: list[np.ndarray] = []
         self._rows: list[np.ndarray] = []
-        self._cells: list[Any] = []
+        self._cells: dict[type, list[Any]] = {}  # those of all layers, by their types
         self._size = 0
         self._initial: list[tuple[int, np.ndarray]] = []
 
@@ -63,9 +63,11 @@ class Program:
 
     def finish(self, logits: Memory) -> None:
         """The network's output is ``logits``: nothing follows."""
-        fields = zip(*self._cells, strict=True)
         self.instructions = Instructions(
-            cell=type(self._cells[0])(*(np.concatenate(field) for field in fields)),
+            cells=tuple(
+                kind(*(np.concatenate(field) for field in zip(*cells, strict=True)))
+                for kind, cells in self._cells.items()
+            ),
             steps=self._records(),
             weights=np.concatenate(self._weights),
             rows=np.concatenate(self._rows),
@@ -138,9 +140,11 @@ class Program:
 
     def step(self, cell: Any, gates: Memory, states: Memory) -> Step:
         """What a cell does with its gates and states; ``cell`` holds its per-unit parameters."""
-        unit = sum(layer[0].size if layer else 0 for layer in self._cells)
-        self._cells.append(cell)
-        return Step(self, gates, states, self._batch * states.width, unit)
+        before = self._cells.setdefault(type(cell), [])
+        unit = sum(layer[0].size if layer else 0 for layer in before)
+        before.append(cell)
+        number = list(self._cells).index(type(cell))
+        return Step(self, gates, states, self._batch * states.width, number, unit)
 
 
 class Step(NamedTuple):
@@ -150,6 +154,7 @@ class Step(NamedTuple):
     gates: Memory
     states: Memory
     stride: int
+    cell: int
     unit: int
 
     def prepare(self) -> None:
@@ -166,4 +171,4 @@ class Step(NamedTuple):
 
     def _add(self, kind: int) -> None:
         self.program._add(kind, self.gates, self.states.width, source=self.states.at,
-                          stride=self.stride, unit=self.unit)  # fmt: skip
+                          stride=self.stride, cell=self.cell, unit=self.unit)  # fmt: skip
