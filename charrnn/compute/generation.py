@@ -146,18 +146,6 @@ def _tanh(instruction, memory, batch, part, parts):
 
 
 @kernel
-def _carry_out(program, instruction, memory, latest, part, parts):
-    if instruction.kind == COPY:
-        _copy(instruction, program.rows, latest, memory, part, parts)
-    elif instruction.kind == MULTIPLY:
-        _multiply(instruction, program.weights, memory, latest.size, part, parts)
-    elif instruction.kind == TANH:
-        _tanh(instruction, memory, latest.size, part, parts)
-    else:
-        advance(program.cells, instruction.cell, instruction, memory, latest.size, part, parts)
-
-
-@kernel
 def _choose(program, chooser, memory, texts, n, end):
     """Choose or take the n-th character of each text from its logits in ``memory``."""
     for b in range(texts.latest.size):
@@ -177,16 +165,26 @@ def generate(program, chooser, memory, texts, end, barrier, part, parts):
 
     Every thread of a crew calls this with its ``part`` and the same ``barrier``.
     """
-    steps = texts.tokens.shape[1]
-    for n in range(steps):
+    # Each array by itself: a tuple that is passed on counts references to all that it holds.
+    cells, steps, weights, rows = program.cells, program.steps, program.weights, program.rows
+    latest, batch, length = texts.latest, texts.latest.size, texts.tokens.shape[1]
+    for n in range(length):
         if part == 0:
             _choose(program, chooser, memory, texts, n, end)
         if not meet(barrier, parts):
             return n
         if texts.ended.all():
             return n + 1
-        for i in range(program.steps.size):
-            _carry_out(program, program.steps[i], memory, texts.latest, part, parts)
-            if program.steps[i].meets and not meet(barrier, parts):
+        for i in range(steps.size):
+            instruction = steps[i]
+            if instruction.kind == COPY:
+                _copy(instruction, rows, latest, memory, part, parts)
+            elif instruction.kind == MULTIPLY:
+                _multiply(instruction, weights, memory, batch, part, parts)
+            elif instruction.kind == TANH:
+                _tanh(instruction, memory, batch, part, parts)
+            else:
+                advance(cells, instruction.cell, instruction, memory, batch, part, parts)
+            if instruction.meets and not meet(barrier, parts):
                 return n
-    return steps
+    return length
