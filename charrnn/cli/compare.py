@@ -27,7 +27,6 @@ from charrnn.cli.terminal import print_result
 from charrnn.cli.waiting import announced_compilation, shown_reading
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import ModelFileError
-from charrnn.storage.checkpoint import resume_path, save_model
 from charrnn.storage.files import Named, keep_apart, texts
 from charrnn.training.clock import duration
 
@@ -151,6 +150,8 @@ def _model_path(folder: Path, cell: str) -> Path:
 
 def _kept_files(folder: Path, cells: list[str]) -> list[Named]:
     """The files in the folder that the command replaces or removes."""
+    from charrnn.storage.checkpoint import resume_path
+
     models = [_model_path(folder, cell) for cell in cells]
     return [f for m in models for f in (("the model", m), ("the resume file", resume_path(m)))]
 
@@ -172,6 +173,8 @@ def _prepare_folder(folder: Path, cells: list[str], force: bool) -> None:
 
 def _keep(trial: Trial, folder: Path) -> None:
     """Save the best model of a run that came to something."""
+    from charrnn.storage.checkpoint import resume_path, save_model
+
     best, result = trial.trainer.best, trial.result
     if best and not result.error:
         path = _model_path(folder, result.cell)

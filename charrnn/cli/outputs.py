@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from charrnn.errors import ModelFileError
-from charrnn.storage.checkpoint import resume_path
 from charrnn.storage.files import Named, check_output
-from charrnn.storage.lock import lock_path
 
 
 def run_files(model: Path) -> list[Named]:
     """The files that a run on a model writes, as ``keep_apart`` takes them."""
+    from charrnn.storage.checkpoint import resume_path
+    from charrnn.storage.lock import lock_path
+
     return [
         ("the model", model),
         ("the resume file", resume_path(model)),

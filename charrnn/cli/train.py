@@ -18,16 +18,13 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.outputs import refuse_to_overwrite, run_files
 from charrnn.cli.request import Request
-from charrnn.cli.resuming import go_on, how_to_go_on, resumed
 from charrnn.cli.waiting import announced_compilation, shown_reading
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import UsageError
-from charrnn.storage.checkpoint import ResumeState, load_resume, resume_path
 from charrnn.storage.files import check_output, keep_apart, texts
-from charrnn.storage.lock import locked
-from charrnn.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from charrnn.storage.checkpoint import ResumeState
     from charrnn.training.trainer import Trainer
 
 
@@ -60,6 +57,11 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     step at hand; --resume goes on from there, to the same bits as a run that was never stopped.
     More --epochs, --steps or --budget may be given then.
     """
+    from charrnn.cli.resuming import go_on, how_to_go_on, resumed
+    from charrnn.cli.run import run
+    from charrnn.storage.checkpoint import load_resume, resume_path
+    from charrnn.storage.lock import locked
+
     if resume and init_from:
         raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
     request = Request.of(context, options)
@@ -82,8 +84,6 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
         go_on(trainer, saved, model_path, request)
     model = model_path if "model_path" in request.given else None
     again = how_to_go_on(corpus, model=model, log=log_path, sample_every=sample_every)
-    from charrnn.cli.run import run
-
     with opened_log(log_path, trainer.step if saved else None) as log:
         run(trainer, model_path, log, sample_every, again=again)
 
@@ -92,6 +92,7 @@ def _create(
     corpus: tuple[str, ...], request: Request, saved: ResumeState | None, init_from: str | None
 ) -> Trainer:
     """The run that is asked for, at its beginning; of one that goes on, with its vocabulary."""
+    from charrnn.text.vocabulary import Vocabulary
     from charrnn.training.setup import create_trainer
 
     shape, vocabulary = request.shape, None
