@@ -11,7 +11,7 @@ from charrnn.cells import CELLS
 from charrnn.compute.choosers import Temperature
 from charrnn.config import ModelConfig
 from charrnn.inference.session import Session
-from charrnn.network.graph import Graph, NextCharacter, Node, Recurrent, build
+from charrnn.network.graph import Graph, Layer, NextCharacter, Recurrent, build
 from charrnn.network.layers.next_character import NextCharacterHead
 from charrnn.network.layers.place import LayerBuffers
 from charrnn.network.network import Network
@@ -26,7 +26,7 @@ CONFIG = ModelConfig(VOCABULARY, layers=2, hidden_size=7)
 # A layer kind: the sum of what it reads, scaled
 
 
-class Sum(Node):
+class Sum(Layer):
     """Adds up the nodes that it reads, times a fixed scale."""
 
     scale = 0.75

@@ -23,7 +23,7 @@ class PassBuffers:
         self, graph: Graph, layers: Sequence[Any], head: Any, steps: int, batch: int
     ) -> None:
         self.layers: list[LayerBuffers] = [layer.buffers(steps, batch) for layer in layers]
-        self._of_node = dict(zip(graph.layers, self.layers, strict=True))
+        self._of_node: dict[Node, LayerBuffers] = dict(zip(graph.layers, self.layers, strict=True))
         self.recurrent: list[Any] = [self._of_node[node] for node in graph.recurrent]
         self.starts = np.zeros((steps, batch), np.int32)  # as the time loop takes its resets
         self.head = head.buffers(self._of_node[graph.head.reads[0]])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -98,10 +99,6 @@ class Node:
         """The name of its parameter that it calls ``own``."""
         return self.names.format(own)
 
-    def create(self, place: Any) -> Any:
-        """The layer that computes, at its ``charrnn.network.layers.place.Place``."""
-        raise NotImplementedError
-
     def _matrix(self, own: str, rows: int, source: Node, most_growth: float) -> Parameter:
         """A matrix that reads ``source``."""
         units = 0 if source.chosen else source.size
@@ -119,7 +116,15 @@ class Characters(Node):
     chosen = True
 
 
-class Embedding(Node):
+class Layer(Node, ABC):
+    """A node that is computed from others, or the head of a network."""
+
+    @abstractmethod
+    def create(self, place: Any) -> Any:
+        """What computes it, at its ``charrnn.network.layers.place.Place``."""
+
+
+class Embedding(Layer):
     """A vector for each character: ``torch.nn.Embedding``."""
 
     gain = 1.0
@@ -140,7 +145,7 @@ class Embedding(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Recurrent(Node):
+class Recurrent(Layer):
     """A recurrent layer: ``torch.nn.LSTM``, ``GRU`` or ``RNN`` of one layer, or what is like it.
 
     Beside PyTorch's parameters it has its cell's per-unit ones, such as ``peephole_i`` [H], and
@@ -196,7 +201,7 @@ class Recurrent(Node):
         return RecurrentLayer(self, place)
 
 
-class _Linear(Node):
+class _Linear(Layer):
     """A matrix and a bias: ``torch.nn.Linear``."""
 
     @property
@@ -227,11 +232,11 @@ class NextCharacter(_Linear):
 class Graph(NamedTuple):
     """A network: layers in an order in which each reads what stands before it, and a head."""
 
-    layers: tuple[Node, ...]
-    head: Node
+    layers: tuple[Layer, ...]
+    head: Layer
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[Layer, ...]:
         """All that has parameters, in the order of these."""
         return *self.layers, self.head
 
@@ -251,7 +256,7 @@ def build(config: ModelConfig) -> Graph:
     """Characters → embedding → recurrent layers → feed-forward layers → next character."""
     cell = CELLS[config.cell, config.activation]
     vocabulary = config.vocabulary_size
-    layers: list[Node] = []
+    layers: list[Layer] = []
     below: Node = Characters("", (), vocabulary)
     if config.embedding_size:
         below = Embedding("embedding.{}", (below,), config.embedding_size)

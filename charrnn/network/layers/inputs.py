@@ -17,72 +17,82 @@ from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix, Table, plain_index
 
 
-class Product:
+class _Packed:
+    """Weights in the form that suits what is read, and their gradient."""
+
+    _weights: Matrix | Table
+
+    @property
+    def bias_gradient(self) -> np.ndarray:
+        """Gradient of what is added in every row."""
+        return self._weights.bias_gradient
+
+    def prepare_training(self) -> None:
+        """Allocate what only training needs."""
+        self._weights.prepare_training()
+
+    def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
+        """Write this thread's share of the gradient to the flat ``gradients``."""
+        self._weights.unpack(gradients, part, parts)
+
+
+class Product(_Packed):
     """The gates receive units times a matrix, step by step in the time loop.
 
     ``columns`` say for each column of the product which row of the parameter it is, ``first``
     where among the gates they begin, ``bias`` what the gates begin with.
     """
 
+    _weights: Matrix
+
     def __init__(
         self, place: Place, at: int, source: Node, columns: np.ndarray, first: int, bias: np.ndarray
     ) -> None:
         depth = plain_index(source.size, place.width(source), 1)
-        self.matrix = Matrix(at, depth, columns, place.dtype, place.panels)
+        self._weights = Matrix(at, depth, columns, place.dtype, place.panels)
         self._bias, self._span = bias, (first, columns.size)
 
     @property
     def matrices(self) -> list[Matrix]:
         """Those that take part in products."""
-        return [self.matrix]
-
-    @property
-    def bias_gradient(self) -> np.ndarray:
-        """Gradient of the columns, summed over rows."""
-        return self.matrix.bias_gradient
-
-    def prepare_training(self) -> None:
-        """Allocate what only training needs."""
-        self.matrix.prepare_training()
+        return [self._weights]
 
     def pack(self, values: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the packed weights."""
-        self.matrix.pack(values, part, parts)
+        self._weights.pack(values, part, parts)
 
     def begin(self, x: np.ndarray, gates: np.ndarray, first: int, last: int) -> Inputs:
         """What ``recurrence.forward_lanes`` multiplies in each step."""
-        return Inputs(x, self.matrix.forward, self._bias, *self._span)
+        return Inputs(x, self._weights.forward, self._bias, *self._span)
 
     def begin_back(self, dx: np.ndarray) -> Inputs:
         """What ``recurrence.backward_lanes`` multiplies in each step."""
-        return Inputs(dx, self.matrix.backward, self._bias, *self._span)
+        return Inputs(dx, self._weights.backward, self._bias, *self._span)
 
     def differentiate(
         self, gates: np.ndarray, x: np.ndarray, scratch: np.ndarray, part: int, parts: int
     ) -> None:
         """Sum this thread's share of the gradient; ``gates`` hold those of pre-activations."""
         d, x = gates.reshape(-1, gates.shape[2]), x.reshape(-1, x.shape[2])
-        self.matrix.differentiate(d, self._span[0], x, 0, False, scratch, part, parts)
-
-    def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
-        """Write this thread's share of the gradient to the flat ``gradients``."""
-        self.matrix.unpack(gradients, part, parts)
+        self._weights.differentiate(d, self._span[0], x, 0, False, scratch, part, parts)
 
     def emit(self, program: Program, source: Memory) -> Memory:
         """The gates: the bias, and the product added to it."""
         gates = program.copy_row(self._bias)
-        program.multiply(self.matrix, source, gates.columns(*self._span))
+        program.multiply(self._weights, source, gates.columns(*self._span))
         return gates
 
 
-class ChosenRows:
+class ChosenRows(_Packed):
     """The gates of each step are the row of a table that its character chooses."""
+
+    _weights: Table
 
     def __init__(
         self, place: Place, at: int, source: Node, columns: np.ndarray, first: int, bias: np.ndarray
     ) -> None:
         rows = np.arange(source.size)
-        self.table = Table(at, rows, columns, bias.size, first, place.dtype)
+        self._weights = Table(at, rows, columns, bias.size, first, place.dtype)
         self._bias = bias
         # What the time loop is given in place of a product: nothing, of the types that it knows.
         x, panels = np.empty((0, 0, 0), place.dtype), np.empty(0, place.panels)
@@ -93,22 +103,13 @@ class ChosenRows:
         """None: choosing a row is no product."""
         return []
 
-    @property
-    def bias_gradient(self) -> np.ndarray:
-        """Gradient of what is in every row."""
-        return self.table.bias_gradient
-
-    def prepare_training(self) -> None:
-        """Allocate what only training needs."""
-        self.table.prepare_training()
-
     def pack(self, values: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the rows."""
-        self.table.pack(values, self._bias, part, parts)
+        self._weights.pack(values, self._bias, part, parts)
 
     def begin(self, x: np.ndarray, gates: np.ndarray, first: int, last: int) -> Inputs:
         """Fill the gates; there is nothing left for ``recurrence.forward_lanes`` to multiply."""
-        self.table.gather(x, gates, first, last)
+        self._weights.gather(x, gates, first, last)
         return self._nothing
 
     def begin_back(self, dx: Any) -> Inputs:
@@ -119,15 +120,11 @@ class ChosenRows:
         self, gates: np.ndarray, x: np.ndarray, scratch: np.ndarray, part: int, parts: int
     ) -> None:
         """Sum the gradients of each row, this thread's columns."""
-        self.table.scatter(gates, x, part, parts)
-
-    def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
-        """Write this thread's share of the gradient to the flat ``gradients``."""
-        self.table.unpack(gradients, part, parts)
+        self._weights.scatter(gates, x, part, parts)
 
     def emit(self, program: Program, source: Memory) -> Memory:
         """The gates: the character's row."""
-        return program.copy_rows(self.table.rows)
+        return program.copy_rows(self._weights.rows)
 
 
 def create_input(
