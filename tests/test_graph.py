@@ -10,6 +10,7 @@ from samples import assert_same_bits, every_cell
 from charrnn.cells import CELLS
 from charrnn.compute.choosers import Temperature
 from charrnn.config import ModelConfig
+from charrnn.errors import UsageError
 from charrnn.inference.session import Session
 from charrnn.network.graph import Graph, Layer, NextCharacter, Recurrent, build
 from charrnn.network.layers.next_character import NextCharacterHead
@@ -186,6 +187,91 @@ def test_states_of_layers_that_differ_are_handed_on():
         parts.append(losses)
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-12)
     np.testing.assert_allclose(state, after, rtol=1e-12)
+
+
+# Layers that read backwards
+
+
+def _one_layer(cell, reverse, start="zeros", threads=1):
+    """A network of one recurrent layer that reads forwards or backwards."""
+    characters = build(CONFIG).layers[0].reads[0]
+    kind = CELLS[cell]
+    layer = Recurrent(
+        "rnn.{}_l0", (characters,), 7, kind, start,
+        feedback=0 if kind.output_block is None else VOCABULARY, reverse=reverse,
+    )  # fmt: skip
+    return _network(Graph((layer,), NextCharacter("readout.{}", (layer,), VOCABULARY)), threads)
+
+
+def _mirrored(batch):
+    """The same texts from their ends: a document starts where it ended."""
+    ends = np.roll(batch.resets, -1, axis=0)
+    ends[-1] = 1
+    return Batch(*(np.ascontiguousarray(a[::-1]) for a in (batch.inputs, batch.targets, ends)))
+
+
+@every_cell
+@pytest.mark.parametrize("start", ["zeros", "learned"])
+def test_reading_backwards_is_reading_what_is_written_backwards(cell, start):
+    backwards, forwards = (_one_layer(cell, reverse, start) for reverse in (True, False))
+    for name, parameter in backwards.parameters.items():
+        if parameter.ndim == 1:  # biases, per-unit parameters, first states
+            parameter[...] = np.random.default_rng(parameter.size).normal(0, 0.5, parameter.shape)
+        forwards.parameters[name][...] = parameter
+    for network in (backwards, forwards):
+        network.pack()
+    batch = _batch()
+    state = forwards.initial_state(LANES)
+    losses, after = backwards.loss_and_gradients(batch, state)
+    mirrored, mirrored_after = forwards.loss_and_gradients(_mirrored(batch), state)
+    np.testing.assert_allclose(losses, mirrored[::-1], rtol=1e-12)
+    np.testing.assert_allclose(after, mirrored_after, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(backwards.gradients, forwards.gradients, rtol=1e-9, atol=1e-13)
+
+
+def test_what_a_chunk_began_with_is_nothing_to_a_layer_that_begins_at_its_end():
+    network = _one_layer(("lstm", "tanh"), reverse=True)
+    batch = _batch()
+    batch.resets[:] = 0
+    state = np.random.default_rng(6).normal(size=network.initial_state(LANES).shape)
+    losses, _ = network.losses(batch, state)
+    assert_same_bits(losses, network.losses(batch, network.initial_state(LANES))[0])
+
+
+def _both_ways(cell, threads=1):
+    """A layer that reads each way, and one that reads the sum of both."""
+    characters = build(CONFIG).layers[0].reads[0]
+    ways = tuple(
+        Recurrent(names, (characters,), 7, CELLS[cell], reverse=reverse)
+        for names, reverse in (("rnn.{}_l0", False), ("rnn.{}_l0_reverse", True))
+    )
+    joined = Sum("", ways, 7)
+    above = Recurrent("rnn.{}_l1_reverse", (joined,), 5, CELLS[cell], reverse=True)
+    head = NextCharacter("readout.{}", (above,), VOCABULARY)
+    return _network(Graph((*ways, joined, above), head), threads)
+
+
+@pytest.mark.parametrize("cell", [key for key, cell in CELLS.items() if cell.most_layers > 1],
+                         ids="-".join)  # fmt: skip
+def test_layers_of_both_directions_have_their_gradients(cell):
+    assert _gradient_error(_both_ways(cell), _batch()) < 1e-6
+
+
+def test_threads_make_no_difference_to_either_direction():
+    batch, results = _batch(), []
+    for threads in (1, 2, 3):
+        network = _both_ways(("gru-reset-before", "tanh"), threads)
+        losses, _ = network.loss_and_gradients(batch, network.initial_state(LANES), (0.3, 7))
+        results.append((losses, network.gradients.copy()))
+    for losses, gradients in results[1:]:
+        assert_same_bits(losses, results[0][0])
+        assert_same_bits(gradients, results[0][1])
+
+
+def test_what_reads_backwards_writes_nothing():
+    network = _one_layer(("gru", "tanh"), reverse=True)
+    with pytest.raises(UsageError, match="reads backwards writes no text"):
+        network.program(1, [])
 
 
 def test_a_text_is_written_by_cells_that_differ():

@@ -153,7 +153,7 @@ def test_random_states_are_small_and_independent(cell):
     batch.resets[:] = 1
     network.loss_and_gradients(batch, network.initial_state(500), (0.0, 3))
     (chunk,) = network._runs.values()
-    start = np.stack([buffers.states[:, 0] for buffers in chunk.recurrent])
+    start = np.stack([buffers.first for buffers in chunk.recurrent])
     assert_padding_is_nothing(network, start)
     parts, rest = _memory(network, start)
     assert np.all(rest == 0)

@@ -7,7 +7,8 @@ three stages in place: pre-activations, then what the backward pass needs, then 
 Shapes, with H padded to ``width``: gates [T, B, blocks·width], states [S, T + 1, B, width]
 (state s *before* step t is ``states[s, t]``, reset to an initial state where a document starts;
 ``states[:, T]`` is what the last step leaves), output [T, B, width], initial [S, R, width],
-resets [T, B]: 0, or r + 1 where a document starts from row r of the initial states.
+resets [T, B]: 0, or r + 1 where a document starts from row r of the initial states. A layer that
+reads in ``reverse`` takes step T - 1 first; the state before step t is then ``states[s, t + 1]``.
 
 A cell may have a second product in a step: its *middle* block, made by ``prepare``, feeds other
 blocks through a matrix of its own before the step is completed.
@@ -38,6 +39,7 @@ class Pass(NamedTuple):
     output: Any  # [T, B, width]
     initial: Any  # [S, R, width]
     resets: Any  # [T, B]
+    reverse: Any  # 1 where the last step comes first, else 0
 
 
 class Gradients(NamedTuple):
@@ -128,29 +130,30 @@ def forward_lanes(cell, run, inputs, recurrent, middle, dropout, first, last):
     at_state, at_step = (steps + 1) * batch * width, batch * width
     gates, states = run.gates.reshape(-1), run.states.reshape(-1)
     output = run.output.reshape(-1)
-    for t in range(steps):
+    for n in range(steps):
+        t = steps - 1 - n if run.reverse else n
+        before, after = (t + run.reverse) * at_step, (t + 1 - run.reverse) * at_step
         for b in range(first, last):
             if run.resets[t, b]:
-                at = t * at_step + b * width
+                at = before + b * width
                 _reset(states, at, at_state, run.initial, run.resets[t, b] - 1, width)
         rows = Rows(gates, (t * batch + first) * row, row)
-        before = Rows(states, (t * batch + first) * width, width)
+        read = Rows(states, before + first * width, width)
         if inputs.columns:
             _read_inputs(rows, inputs, t, first, last)
-        source = Rows(states, recurrent.source * at_state + before.at, width)
+        source = Rows(states, recurrent.source * at_state + read.at, width)
         target = Rows(gates, rows.at + recurrent.first, row)
         multiply(source, last - first, recurrent.panels, width, target, target, recurrent.columns)
         if middle.columns:
-            _through_middle(cell, rows, before, at_state, width, middle, last - first)
+            _through_middle(cell, rows, read, at_state, width, middle, last - first)
         for b in range(first, last):
             for j in range(0, width, lanes(gates)):
-                at = t * at_step + b * width + j
+                at = b * width + j
                 blocks = Rows(gates, (t * batch + b) * row + j, width)
-                h = step(cell, j, blocks, Rows(states, at, at_state), at + at_step)
+                h = step(cell, j, blocks, Rows(states, before + at, at_state), after + at)
                 if dropout.threshold > 0:
-                    h = h * keep_mask(gates, dropout.key, b * width + j, dropout.threshold,
-                                      dropout.scale)  # fmt: skip
-                store(output, at, h)
+                    h = h * keep_mask(gates, dropout.key, at, dropout.threshold, dropout.scale)
+                store(output, t * at_step + at, h)
 
 
 @kernel
@@ -195,25 +198,27 @@ def backward_lanes(cell, run, d, dinputs, recurrent, middle, dropout, first, las
     gates, states = run.gates.reshape(-1), run.states.reshape(-1)
     dstates, doutput = d.states.reshape(-1), d.output.reshape(-1)
     dfields, dinitial = d.fields.reshape(-1), d.initial.reshape(-1)
-    for t in range(steps - 1, -1, -1):
+    for n in range(steps):
+        t = n if run.reverse else steps - 1 - n
+        before = (t + run.reverse) * at_step
         for b in range(first, last):
             unnormalize(cell, gates, (t * batch + b) * row, width, dstates,
                         recurrent.source * at_step + b * width)  # fmt: skip
             for j in range(0, width, lanes(gates)):
-                at = t * at_step + b * width + j
+                at = b * width + j
                 blocks = Rows(gates, (t * batch + b) * row + j, width)
-                dh = load(doutput, at)
+                dh = load(doutput, t * at_step + at)
                 if dropout.threshold > 0:
-                    dh = dh * keep_mask(gates, dropout.key, b * width + j, dropout.threshold,
-                                        dropout.scale)  # fmt: skip
-                dh = step_back(cell, j, blocks, Rows(states, at, at_state),
-                               Rows(dstates, b * width + j, at_step), dh, dfields)  # fmt: skip
-                store(doutput, at, dh)
+                    dh = dh * keep_mask(gates, dropout.key, at, dropout.threshold, dropout.scale)
+                dh = step_back(cell, j, blocks, Rows(states, before + at, at_state),
+                               Rows(dstates, at, at_step), dh, dfields)  # fmt: skip
+                store(doutput, t * at_step + at, dh)
         rows = Rows(gates, (t * batch + first) * row, row)
         if middle.columns:
-            here = (t * batch + first) * width
-            _back_through_middle(cell, rows, Rows(states, here, width), at_state, width, middle, d,
-                                 Rows(doutput, here, width), last - first)  # fmt: skip
+            read = Rows(states, before + first * width, width)
+            handed_on = Rows(doutput, t * at_step + first * width, width)
+            _back_through_middle(cell, rows, read, at_state, width, middle, d, handed_on,
+                                 last - first)  # fmt: skip
         source = Rows(gates, rows.at + recurrent.first, row)
         target = Rows(dstates, recurrent.source * at_step + first * width, width)
         multiply(source, last - first, recurrent.panels, recurrent.columns, target, target, width)

@@ -155,6 +155,7 @@ class Recurrent(Layer):
     cell: Any
     start: str = "zeros"  # what documents start from: see ``ModelConfig.initial_state``
     feedback: int = 0  # V where its memory is the network's output; 0: it is its own
+    reverse: bool = False  # whether it reads each chunk backwards, documents from their ends
 
     @property
     def memory(self) -> dict[str, int]:

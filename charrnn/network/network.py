@@ -235,7 +235,7 @@ class Network:
 
     def _state(self, run: PassBuffers, before: np.ndarray) -> np.ndarray:
         """The state that the chunk leaves, in the shape of the one ``before``."""
-        return self._padded([own.states[:, -1] for own in run.recurrent], before)
+        return self._padded([own.final for own in run.recurrent], before)
 
     def _padded(self, parts: list[np.ndarray], like: np.ndarray) -> np.ndarray:
         """What each recurrent layer has [S, B, width], as one array shaped as a state is."""

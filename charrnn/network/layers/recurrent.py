@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.compute import recurrence
+from charrnn.errors import UsageError
 from charrnn.network.graph import Recurrent
 from charrnn.network.layers.inputs import create_input
 from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
@@ -29,6 +30,7 @@ class RecurrentBuffers(LayerBuffers):
         states, fields = len(layer.cell.states), len(layer.cell._fields)
         self.gates = np.empty((steps, batch, layer.row), dtype)
         self.states = np.zeros((states, steps + 1, batch, width), dtype)
+        self.reverse = int(layer.node.reverse)
         self.initial = layer.initial  # what documents start from, [S, R, width]
         self.dstates = np.empty((states, batch, width), dtype)
         self.dinitial = np.empty((states, batch, width), dtype)
@@ -36,14 +38,39 @@ class RecurrentBuffers(LayerBuffers):
         self.dmiddle = np.empty((batch, width), dtype)
 
     def forward(self, starts: np.ndarray) -> recurrence.Pass:
-        """As the time loop takes them; ``starts`` are its resets."""
-        return recurrence.Pass(self.gates, self.states, self.output, self.initial, starts)
+        """As the time loop takes them; ``starts`` are those of ``Call``."""
+        resets = _ends(starts) if self.reverse else starts
+        return recurrence.Pass(
+            self.gates, self.states, self.output, self.initial, resets, self.reverse
+        )
+
+    @property
+    def first(self) -> np.ndarray:
+        """The states before the step that is taken first [S, B, width]."""
+        return self.states[:, -1 if self.reverse else 0]
+
+    @property
+    def final(self) -> np.ndarray:
+        """The states that the step leaves that is taken last [S, B, width]."""
+        return self.states[:, 0 if self.reverse else -1]
+
+    @property
+    def before(self) -> np.ndarray:
+        """The states before each step [S, T, B, width]."""
+        return self.states[:, 1:] if self.reverse else self.states[:, :-1]
 
     def gradients(self) -> recurrence.Gradients:
         """As the time loop takes them on the way back."""
         return recurrence.Gradients(
             self.dstates, self.doutput, self.dinitial, self.dfields, self.dmiddle
         )
+
+
+def _ends(starts: np.ndarray) -> np.ndarray:
+    """Where a layer begins anew that reads backwards: at each document's end, and the chunk's."""
+    ends = np.roll(starts, -1, axis=0)
+    ends[-1][ends[-1] == 0] = 1
+    return ends
 
 
 class _Product:
@@ -174,7 +201,7 @@ class RecurrentLayer:
     def start(self, run: RecurrentBuffers, state: np.ndarray) -> None:
         """Let a pass begin with ``state`` [S, B, width], and documents as the layer says."""
         run.initial = self.initial
-        run.states[:, 0] = state
+        run.first[:] = state
 
     def start_documents(
         self, run: RecurrentBuffers, documents: int, rng: np.random.Generator
@@ -219,7 +246,7 @@ class RecurrentLayer:
     ) -> None:
         """Sum this thread's share of the gradients of all matrices and biases."""
         d = run.gates.reshape(-1, self.row)
-        states = run.states[self.recurrent.source, :-1].reshape(-1, self.width)
+        states = run.before[self.recurrent.source].reshape(-1, self.width)
         shared = scratch, part, parts
         self.recurrent.matrix.differentiate(d, self.recurrent.first, states, 0, False, *shared)
         if m := self.middle:  # the head's matrix has a gradient already
@@ -244,6 +271,8 @@ class RecurrentLayer:
 
     def emit(self, program: Program, sources: list[Memory]) -> Memory:
         """The gates, the products that they wait for, and the step; its hidden state."""
+        if self.node.reverse:
+            raise UsageError("a network with a layer that reads backwards writes no text")
         gates = self.input.emit(program, sources[0])
         states = program.states(self.initial)
         step = program.step(self.cell, gates, states)
