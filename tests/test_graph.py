@@ -5,11 +5,11 @@ import math
 import gradcheck
 import numpy as np
 import pytest
-from samples import assert_same_bits, every_cell
+from samples import assert_same_bits, every_cell, plan_of
 
 from charrnn.cells import CELLS
 from charrnn.compute.choosers import Temperature
-from charrnn.config import ModelConfig
+from charrnn.config import OPTIMIZERS, ModelConfig
 from charrnn.errors import UsageError
 from charrnn.inference.session import Session
 from charrnn.network.graph import Graph, Layer, NextCharacter, Recurrent, build
@@ -19,6 +19,7 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count
 from charrnn.text.batch import Batch
 from charrnn.text.vocabulary import START
+from charrnn.training.optimizer import create_optimizer
 
 VOCABULARY, LANES, STEPS = 11, 3, 6
 CONFIG = ModelConfig(VOCABULARY, layers=2, hidden_size=7)
@@ -342,6 +343,37 @@ def test_where_nothing_counts_nothing_is_learned():
 
 
 # Declarations
+
+
+class HeldRecurrent(Recurrent):
+    """Its recurrent matrix stays as it is drawn; nothing makes its biases smaller."""
+
+    @property
+    def parameters(self):
+        held = {"rnn.weight_hh_l0": {"trained": False}, "rnn.bias_hh_l0": {"decayed": False}}
+        return tuple(p._replace(**held.get(p.name, {})) for p in super().parameters)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_is_declared_neither_trained_nor_decayed_is_not(optimizer):
+    characters = build(CONFIG).layers[0].reads[0]
+    layer = HeldRecurrent("rnn.{}_l0", (characters,), 7, CELLS["gru", "tanh"])
+    network = _network(Graph((layer,), NextCharacter("readout.{}", (layer,), VOCABULARY)))
+    network.parameters["rnn.bias_hh_l0"][...] = 0.5
+    before = {name: parameter.copy() for name, parameter in network.parameters.items()}
+    plan = plan_of(optimizer=optimizer, learning_rate=0.01, weight_decay=1.0)
+    updates = create_optimizer(plan, network)
+    network.loss_and_gradients(_batch(), network.initial_state(LANES))
+    assert not network.views(network.gradients)["rnn.weight_hh_l0"].any()
+    assert network.views(network.gradients)["rnn.bias_hh_l0"].all()
+    network.gradients[:] = 0  # decay alone
+    for _ in range(20):
+        updates.update(1, updates.gradient_norm(1), 0.01)
+    for name, parameter in network.parameters.items():
+        if name in ("rnn.weight_hh_l0", "rnn.bias_hh_l0"):
+            assert_same_bits(parameter, before[name])
+        else:
+            np.testing.assert_allclose(parameter, before[name] * 0.99**20, rtol=1e-6)
 
 
 @every_cell

@@ -27,6 +27,7 @@ class Learned(NamedTuple):
     values: Any
     gradients: Any  # of a sum of losses
     rates: Any  # for each value what the learning rate is multiplied by
+    lasting: Any  # for each value the least share of it that weight decay leaves: 0, or 1 for all
 
 
 class Update(NamedTuple):
@@ -50,6 +51,13 @@ def squares_of_blocks(gradients, sums, first, last):
 
 
 @kernel
+def _kept(learned, i, keep):
+    """What weight decay leaves of values, of which it would ``keep`` so much."""
+    least = load(learned.lasting, i)
+    return load(learned.values, i) * maximum(least, broadcast(learned.values, keep))
+
+
+@kernel
 def _clipped(gradients, i, update):
     g = load(gradients, i) * update.scale
     lowest, highest = broadcast(gradients, -update.limit), broadcast(gradients, update.limit)
@@ -70,7 +78,7 @@ def adam(learned, mean, square, update, beta1, beta2, step, first, last):
         store(mean, i, m)
         store(square, i, v)
         change = m * load(rates, i) * rate / (square_root(v * correction) + _EPSILON)
-        store(values, i, load(values, i) * keep - change)
+        store(values, i, _kept(learned, i, keep) - change)
 
 
 @kernel
@@ -83,7 +91,7 @@ def rmsprop(learned, square, update, beta2, first, last):
         v = load(square, i) * beta2 + g * g * (1 - beta2)
         store(square, i, v)
         change = g * load(rates, i) * rate / (square_root(v) + _EPSILON)
-        store(values, i, load(values, i) * keep - change)
+        store(values, i, _kept(learned, i, keep) - change)
 
 
 @kernel
@@ -94,7 +102,7 @@ def sgd(learned, velocity, update, momentum, first, last):
     for i in range(first * BLOCK, last * BLOCK, lanes(values)):
         v = load(velocity, i) * momentum + _clipped(learned.gradients, i, update)
         store(velocity, i, v)
-        store(values, i, load(values, i) * keep - v * load(rates, i) * rate)
+        store(values, i, _kept(learned, i, keep) - v * load(rates, i) * rate)
 
 
 @kernel

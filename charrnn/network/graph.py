@@ -36,6 +36,8 @@ class Parameter(NamedTuple):
     units: int = 0  # of a matrix: hidden or embedded units that it adds up
     most_growth: float = math.inf  # of a matrix that reads units: see ``charrnn.cells``
     chosen: bool = False  # whether characters choose among its rows, or columns
+    trained: bool = True  # whether updates change it
+    decayed: bool = True  # whether weight decay makes it smaller
 
 
 def _zeros(*shape: int) -> Draw:

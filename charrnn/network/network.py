@@ -46,7 +46,8 @@ class Network:
     """A recurrent language model with its parameters, computing on a team of threads.
 
     ``values`` is all parameters as one flat array, ``gradients`` their gradients once
-    ``prepare_training`` has been called, ``parameters`` the tensors as views into ``values``.
+    ``prepare_training`` has been called (0 where a parameter is not trained), ``parameters`` the
+    tensors as views into ``values``.
     After a change of ``values`` call ``pack``. With ``precision`` "bfloat16" products multiply
     bfloat16 and add in float32; all else stays float32. ``dtype`` float64 serves checks of
     gradients. ``graph`` is what it is made of, if not what ``build`` makes of ``config``. Raises
@@ -105,6 +106,8 @@ class Network:
     def prepare_training(self) -> None:
         """Allocate gradients and the packed forms that only the backward pass needs."""
         self.gradients = np.zeros_like(self.values)
+        views = self.views(self.gradients)
+        self._untrained = [views[p.name] for p in self.graph.parameters if not p.trained]
         for part in (*self.layers, self.head):
             part.prepare_training()
         size = packing.gradient_scratch_size(max(m.depth for m in self.matrices()), self.panels)
@@ -287,6 +290,8 @@ class Network:
 
         self.team.run(sums)
         self.team.run(unpack)
+        for gradient in self._untrained:
+            gradient[...] = 0
 
 
 def _own_part(values: np.ndarray, layer: RecurrentLayer) -> np.ndarray:

@@ -71,25 +71,27 @@ class Matrix:
         if self.backward.size:
             packing.pack(values, self.at, columns, rows, self.backward, part, parts)
 
+    def made(self, rows: np.ndarray, first: int = 0) -> products.Columns:
+        """The columns of rows [N, ·] that the matrix makes, or their gradients."""
+        return products.Columns(rows, first, self.columns)
+
+    def read(self, rows: np.ndarray, first: int = 0) -> products.Columns:
+        """The columns of rows [N, ·] that the matrix reads."""
+        return products.Columns(rows, first, self.depth)
+
     def differentiate(
         self,
-        d: np.ndarray,
-        first: int,
-        x: np.ndarray,
-        x_first: int,
-        accumulate: bool,
+        d: products.Columns,
+        x: products.Columns,
         scratch: np.ndarray,
         part: int,
         parts: int,
+        *,
+        accumulate: bool = False,
     ) -> None:
-        """Sum this thread's share of the gradient over rows d [N, ·] and x [N, ·].
-
-        Their columns from ``first`` and ``x_first`` on are what the matrix makes and reads.
-        """
-        products.weight_gradient(
-            products.Columns(d, first, self.columns), products.Columns(x, x_first, self.depth),
-            products.Sums(self.gradient, self.bias_gradient, scratch), accumulate, part, parts,
-        )  # fmt: skip
+        """Sum this thread's share of the gradient over rows: ``d`` was ``made`` of ``x``."""
+        sums = products.Sums(self.gradient, self.bias_gradient, scratch)
+        products.weight_gradient(d, x, sums, accumulate, part, parts)
 
     def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the gradient to the flat ``gradients``."""

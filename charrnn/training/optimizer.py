@@ -44,7 +44,8 @@ def learning_rate(highest: float, step: int, progress: float, plan: Plan) -> flo
 class Optimizer(ABC):
     """Clips a network's gradients and updates its values.
 
-    ``rates`` is how much faster each value learns than the learning rate says. ``moments`` and
+    ``rates`` is how much faster each value learns than the learning rate says, ``lasting`` is 1
+    where weight decay takes nothing from it. ``moments`` and
     ``average``, the exponential average of the values, are all it remembers.
     """
 
@@ -63,15 +64,18 @@ class Optimizer(ABC):
         self.average = network.values.copy()
         self.highest_rate = float(plan.learning_rate)
         self.decay = float(plan.weight_decay)  # an int would be another type to compile for
-        self.rates = np.ones_like(network.values)
-        rates = network.views(self.rates)
+        self.rates, self.lasting = np.ones_like(network.values), np.zeros_like(network.values)
+        rates, lasting = network.views(self.rates), network.views(self.lasting)
         for parameter in network.graph.parameters:
-            rates[parameter.name][:] = self._rate_of(parameter)
+            rates[parameter.name][...] = self._rate_of(parameter)
+            lasting[parameter.name][...] = not (parameter.trained and parameter.decayed)
         self.updates = 0
         self._blocks = network.values.size // updates.BLOCK
         self._sums = np.empty(self._blocks, np.float64)
 
     def _rate_of(self, parameter: Parameter) -> float:
+        if not parameter.trained:
+            return 0.0
         if parameter.chosen:
             return _TABLE_RATE
         return self._bounded_rate(parameter) if parameter.units else 1.0
@@ -133,7 +137,9 @@ class Optimizer(ABC):
 
     @property
     def _learned(self) -> updates.Learned:
-        return updates.Learned(self.network.values, self.network.gradients, self.rates)
+        return updates.Learned(
+            self.network.values, self.network.gradients, self.rates, self.lasting
+        )
 
     @abstractmethod
     def _apply(self, update: updates.Update, first: int, last: int) -> None:

@@ -63,7 +63,8 @@ class DenseLayer:
         """Sum this thread's share of the gradients."""
         (x,) = sources
         d, x = run.doutput.reshape(-1, self.width), x.reshape(-1, x.shape[2])
-        self.matrix.differentiate(d, 0, x, 0, False, scratch, part, parts)
+        own = self.matrix
+        own.differentiate(own.made(d), own.read(x), scratch, part, parts)
 
     def unpack(self, gradients: np.ndarray, run: LayerBuffers, part: int, parts: int) -> None:
         """Write this thread's share of the gradients to the flat ``gradients``."""

@@ -74,7 +74,8 @@ class Product(_Packed):
     ) -> None:
         """Sum this thread's share of the gradient; ``gates`` hold those of pre-activations."""
         d, x = gates.reshape(-1, gates.shape[2]), x.reshape(-1, x.shape[2])
-        self._weights.differentiate(d, self._span[0], x, 0, False, scratch, part, parts)
+        own = self._weights
+        own.differentiate(own.made(d, self._span[0]), own.read(x), scratch, part, parts)
 
     def emit(self, program: Program, source: Memory) -> Memory:
         """The gates: the bias, and the product added to it."""

@@ -114,7 +114,10 @@ class NextCharacterHead:
         parts: int,
     ) -> None:
         """This thread's share of the matrix's gradient, summed over a block of rows."""
-        self.matrix.differentiate(dlogits, 0, hidden, 0, accumulate, scratch[part], part, parts)
+        own = self.matrix
+        own.differentiate(
+            own.made(dlogits), own.read(hidden), scratch[part], part, parts, accumulate=accumulate
+        )
 
     def differentiate_last_step(self, run: HeadBuffers, batch: Batch, team: Team) -> None:
         """As ``differentiate``, of the last step's losses alone, without the matrix."""

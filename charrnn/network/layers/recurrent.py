@@ -248,9 +248,12 @@ class RecurrentLayer:
         d = run.gates.reshape(-1, self.row)
         states = run.before[self.recurrent.source].reshape(-1, self.width)
         shared = scratch, part, parts
-        self.recurrent.matrix.differentiate(d, self.recurrent.first, states, 0, False, *shared)
-        if m := self.middle:  # the head's matrix has a gradient already
-            m.matrix.differentiate(d, m.first, d, m.source, bool(self.node.feedback), *shared)
+        own = self.recurrent.matrix
+        own.differentiate(own.made(d, self.recurrent.first), own.read(states), *shared)
+        if self.middle:
+            own, first, source = self.middle.matrix, self.middle.first, self.middle.source
+            added = bool(self.node.feedback)  # the head's matrix has a gradient already
+            own.differentiate(own.made(d, first), own.read(d, source), *shared, accumulate=added)
         self.input.differentiate(run.gates, sources[0], *shared)
 
     def unpack(self, gradients: np.ndarray, run: RecurrentBuffers, part: int, parts: int) -> None:
