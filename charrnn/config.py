@@ -167,6 +167,11 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 MOMENTS = {"adam": ("mean", "square"), "rmsprop": ("square",), "sgd": ("velocity",)}
 OPTIMIZERS = tuple(MOMENTS)
 
+#: Highest learning rate of each that suits 64 lanes and 128 to 256 units.
+LEARNING_RATES = {"adam": 0.03, "rmsprop": 6e-3, "sgd": 0.5}
+#: Weight decay of each that suits a text which is read once with a weight for each character.
+WEIGHT_DECAYS = {"adam": 0.14, "rmsprop": 0.05, "sgd": 2e-4}
+
 #: Beyond this an extent would be no number of steps.
 MAX_EXTENT = 1e15
 

@@ -15,10 +15,8 @@ from charrnn import errors
 from charrnn.cli.compare import DEFAULT_BUDGET
 from charrnn.cli.main import main
 from charrnn.cli.options import with_options
-from charrnn.config import OPTIMIZERS
 from charrnn.studies.plotting import PICTURES
 from charrnn.training import planning
-from charrnn.training.optimizer import default_rate
 
 COMMANDS = sorted(main.commands)
 PARAMETERS = [(name, p) for name in COMMANDS for p in main.commands[name].params]
@@ -88,8 +86,6 @@ def test_help_reads_well_on_a_common_terminal(name):
 
 #: What help texts say of constants that lie where importing them would take a second.
 SAID = [
-    ("train", "--learning-rate", lambda: ", ".join(
-        f"{default_rate(name):g} {name}" for name in OPTIMIZERS)),
     ("train", "--epochs", lambda: (
         f"{planning.EPOCHS}, within {planning.FEWEST_CHARACTERS / 1e6:g} to "
         f"{planning.MOST_CHARACTERS / 1e6:g} million characters")),

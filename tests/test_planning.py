@@ -13,7 +13,14 @@ from samples import assert_same_bits, config_of, every_variant, random_network
 from trained import DINOSAURS, FABLES, run
 
 from charrnn.cli.remarks import remarks_on
-from charrnn.config import OPTIMIZERS, ModelConfig, TextConfig, TrainingConfig
+from charrnn.config import (
+    LEARNING_RATES,
+    OPTIMIZERS,
+    WEIGHT_DECAYS,
+    ModelConfig,
+    TextConfig,
+    TrainingConfig,
+)
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count, recurrent_parameter_count
@@ -21,7 +28,6 @@ from charrnn.storage.checkpoint import load_model, load_resume, resume_path
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import Lanes
 from charrnn.training import planning
-from charrnn.training.optimizer import default_decay, default_rate
 from charrnn.training.planning import (
     EPOCHS,
     FEWEST_CHARACTERS,
@@ -180,7 +186,7 @@ def test_a_longer_sequence_takes_no_more_lanes():
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_rate_falls_with_the_size_and_rises_with_the_lanes(optimizer):
-    usual, rates = default_rate(optimizer), []
+    usual, rates = LEARNING_RATES[optimizer], []
     for size, batch in itertools.product((1024, 512, 256, 128, 16), (1, 8, 64, 1000)):
         network = _network(size)
         config = TrainingConfig(optimizer=optimizer, batch_size=batch, dropout=0.0, steps=1)
@@ -222,9 +228,9 @@ def test_a_text_that_is_read_once_needs_no_dropout_and_little_decay():
 def test_every_optimizer_has_a_weight_decay_of_its_own(optimizer):
     decay = _completed(50_000, 64, steps=50, optimizer=optimizer).weight_decay
     usual = _completed(50_000, 64, steps=50).weight_decay
-    share = default_decay(optimizer) / default_decay("adam")
+    share = WEIGHT_DECAYS[optimizer] / WEIGHT_DECAYS["adam"]
     assert decay == pytest.approx(usual * share, rel=0.05)
-    assert 0 < decay * default_rate(optimizer) < 0.01
+    assert 0 < decay * LEARNING_RATES[optimizer] < 0.01
 
 
 # Validations

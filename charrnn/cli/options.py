@@ -14,6 +14,7 @@ from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.config import (
     EMBEDDING_SIZE,
     INITIAL_STATES,
+    LEARNING_RATES,
     ONE_HOT_VOCABULARY,
     OPTIMIZERS,
     PRECISIONS,
@@ -191,6 +192,8 @@ def extent_options(*, epochs: str = "", budget: str = "") -> Any:
     )  # fmt: skip
 
 
+_RATES = ", ".join(f"{rate:g} {name}" for name, rate in LEARNING_RATES.items())
+
 training_options = options(
     option(TrainingConfig, "--batch-size", int,
            "Lanes that read the corpus side by side.  [default: 32 to 64, as suits the text]"),
@@ -198,8 +201,7 @@ training_options = options(
             "Characters back through which gradients flow."),
     option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
     option(TrainingConfig, "--learning-rate", float,
-            "Highest learning rate.  [default: 0.03 adam, 0.006 rmsprop, 0.5 sgd, less for few "
-           "lanes and large networks]"),
+            f"Highest learning rate.  [default: {_RATES}, less for few lanes and large networks]"),
     option(TrainingConfig, "--warmup-steps", int, "Updates until the learning rate is reached."),
     option(TrainingConfig, "--final-rate", float,
             "Where the learning rate's cosine ends, as a share of the highest."),

@@ -1,8 +1,7 @@
 """NumPy's matrix products and decompositions on one thread, in the commands.
 
 What is worth threads is compiled here; NumPy only draws first weights. The threads of its OpenBLAS
-spin while they wait for one another: where other programs kept two processors busy, orthogonal
-matrices for a network of 2×128 took 4.6 s instead of 6 ms. NumPy reads this when it is imported.
+spin while they wait for one another (docs/measurements.md). NumPy reads this when it is imported.
 """
 
 from __future__ import annotations

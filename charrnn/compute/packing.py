@@ -19,13 +19,11 @@ from charrnn.compute.transposition import transpose
 from charrnn.compute.vector import broadcast, lanes, load, store
 
 #: Rows of the summed dimension that one block of a weight gradient packs: a panel of that depth
-#: stays in L1. On one Zen 4 core at H = 256: 100 GFLOP/s with 128, 94 with 64.
+#: stays in L1 (docs/measurements.md).
 BLOCK_DEPTH = 128
 
 #: Columns of the other factor that are packed together: a row of them is read in one go, and a
-#: panel that is in L1 meets them all. Sixteen at a time, from rows that lie whole pages apart, took
-#: a quarter of a weight gradient's time in float32 and half in bfloat16 (4,096 rows, H = 256, one
-#: Zen 5 core: 12.7 and 10.0 ms, with 128 11.3 and 6.3; 64 and 256 columns or a depth of 256: more).
+#: panel that is in L1 meets them all (docs/measurements.md).
 GROUP_COLUMNS = 128
 
 #: dtype of panels that hold pairs of bfloat16.

@@ -52,7 +52,7 @@ def _multiplies_bfloat16() -> bool:
 HAS_BFLOAT16 = _multiplies_bfloat16()
 
 #: A product tile keeps ``TILE_ROWS`` × ``TILE_VECTORS`` accumulators in registers, beside the
-#: loaded panel and one broadcast: 8 × 3 of 32 registers, 4 × 3 of 16. On one Zen 4 core 32 rows
-#: times 256 × 1024 weights ran at 115 GFLOP/s.
+#: loaded panel and one broadcast: 8 × 3 of 32 registers, 4 × 3 of 16
+#: (docs/measurements.md).
 TILE_ROWS = 8 if VECTOR_BYTES == 64 or "aarch64" in llvm.get_process_triple() else 4
 TILE_VECTORS = 3

@@ -51,10 +51,6 @@ class Optimizer(ABC):
 
     #: Whether a value moves by about the learning rate in an update, whatever its gradient is.
     steps_alike = True
-    #: Highest learning rate that suits 64 lanes and 128 to 256 units.
-    default_rate = 0.0
-    #: Weight decay that suits a text which is read once with a weight for each character.
-    default_decay = 0.0
 
     def __init__(self, plan: Plan, network: Network) -> None:
         self.plan = plan
@@ -149,9 +145,6 @@ class Optimizer(ABC):
 class Adam(Optimizer):
     """Adam: steps of about the rate in the direction of the mean gradient."""
 
-    default_rate = 0.03
-    default_decay = 0.14
-
     def _apply(self, update: updates.Update, first: int, last: int) -> None:
         updates.adam(
             self._learned, self.moments["mean"], self.moments["square"], update,
@@ -162,9 +155,6 @@ class Adam(Optimizer):
 class RMSprop(Optimizer):
     """RMSprop: the gradient over the root of its mean square."""
 
-    default_rate = 6e-3
-    default_decay = 0.05
-
     def _apply(self, update: updates.Update, first: int, last: int) -> None:
         updates.rmsprop(self._learned, self.moments["square"], update, self.plan.beta2, first, last)
 
@@ -173,8 +163,6 @@ class SGD(Optimizer):
     """Gradient descent with momentum ``beta1``."""
 
     steps_alike = False
-    default_rate = 0.5
-    default_decay = 2e-4
 
     def _apply(self, update: updates.Update, first: int, last: int) -> None:
         updates.sgd(self._learned, self.moments["velocity"], update, self.plan.beta1, first, last)
@@ -190,13 +178,3 @@ _METHODS: dict[str, type[Adam] | type[RMSprop] | type[SGD]] = {
 def create_optimizer(plan: Plan, network: Network) -> Optimizer:
     """The optimizer that ``plan`` names, for a network prepared for training."""
     return _METHODS[plan.optimizer](plan, network)
-
-
-def default_rate(name: str) -> float:
-    """The highest learning rate that suits an optimizer, 64 lanes and 128 to 256 units."""
-    return _METHODS[name].default_rate
-
-
-def default_decay(name: str) -> float:
-    """The weight decay that suits one pass over a text with a weight for each character."""
-    return _METHODS[name].default_decay

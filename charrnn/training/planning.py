@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from charrnn.compute.target import HAS_BFLOAT16
-from charrnn.config import ModelConfig, Plan, TrainingConfig
+from charrnn.config import LEARNING_RATES, WEIGHT_DECAYS, ModelConfig, Plan, TrainingConfig
 from charrnn.network.network import Network
 from charrnn.network.parameters import recurrent_parameter_count, with_weights
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import Lanes
-from charrnn.training.optimizer import default_decay, default_rate
 
 #: Without an extent a run passes so often over the text, but within these limits in characters: a
 #: small text is read often enough to learn from it, and a large one does not take days.
@@ -110,7 +109,7 @@ def complete(config: TrainingConfig, network: Network, positions: int, held_back
         characters = min(characters_read(config, positions), most)
         chosen["steps"] = math.ceil(characters / (batch * length))
         config = dataclasses.replace(config, steps=chosen["steps"])
-    rate = default_rate(config.optimizer) * _rate_factor(batch, network.config.hidden_size)
+    rate = LEARNING_RATES[config.optimizer] * _rate_factor(batch, network.config.hidden_size)
     chosen["learning_rate"] = round(rate, 5)
     if None in (config.dropout, config.weight_decay, config.validations,
                 config.validation_positions, config.most_epochs):  # fmt: skip
@@ -177,7 +176,7 @@ def _weight_decay(repetition: float, optimizer: str) -> float:
 
     It is what keeps a network from learning the text by heart.
     """
-    decay = default_decay(optimizer) * repetition**0.35
+    decay = WEIGHT_DECAYS[optimizer] * repetition**0.35
     return min(float(f"{decay:.2g}"), 1.0)
 
 
