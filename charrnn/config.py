@@ -265,6 +265,7 @@ class SamplingConfig:
     length: float = 200  # most characters of a text, the prompt not counted; inf: no end of them
     until: tuple[str, ...] = ()  # texts that end one, once it ends with one of them
     ignore_end: bool = False  # whether the model's own ends of documents are never chosen
+    match: str | None = None  # a regular expression that the whole text matches, without its prompt
     repetition_penalty: float = 1.0  # what divides the probability of recent characters
     repetition_window: int = 64  # how many characters are recent
     dry: float = 0.0  # what the logit loses of what makes a repeated run longer; 0: nothing

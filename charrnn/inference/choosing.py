@@ -14,6 +14,9 @@ from charrnn.compute.packing import padded
 from charrnn.compute.readout import NEVER
 from charrnn.compute.recall import Recall, create_recall
 from charrnn.config import SamplingConfig
+from charrnn.errors import UsageError
+from charrnn.inference.pattern import Pattern
+from charrnn.text.copies import hashes_of
 from charrnn.text.vocabulary import END, START, UNKNOWN, Vocabulary
 
 #: What stands for a text without end.
@@ -50,6 +53,36 @@ def anything(vocabulary_size: int, dtype: np.dtype, *, may_end: bool) -> Allowed
     masks[0, [START, UNKNOWN] if may_end else [START, UNKNOWN, END]] = NEVER
     following = np.zeros((1, width), np.int32)
     return Allowed(masks, following, np.zeros(1, np.int32), 0)
+
+
+def only_matches(
+    pattern: Pattern, dtype: np.dtype, *, may_end: bool, length: float = math.inf
+) -> Allowed:
+    """What may follow so that a text of at most ``length`` characters matches in the end.
+
+    Where a text ``may_end`` it does so at any match; otherwise where nothing else can follow.
+    Raises ``UsageError`` where the length is too short.
+    """
+    if pattern.distance[0] > length:
+        raise UsageError(
+            f"the shortest match has {pattern.distance[0]:,} characters: give a larger `length`"
+        )
+    states, size = pattern.following.shape
+    masks = np.full((states, padded(size, dtype)), NEVER, dtype)
+    masks[:, :size][pattern.following >= 0] = 0
+    stuck = ~(pattern.following >= 0).any(axis=1)
+    masks[pattern.accepting if may_end else stuck, END] = 0
+    following = np.zeros(masks.shape, np.int32)
+    following[:, :size] = np.maximum(pattern.following, 0)
+    distance = pattern.distance.astype(np.int32)
+    return Allowed(masks, following, distance, int(distance.max()))
+
+
+def copies_of(tokens: np.ndarray, length: int) -> Copies:
+    """What may not be copied: more than ``length`` characters in a row of a text (tokens)."""
+    hashes = hashes_of(tokens, length)
+    places = np.argsort(hashes, kind="stable")
+    return Copies(length, hashes[places], places, tokens.astype(np.int32))
 
 
 def no_copies() -> Copies:

@@ -20,7 +20,8 @@ from charrnn.config import (
     require_text,
     require_whole,
 )
-from charrnn.inference.choosing import anything, choosing
+from charrnn.inference.choosing import anything, choosing, only_matches
+from charrnn.inference.pattern import compile_pattern
 from charrnn.inference.texts import Author
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model, save_model
@@ -108,7 +109,13 @@ class LanguageModel:
         """
         config = config or SamplingConfig(**{name: plain(own) for name, own in choices.items()})
         may_end = self.training.get("documents", 1) > 1 and not config.ignore_end
-        allowed = anything(self.vocabulary.size, self.network.dtype, may_end=may_end)
+        if config.match is None:
+            allowed = anything(self.vocabulary.size, self.network.dtype, may_end=may_end)
+        else:
+            pattern = compile_pattern(config.match, self.vocabulary)
+            allowed = only_matches(
+                pattern, self.network.dtype, may_end=may_end, length=config.length
+            )
         chosen = choosing(config, self.vocabulary, allowed, copies)
         return Author(self.network, self.vocabulary, config, chosen, dropped=dropped)
 
