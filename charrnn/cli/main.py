@@ -21,8 +21,10 @@ from charrnn.cli.compare import compare
 from charrnn.cli.evaluate import evaluate
 from charrnn.cli.gradients import gradients
 from charrnn.cli.info import info
+from charrnn.cli.next import next as next_
 from charrnn.cli.options import with_options
 from charrnn.cli.sample import sample
+from charrnn.cli.score import score
 from charrnn.cli.terminal import output_errors, prepare_streams, say
 from charrnn.cli.train import train
 from charrnn.errors import CharrnnError, UsageError
@@ -95,5 +97,5 @@ def main() -> None:
     """Learn any text character by character, and write new text in its manner."""
 
 
-for command in (train, sample, evaluate, info, compare, gradients, benchmark):
+for command in (train, sample, evaluate, score, next_, info, compare, gradients, benchmark):
     main.add_command(command)

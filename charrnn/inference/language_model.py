@@ -11,9 +11,12 @@ import numpy as np
 
 from charrnn.compute.turns import in_turn
 from charrnn.config import check_machine, require_path, require_text, require_whole
+from charrnn.inference.expectation import Expected, expected_after
 from charrnn.inference.sampling import TOGETHER, Writer, check_temperature
+from charrnn.inference.scoring import ScoredLines, score_text
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model, save_model
+from charrnn.storage.summary import reads_lines
 from charrnn.text.vocabulary import START, Vocabulary
 from charrnn.training import evaluation
 from charrnn.training.adaptation import evaluate_adapting
@@ -122,6 +125,20 @@ class LanguageModel:
         tokens = np.concatenate([[START], self.vocabulary.encode(text), [START]])
         measure = evaluate_adapting if adapt else evaluation.evaluate
         return measure(self.network, tokens)
+
+    def score(self, text: str, *, lines: bool | None = None) -> ScoredLines:
+        """What each line and each character of ``text`` tells, in bits.
+
+        With ``lines`` every line is a document, else the text is one; None: as the model was
+        trained. Raises ``UsageError`` where ``text`` is no ``str``.
+        """
+        require_text("what is scored", text)
+        lines = reads_lines(self.training) if lines is None else lines
+        return score_text(self, text, lines=lines)
+
+    def expect(self, prime: str = "", *, temperature: float = 1.0) -> list[Expected]:
+        """What may follow ``prime``, the likeliest first; see ``expected_after``."""
+        return expected_after(self, prime, temperature)
 
 
 def _check_request(length: Any, temperature: Any, prime: Any, seed: Any) -> None:

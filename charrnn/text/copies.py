@@ -1,7 +1,7 @@
 """What a text has in common with another one, character for character, and where.
 
-Each run of N characters (an *N-gram*) of the one text becomes a number, its hash; those of the other
-are looked up among them, and what is found is compared.
+Each run of N characters (an *N-gram*) of the one text becomes a number, its hash; those of the
+other are looked up among them, and what is found is compared.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charrnn.errors import UsageError
+from charrnn.config import require_whole
 
 #: B of a hash: odd, so that no character is lost, and 2^64 over the golden ratio, which spreads.
 _BASE = 0x9E3779B97F4A7C15
@@ -52,31 +52,22 @@ class Copies:
 
     ``corpus`` [n] is unsigned: code points, or tokens of a vocabulary, as are the texts. Besides it
     16 bytes a character are kept: ``hashes`` (sorted, uint64, see ``hashes_of``) and the positions
-    of their N-grams. Raises ``UsageError`` unless ``length`` is 1 or more.
+    of their N-grams. Raises ``UsageError`` unless ``length`` is 1
+    or more.
     """
 
     def __init__(self, corpus: np.ndarray, length: int) -> None:
-        if length < 1:
-            raise UsageError("`copied_length` must be 1 or more")
+        require_whole("length", length, 1)
         self.length = length
         self._corpus = _surrounded(corpus, _AROUND_CORPUS)
         hashes = hashes_of(corpus, length)
         self._positions = np.argsort(hashes, kind="stable")  # the first place of each comes first
         self.hashes = hashes[self._positions]
 
-    def copied(self, text: np.ndarray) -> np.ndarray:
-        """Which characters of ``text`` [n] lie in a run that the corpus has too, bool [n]."""
-        found = self._found(text, hashes_of(text, self.length))
-        changes = np.zeros(text.size + 1, np.int64)
-        changes[: found.size] += found
-        changes[self.length : self.length + found.size] -= found
-        return np.cumsum(changes[:-1]) > 0
-
     def runs(self, text: np.ndarray) -> list[Run]:
         """The runs of ``text`` [n], each as long as it can be, in their order; some may overlap.
 
-        They cover just what ``copied`` tells of. None is part of another one, and each has the first
-        position in the corpus where it stands.
+        None is part of another one, and each has the first position in the corpus where it stands.
         """
         hashes = hashes_of(text, self.length)
         found = np.flatnonzero(self._found(text, hashes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from charrnn.network.network import Network
 from charrnn.text.batch import Batch
-from charrnn.text.corpus import frame
+from charrnn.text.corpus import BLOCK, Corpus, frame
 from charrnn.text.vocabulary import START, UNKNOWN
 
 #: Characters that a lane reads before its own share begins, to arrive there with the state that
@@ -18,6 +19,9 @@ from charrnn.text.vocabulary import START, UNKNOWN
 BURN_IN = 512
 
 _LANES, _STEPS = 64, 64
+
+#: Of characters before a prediction: one for each number of binary digits.
+_BINS = 64
 
 #: How far from where an even share would begin a lane looks for the start of a document, so that
 #: none of up to twice as many characters is cut.
@@ -55,8 +59,11 @@ class Evaluation:
 
     @property
     def nats_per_character(self) -> float:
-        """Mean loss of a prediction, natural logarithm; the end of a document is one."""
-        return self.nats / self.predictions
+        """Mean loss of a prediction, natural logarithm; the end of a document is one.
+
+        NaN: there are no predictions.
+        """
+        return self.nats / self.predictions if self.predictions else math.nan
 
     @property
     def bits_per_character(self) -> float:
@@ -69,18 +76,36 @@ class Evaluation:
         return _perplexity(self.nats_per_character)
 
     @property
-    def known_perplexity(self) -> float | None:
-        """The same of all predictions but those of unknown characters; None: there are no others.
+    def known_perplexity(self) -> float:
+        """The same of all predictions but those of unknown characters; NaN: there are no others.
 
         An unknown character is any of those that a vocabulary lacks, so that models which lack
         others can be compared by this.
         """
         known = self.predictions - self.unknown
-        return _perplexity((self.nats - self.unknown_nats) / known) if known else None
+        return _perplexity((self.nats - self.unknown_nats) / known) if known else math.nan
 
 
 def _perplexity(nats_per_character: float) -> float:
     return math.exp(min(nats_per_character, 700.0))
+
+
+class PositionLoss(NamedTuple):
+    """Mean loss of the predictions that have so many characters of their document before them."""
+
+    fewest: int
+    most: int
+    predictions: int
+    nats_per_character: float
+
+
+@dataclass(frozen=True)
+class CorpusEvaluation:
+    """How well a network predicts a corpus, and its parts."""
+
+    total: Evaluation
+    sources: list[Evaluation]
+    positions: list[PositionLoss]
 
 
 class Shares(NamedTuple):
@@ -186,3 +211,42 @@ def position_losses(
         found, states = network.losses(batch, states)
         losses[positions[counted]] = found[counted]
     return losses, states[:, :, -1:].copy()
+
+
+def evaluate_corpus(
+    network: Network, corpus: Corpus, measure: Callable[..., Evaluation] = evaluate
+) -> CorpusEvaluation:
+    """Evaluate all, each source, and what lies how far from the start of its document.
+
+    ``measure`` is ``evaluate`` or another that takes what it takes.
+    """
+    tokens = corpus.tokens
+    losses = np.empty(tokens.size - 1, network.dtype)
+    total = measure(network, tokens, losses)
+    ends = np.cumsum(corpus.sizes)
+    sources = [
+        Evaluation.of_losses(tokens[end - size : end + 1], losses[end - size : end])
+        for size, end in zip(corpus.sizes, ends, strict=True)
+    ]
+    return CorpusEvaluation(total, sources, losses_by_position(tokens, losses))
+
+
+def losses_by_position(tokens: np.ndarray, losses: np.ndarray) -> list[PositionLoss]:
+    """The ``losses`` [N] of a text by the characters since the start of the document.
+
+    They are taken together in bins: 0, 1, 2 to 3, 4 to 7, and so on; only those that hold any are
+    there.
+    """
+    starts = np.union1d([0], np.flatnonzero(tokens[:-1] == START))
+    sums, counts = np.zeros(_BINS), np.zeros(_BINS, np.int64)
+    for begin in range(0, losses.size, BLOCK):
+        part = losses[begin : begin + BLOCK]
+        positions = np.arange(begin, begin + part.size)
+        before = positions - starts[np.searchsorted(starts, positions, "right") - 1]
+        bins = np.frexp(before.astype(np.float64))[1]  # how many binary digits the number has
+        sums += np.bincount(bins, part, _BINS)
+        counts += np.bincount(bins, minlength=_BINS)
+    return [
+        PositionLoss(1 << b >> 1, max((1 << b) - 1, 0), int(counts[b]), sums[b] / counts[b])
+        for b in np.flatnonzero(counts).tolist()
+    ]
