@@ -56,8 +56,8 @@ def score(files: tuple[str, ...], paths: tuple[Path, ...], per_character: bool,
     \b
     Examples:
       charrnn score names.txt --lines | sort -n | tail
-      charrnn score --model english.safetensors --model german.safetensors letters.txt
-      charrnn sample --length 5000 | charrnn score --copied corpus.txt --json
+      charrnn score --model en.safetensors --model de.safetensors letters.txt
+      charrnn sample | charrnn score --copied corpus.txt --json
       charrnn score --per-character poem.txt
     """
     if per_character and (len(paths) > 1 or copied):
