@@ -1,5 +1,6 @@
 """The loss of a text: exact for documents, close to one long pass for long ones."""
 
+import itertools
 import math
 
 import numpy as np
@@ -155,7 +156,7 @@ def test_a_text_may_be_read_in_pieces():
 
     def read(bounds):
         state, found = None, []
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in itertools.pairwise(bounds):
             losses, state = position_losses(model.network, tokens[first : last + 1], state)
             found.append(losses)
         return np.concatenate(found)

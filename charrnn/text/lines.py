@@ -13,9 +13,9 @@ BLOCK = 1 << 20
 
 
 def whole_lines(pieces: Iterable[np.ndarray], size: int = BLOCK) -> Iterator[np.ndarray]:
-    """The code points of a text, in blocks of at least ``size`` that end with a line.
+    """The code points of a text, in blocks that end with a line, each once ``size`` are there.
 
-    Only the last block may be smaller, and lack a newline at its end.
+    Only the last block may lack a newline at its end.
     """
     waiting: list[np.ndarray] = []
     held = 0
