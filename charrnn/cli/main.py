@@ -21,7 +21,9 @@ from charrnn.cli.terminal import output_errors, prepare_streams, say
 from charrnn.errors import CharrnnError, UsageError
 
 #: The subcommands, each a function in the module of its name, in the order of the help.
-COMMANDS = ("train", "sample", "evaluate", "info", "compare", "gradients", "benchmark")
+COMMANDS = (
+    "train", "sample", "evaluate", "score", "next", "info", "compare", "gradients", "benchmark",
+)  # fmt: skip
 
 
 def _near(error: click.NoSuchOption) -> list[str]:

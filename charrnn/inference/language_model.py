@@ -21,10 +21,13 @@ from charrnn.config import (
     require_whole,
 )
 from charrnn.inference.choosing import anything, choosing, only_matches
+from charrnn.inference.expectation import Expected, expected_after
 from charrnn.inference.pattern import compile_pattern
+from charrnn.inference.scoring import ScoredLines, score_text
 from charrnn.inference.texts import Author
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model, save_model
+from charrnn.storage.summary import reads_lines
 from charrnn.text.vocabulary import START, Vocabulary
 from charrnn.training import evaluation
 from charrnn.training.adaptation import evaluate_adapting
@@ -130,6 +133,20 @@ class LanguageModel:
         tokens = np.concatenate([[START], self.vocabulary.encode(text), [START]])
         measure = evaluate_adapting if adapt else evaluation.evaluate
         return measure(self.network, tokens)
+
+    def score(self, text: str, *, lines: bool | None = None) -> ScoredLines:
+        """What each line and each character of ``text`` tells, in bits.
+
+        With ``lines`` every line is a document, else the text is one; None: as the model was
+        trained. Raises ``UsageError`` where ``text`` is no ``str``.
+        """
+        require_text("what is scored", text)
+        lines = reads_lines(self.training) if lines is None else lines
+        return score_text(self, text, lines=lines)
+
+    def expect(self, prime: str = "", *, temperature: float = 1.0) -> list[Expected]:
+        """What may follow ``prime``, the likeliest first; see ``expected_after``."""
+        return expected_after(self, prime, temperature)
 
 
 def _check_prime(prime: Any) -> None:

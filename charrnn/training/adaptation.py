@@ -8,6 +8,7 @@ from charrnn.config import Plan
 from charrnn.network.network import Network
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
+from charrnn.text.vocabulary import UNKNOWN
 from charrnn.training.evaluation import Evaluation
 from charrnn.training.optimizer import create_optimizer
 
@@ -34,23 +35,29 @@ _PLAN = Plan(
 )
 
 
-def evaluate_adapting(network: Network, tokens: np.ndarray) -> Evaluation:
+def evaluate_adapting(
+    network: Network, tokens: np.ndarray, losses: np.ndarray | None = None
+) -> Evaluation:
     """As ``evaluate``, but learning from each piece of the text once it has been predicted.
 
     Krause et al. 2018: after every ``_STEPS`` characters an update of their loss, divided by the
     root of its mean square, and a step back towards the trained weights. The text is read in one
     lane, so that all that stands before a character has been learned. What learns is a copy: the
-    network stays as it is.
+    network stays as it is. ``losses`` as in ``evaluate``.
     """
     learner = network.with_values(network.values)
     learner.prepare_training()
     optimizer = create_optimizer(_PLAN, learner)
     optimizer.rates[:] = 1
-    state, nats, positions = learner.initial_state(1), 0.0, len(tokens) - 1
-    for first in range(0, positions, _STEPS):
+    state, nats, unknown_nats = learner.initial_state(1), 0.0, 0.0
+    for first in range(0, len(tokens) - 1, _STEPS):
         piece = tokens[first : first + _STEPS + 1, np.newaxis]
-        losses, state = learner.loss_and_gradients(Batch(*frame(piece[:-1], piece[1:])), state)
-        nats += float(losses.sum(dtype=np.float64))
+        batch = Batch(*frame(piece[:-1], piece[1:]))
+        found, state = learner.loss_and_gradients(batch, state)
+        nats += float(found.sum(dtype=np.float64))
+        unknown_nats += float(found.sum(where=batch.targets == UNKNOWN, dtype=np.float64))
+        if losses is not None:
+            losses[first : first + found.size] = found[:, 0]
         learner.values += _DECAY * (network.values - learner.values)
-        optimizer.update(losses.size, optimizer.gradient_norm(losses.size), _RATE)
-    return Evaluation.of(tokens, nats)
+        optimizer.update(found.size, optimizer.gradient_norm(found.size), _RATE)
+    return Evaluation.of(tokens, nats, unknown_nats)
