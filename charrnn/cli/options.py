@@ -19,6 +19,7 @@ from charrnn.config import (
     OPTIMIZERS,
     PRECISIONS,
     ModelConfig,
+    SamplingConfig,
     TextConfig,
     TrainingConfig,
 )
@@ -53,7 +54,7 @@ def as_option(field: str) -> str:
 #: What messages of the library name in backticks and the command line has an option for.
 _FIELDS = {
     field.name
-    for kind in (ModelConfig, TextConfig, TrainingConfig)
+    for kind in (ModelConfig, TextConfig, TrainingConfig, SamplingConfig)
     for field in dataclasses.fields(kind)
 } | {"model", "force"}
 

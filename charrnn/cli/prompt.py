@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -12,8 +14,12 @@ from charrnn.errors import UsageError
 from charrnn.text.display import decoded
 from charrnn.text.vocabulary import Vocabulary
 
+#: What a shell passes on as two characters, and means.
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+
 prompt_options = options(
-    click.option("--prime", help="Text to go on from."),
+    click.option("--prime", help=r"Text to go on from; \n, \t and \r are what they stand for, "
+                 r"\\ is \."),
     click.option("--prime-file", type=click.File("r", encoding="utf-8"),
                  help="File with text to go on from; - is standard input."),
 )  # fmt: skip
@@ -27,12 +33,29 @@ def read_prompt(prime: str | None, file: Any, *, lines: bool) -> str:
     if prime is not None and file is not None:
         raise UsageError("give --prime or --prime-file, not both")
     if file is None:
-        return decoded(prime or "")
+        return unescaped(decoded(prime or ""))
     try:
         text = file.read()
     except UnicodeDecodeError as error:
         raise UsageError(f"the prompt {file.name} is not UTF-8 at byte {error.start}") from error
     return text.removesuffix("\n") if lines else text
+
+
+def prompts_of_lines() -> Iterator[str]:
+    """Each line of standard input, as it comes, without its end.
+
+    Raises ``CorpusError`` where it is not UTF-8.
+    """
+    from charrnn.text.corpus import read_pieces
+    from charrnn.text.lines import text_of, whole_lines
+
+    for block in whole_lines(read_pieces("-", normalize_newlines=True), 1):
+        yield from text_of(block).removesuffix("\n").split("\n")
+
+
+def unescaped(text: str) -> str:
+    """Text of the command line, whose ``\\n``, ``\\t``, ``\\r`` and ``\\\\`` are what they mean."""
+    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPES[match[1]], text)
 
 
 def warn_of_unknown(vocabulary: Vocabulary, prompt: str) -> None:

@@ -24,7 +24,7 @@ from charrnn.inference.choosing import anything, choosing, only_matches
 from charrnn.inference.expectation import Expected, expected_after
 from charrnn.inference.pattern import compile_pattern
 from charrnn.inference.scoring import ScoredLines, score_text
-from charrnn.inference.texts import Author
+from charrnn.inference.texts import Author, some_seed
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model, save_model
 from charrnn.storage.summary import reads_lines
@@ -77,7 +77,7 @@ class LanguageModel:
         ``UsageError`` at once for a value of another type or range.
         """
         require_whole("count", count, 1)
-        seed = _checked_seed(seed)
+        seed = some_seed(seed)
         _check_prime(prime)
         author = self.author(length=length, **choices)
         if count == 1:
@@ -95,7 +95,7 @@ class LanguageModel:
         text. Raises ``UsageError`` for a value of another type or range.
         """
         _check_prime(prime)
-        return "".join(self.author(length=length, **choices).stream(prime, _checked_seed(seed)))
+        return "".join(self.author(length=length, **choices).stream(prime, some_seed(seed)))
 
     def author(
         self,
@@ -151,14 +151,6 @@ class LanguageModel:
 
 def _check_prime(prime: Any) -> None:
     require_text("prime", prime)
-
-
-def _checked_seed(seed: Any) -> int:
-    """The seed, or one by chance. Raises ``UsageError`` where it is no whole number from 0 up."""
-    if seed is None:
-        return int(np.random.default_rng().integers(2**32))
-    require_whole("seed", seed, 0)
-    return int(seed)
 
 
 def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> LanguageModel:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from charrnn.errors import CharrnnError
 from charrnn.inference.texts import Text
+from charrnn.text.corpus import read_pieces
+from charrnn.text.lines import text_of, whole_lines
 
 #: Texts in a row that are not wanted, beyond three times those that were, after which it is said
 #: that there are no more.
@@ -27,13 +29,8 @@ class Selection:
     unique: bool = False  # none twice
     known: frozenset[str] = frozenset()  # none of these
 
-    @property
-    def selects(self) -> bool:
-        """Whether any text may be left out."""
-        return bool(self.best_of > 1 or self.ended or self.unique or self.known)
-
-    def among(self, texts: Iterable[Text], count: int) -> Iterator[Text]:
-        """The first ``count`` that are wanted; for ``best_of`` they must be measured.
+    def among(self, texts: Iterable[Text], count: int | None) -> Iterator[Text]:
+        """The first ``count`` that are wanted, or all; for ``best_of`` they must be measured.
 
         Raises ``NothingNewError`` where too many in a row are not.
         """
@@ -51,8 +48,8 @@ class Selection:
                 refused += 1
                 if refused >= _PATIENCE + 3 * found:
                     raise NothingNewError(
-                        f"only {found:,} of {count:,} texts: of the next {refused:,} that the "
-                        f"model wrote none was {self._rules()}"
+                        f"there are no more than {found:,} texts: of the next {refused:,} that "
+                        f"the model wrote none was {self._rules()}"
                     )
 
     def _best(self, texts: Iterable[Text]) -> Iterator[Text]:
@@ -73,3 +70,14 @@ class Selection:
         if self.unique or self.known:
             rules.append("new")
         return " and ".join(rules)
+
+
+def lines_of(paths: Iterable[str]) -> frozenset[str]:
+    """All lines of some files in UTF-8, without their ends.
+
+    Raises ``CorpusError`` where one cannot be read.
+    """
+    blocks = (
+        block for path in paths for block in whole_lines(read_pieces(path, normalize_newlines=True))
+    )
+    return frozenset(line for block in blocks for line in text_of(block).split("\n"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.compute.generation import AT_END, AT_LENGTH, AT_NOTHING, AT_STOP
-from charrnn.config import SamplingConfig
+from charrnn.config import SamplingConfig, require_whole
 from charrnn.errors import UsageError
 from charrnn.inference.beams import Beams, Found
 from charrnn.inference.choosing import Choosing
@@ -147,3 +147,11 @@ class Author:
         if self._dropped and ended >= AT_STOP:
             return text.removesuffix(self._dropped[ended - AT_STOP])
         return text
+
+
+def some_seed(seed: int | None) -> int:
+    """The seed, or one by chance. Raises ``UsageError`` where it is no whole number from 0 up."""
+    if seed is None:
+        return int(np.random.default_rng().integers(2**32))
+    require_whole("seed", seed, 0)
+    return int(seed)
