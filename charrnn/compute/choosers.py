@@ -126,7 +126,7 @@ def _draw(draw, logits, chances, bound, b, uniform):
         return _pick(chances, uniform)
     total = _leave_out_surprises(chances, min(2.0 ** -bound[b], largest(chances)))
     chosen = _pick(chances, uniform * total)
-    bound[b] += draw.rate * (draw.surprise + math.log2(chances[chosen] / total))
+    bound[b] += draw.rate * (draw.surprise + math.log2(chances[chosen]))
     return chosen
 
 
