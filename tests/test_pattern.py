@@ -154,7 +154,8 @@ def test_it_is_sound_and_as_small_as_can_be(expression):
             "(?i)İ", "(?i)ı", "(?i)ß", "(?i)µ", "(?i)ς", "(?i)ǆ", "(?i)[А-я]", "(?i)ᲀ", "[-a]",
             "[\\]^\\\\-]", "[^^]", "[ #]", "(?x)[ #] # or", "\\N{BULLET}", "\\x41", "\\u00e9",
             "\\101", "[\\d\\s]", "[^\\W\\d_]", "(?-s:.)", "(?s:.)", "(?i:é)", "(?i)(?-i:é)",
-            "(?i)(?a:k)", "(?a)(?u:\\w)", "(?a:\\W|(?u:\\w))", "a|b|\\d", "[一-龥]", "(?i)[\\u0000-\\U0010ffff]"]
+            "(?i)(?a:k)", "(?a)(?u:\\w)", "(?a:\\W|(?u:\\w))", "a|b|\\d",
+            "[一-龥]", "(?i)[\\u0000-\\U0010ffff]"]
 )  # fmt: skip
 def test_of_every_character_it_says_what_re_says(one):
     extra = "\n\r\x00\x1c\u2028•𝕏𐐀𐐨"
