@@ -39,6 +39,11 @@ def require_whole(name: str, value: Any, low: int, high: float = math.inf) -> No
     _require_between(name, value, low, high)
 
 
+def plain(value: Any) -> Any:
+    """A number of NumPy as Python's own; anything else as it is."""
+    return value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
+
+
 def require_text(name: str, value: Any) -> None:
     """Raise ``UsageError`` unless ``value`` is a ``str``."""
     _require(isinstance(value, str), f"{name} must be text, not {value!r}")
@@ -61,6 +66,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "int": (int, "a whole number"),
     "float": ((float, int), "a number"),
     "str": (str, "text"),
+    "tuple[str, ...]": (tuple, "a tuple of texts"),
 }
 
 
@@ -246,6 +252,62 @@ class TrainingConfig:
         _require_between("patience", self.patience, 0, 10**6)
         _require_between("seed", self.seed, 0, 2**63 - 1)
         check_machine(self.threads, self.precision)
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How texts are written. Raises ``UsageError`` for a value of another type or range.
+
+    What leaves characters out or makes them less likely is applied in the order in which it stands
+    here; ``charrnn.compute`` has the definitions.
+    """
+
+    length: float = 200  # most characters of a text, the prompt not counted; inf: no end of them
+    until: tuple[str, ...] = ()  # texts that end one, once it ends with one of them
+    ignore_end: bool = False  # whether the model's own ends of documents are never chosen
+    match: str | None = None  # a regular expression that the whole text matches, without its prompt
+    repetition_penalty: float = 1.0  # what divides the probability of recent characters
+    repetition_window: int = 64  # how many characters are recent
+    dry: float = 0.0  # what the logit loses of what makes a repeated run longer; 0: nothing
+    dry_base: float = 1.75  # times this for each character of the run beyond ``dry_length``
+    dry_length: int = 12  # shortest run that counts
+    dry_window: int = 1024  # how many characters back runs are looked for
+    top_k: int = 0  # how many of the likeliest are left; 0: all
+    typical: float = 1.0  # share of the most typical that is left
+    top_p: float = 1.0  # share of the likeliest that is left
+    min_p: float = 0.0  # least probability, as a share of the likeliest's
+    temperature: float = 1.0  # 0: always the likeliest; 1: as learned; more: wilder
+    mirostat: float = 0.0  # bits a character at which surprise is held; 0: it is not
+    mirostat_rate: float = 0.1  # bits by which the bound moves for each that surprise is off
+
+    def __post_init__(self) -> None:
+        _require_kinds(self)
+        _require_between("length", self.length, 0, math.inf)
+        whole = self.length == math.inf or self.length == int(self.length)
+        _require(whole, f"length must be a whole number, not {self.length}")
+        _require(all(self.until), "what a text is to end with must not be empty")
+        _require_between("repetition penalty", self.repetition_penalty, 1e-3, 1e3)
+        _require_between("repetition window", self.repetition_window, 1, MAX_SIZE)
+        _require_between("dry", self.dry, 0, 1e6)
+        _require_between("dry base", self.dry_base, 1, 1e3)
+        _require_between("dry length", self.dry_length, 1, MAX_SIZE)
+        _require_between("dry window", self.dry_window, 1, MAX_SIZE)
+        _require_between("top k", self.top_k, 0, MAX_SIZE)
+        _require_between("min p", self.min_p, 0, 1)
+        for name in ("typical", "top_p", "mirostat_rate"):
+            value = getattr(self, name)
+            named = name.replace("_", " ")
+            _require(0 < value <= 1, f"{named} must be above 0 and at most 1, not {value}")
+        _require(0 <= self.temperature < math.inf, "temperature must be a number from 0 (always "
+                 f"the likeliest) up, not {self.temperature!r}")  # fmt: skip
+        _require_between("mirostat", self.mirostat, 0, 64)
+        for name, nothing in _FILTERS.items():
+            _require(not self.mirostat or getattr(self, name) == nothing,
+                     f"`mirostat` says by itself what is left out: give no `{name}`")  # fmt: skip
+
+
+#: What ``mirostat`` takes the place of, each at the value at which it does nothing.
+_FILTERS = {"top_k": 0, "typical": 1, "top_p": 1, "min_p": 0}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from charrnn.cells import CELLS
-from charrnn.config import ModelConfig, Plan
+from charrnn.config import ModelConfig, Plan, SamplingConfig
 from charrnn.errors import UsageError
+from charrnn.inference.choosing import anything, choosing
+from charrnn.inference.session import Session
 from charrnn.network.graph import build
 from charrnn.network.network import Network
 from charrnn.text.batch import Batch
+from charrnn.text.vocabulary import SPECIALS, Vocabulary
 
 #: What a network can have beside its cell.
 VARIANTS = {
@@ -138,3 +141,16 @@ def assert_same_bits(one, other):
     assert one.dtype == other.dtype
     assert np.isfinite(one).all()
     np.testing.assert_array_equal(one, other)
+
+
+def choosing_of(network, config, *, may_end=True):
+    """How texts of a network are written whose vocabulary does not matter."""
+    size = network.config.vocabulary_size
+    characters = "".join(chr(0x4E00 + n) for n in range(size - SPECIALS))
+    return choosing(config, Vocabulary(characters), anything(size, network.dtype, may_end=may_end))
+
+
+def session_of(network, texts=1):
+    """A session of texts at their beginning."""
+    own = choosing_of(network, SamplingConfig())
+    return Session(network.program(texts), own.chooser, own.recall(texts))

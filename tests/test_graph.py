@@ -5,13 +5,11 @@ import math
 import gradcheck
 import numpy as np
 import pytest
-from samples import assert_same_bits, every_cell, plan_of
+from samples import assert_same_bits, every_cell, plan_of, session_of
 
 from charrnn.cells import CELLS
-from charrnn.compute.choosers import Temperature
 from charrnn.config import OPTIMIZERS, ModelConfig
 from charrnn.errors import UsageError
-from charrnn.inference.session import Session
 from charrnn.network.graph import Graph, Layer, NextCharacter, Recurrent, build
 from charrnn.network.layers.next_character import NextCharacterHead
 from charrnn.network.layers.place import LayerBuffers
@@ -272,7 +270,7 @@ def test_threads_make_no_difference_to_either_direction():
 def test_what_reads_backwards_writes_nothing():
     network = _one_layer(("gru", "tanh"), reverse=True)
     with pytest.raises(UsageError, match="reads backwards writes no text"):
-        network.program(1, [])
+        network.program(1)
 
 
 def test_a_text_is_written_by_cells_that_differ():
@@ -284,7 +282,7 @@ def test_a_text_is_written_by_cells_that_differ():
             parameter[...] = np.random.default_rng(parameter.size).normal(0, 0.5, parameter.shape)
     network.pack()
     text = np.arange(3, VOCABULARY, dtype=np.int32)
-    session = Session(network.program(1, []), 1, Temperature.of(1.0))
+    session = session_of(network)
     rows = [session.logits(), *(session.feed(text[n : n + 1, None]) for n in range(text.size - 1))]
     logits = np.concatenate(rows)[:, :VOCABULARY].astype(np.float64)
     found = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(text.size), text]

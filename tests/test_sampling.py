@@ -6,14 +6,21 @@ import math
 import numpy as np
 import pytest
 from commands import assert_one_line_error, invoke
-from samples import assert_same_bits, config_of, every_variant, random_network
+from samples import (
+    assert_same_bits,
+    choosing_of,
+    config_of,
+    every_variant,
+    random_network,
+    session_of,
+)
 from trained import dinosaurs, fables, language_model, with_biases
 
 from charrnn.compute import threads
-from charrnn.compute.choosers import Temperature
+from charrnn.compute.readout import cross_entropy_rows
+from charrnn.config import SamplingConfig
 from charrnn.errors import UsageError
 from charrnn.inference import sampling
-from charrnn.inference.session import Session
 from charrnn.storage.checkpoint import save_model
 from charrnn.text.batch import Batch
 from charrnn.text.vocabulary import END, START, UNKNOWN
@@ -45,10 +52,11 @@ class _Twin:
 
 def _draw(network, texts=1, *, length, temperature=1.0, prime=(), seed=1, may_end=True):
     """Sampled tokens of each text, in one array."""
-    writer = sampling.Writer(network, temperature=temperature, may_end=may_end)
+    config = SamplingConfig(length=length, temperature=temperature)
+    writer = sampling.Writer(network, choosing_of(network, config, may_end=may_end))
     read = np.array(prime, np.int64)
-    pieces = writer.write(range(texts), length=length, prime=read, seed=seed)
-    return [np.concatenate(text) for text in zip(*pieces, strict=True)]
+    pieces = writer.write([read] * texts, range(seed, seed + texts))
+    return [np.concatenate([piece.tokens for piece in text]) for text in zip(*pieces, strict=True)]
 
 
 @every_variant
@@ -271,31 +279,22 @@ def test_logits_are_those_by_which_a_text_is_measured(cell, more):
     """Of each character that is fed, after all before it."""
     config = config_of(cell, 2, 20, vocabulary_size=37, **more)
     network, text = random_network(config, dtype=np.float32), np.arange(3, 30, dtype=np.int32)
-    session = Session(network.program(1, []), 1, Temperature.of(1.0))
+    session = session_of(network)
     rows = [session.logits(), *(session.feed(text[n : n + 1, None]) for n in range(text.size - 1))]
-    logits = np.concatenate(rows).astype(np.float64)
-    chosen = logits[np.arange(text.size), text]
-    found = np.log(np.exp(logits).sum(axis=1)) - chosen
+    found = np.empty(text.size, np.float32)
+    cross_entropy_rows(np.concatenate(rows), text, found)
     inputs = np.array([START, *text[:-1]], np.int32)[:, None]
     batch = Batch(inputs, text[:, None].copy(), (inputs == START).astype(np.uint8))
     losses, _ = network.losses(batch, network.initial_state(1))
-    np.testing.assert_allclose(found, losses[:, 0], rtol=1e-5)
-
-
-def test_what_is_forbidden_is_impossible():
-    network = random_network(config_of(("lstm", "tanh"), 1, 20), dtype=np.float32)
-    session = Session(network.program(2, [UNKNOWN, 7]), 2, Temperature.of(1.0))
-    logits = session.feed(np.array([[3, 4], [5, 6]]))
-    assert np.all(logits[:, [UNKNOWN, 7]] < -1e29) and np.all(logits[:, 8] > -100)
+    assert_same_bits(found, losses[:, 0])
 
 
 def test_texts_of_a_session_do_not_see_one_another():
     network = random_network(config_of(("lstm", "tanh"), 2, 20), dtype=np.float32)
     tokens = np.random.default_rng(1).integers(3, 11, (3, 12))
-    chooser = Temperature.of(1.0)
-    together = Session(network.program(3, []), 3, chooser).feed(tokens)
+    together = session_of(network, 3).feed(tokens)
     for text, logits in zip(tokens, together, strict=True):
-        alone = Session(network.program(1, []), 1, chooser)
+        alone = session_of(network)
         alone.feed(text[None, :5])
         assert_same_bits(alone.feed(text[None, 5:])[0], logits)
 
@@ -303,9 +302,8 @@ def test_texts_of_a_session_do_not_see_one_another():
 def test_a_program_is_made_once_for_many_texts(monkeypatch):
     network = random_network(config_of(("gru", "tanh"), 1, 8), dtype=np.float32, threads=2)
     made, program = [], network.program
-    monkeypatch.setattr(network, "program", lambda *given: made.append(given) or program(*given))
-    writer = sampling.Writer(network, temperature=1.0, may_end=False)
-    for first in (0, 64, 128):
-        numbers = range(first, min(first + 64, 150))
-        list(writer.write(numbers, length=5, prime=np.empty(0, np.int64), seed=1))
-    assert [room for room, _ in made] == [32, 11]
+    monkeypatch.setattr(network, "program", lambda room: made.append(room) or program(room))
+    writer = sampling.Writer(network, choosing_of(network, SamplingConfig(length=5)))
+    for count in (64, 64, 22):
+        list(writer.write([np.empty(0, np.int64)] * count, range(count)))
+    assert made == [32, 11]

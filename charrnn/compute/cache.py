@@ -119,6 +119,14 @@ def kernel(function):
     return compiled
 
 
+#: Options of Numba for what becomes part of the kernels that call it. A tuple of arrays that is
+#: passed on otherwise costs the counting of references to all of them.
+INLINED = {"nogil": True, "error_model": "numpy", "forceinline": True}
+
+#: Compile a function as a part of its callers.
+inlined = numba.njit(**INLINED)
+
+
 def compilation_notice() -> str:
     """What to tell a user when something is compiled: that it is once, or why it is not."""
     if not _FAULTS:

@@ -30,16 +30,22 @@ import numpy as np
 from numba.extending import overload
 
 from charrnn.compute.barrier import meet
-from charrnn.compute.cache import kernel
-from charrnn.compute.choosers import choose
+from charrnn.compute.cache import inlined, kernel
+from charrnn.compute.choosers import choose, copy, follow
 from charrnn.compute.functions import tanh
 from charrnn.compute.packing import steps_of
 from charrnn.compute.pointwise import normalize, prepare, step
 from charrnn.compute.products import Rows, multiply
+from charrnn.compute.readout import softmax_row
+from charrnn.compute.recall import remember
 from charrnn.compute.target import TILE_VECTORS
 from charrnn.compute.vector import lanes, load, store
 
 COPY, MULTIPLY, PREPARE, NORMALIZE, CELL, TANH = range(6)
+
+#: Why a text is over: at its end, at the most characters it may have, where nothing may follow, or
+#: with a text that was to end it (that and its number); 0: it goes on.
+AT_END, AT_LENGTH, AT_NOTHING, AT_STOP = range(1, 5)
 
 #: An instruction. A *row* leads from one text to the next; the columns are those of the target.
 INSTRUCTION = np.dtype(
@@ -64,10 +70,12 @@ class Instructions(NamedTuple):
 class Texts(NamedTuple):
     """What B texts read and write in the next N steps."""
 
-    tokens: np.ndarray  # [B, N]: -1 where one is to be chosen, and the one that is given
+    tokens: np.ndarray  # [B, N]: the one that is given, or -1 where one is to be chosen
     uniforms: np.ndarray  # [B, N], random numbers in [0, 1)
+    nats: np.ndarray  # [B, N] -log P of what is chosen, float64; [B, 0] where nobody asks
     latest: np.ndarray  # [B], what each text has read last
-    ended: np.ndarray  # [B], whether the token that ends a text was chosen
+    ended: np.ndarray  # [B] int32, why a text is over; 0: it is not
+    written: np.ndarray  # [B] int64, how many characters were chosen
 
 
 @kernel
@@ -145,35 +153,80 @@ def _tanh(instruction, memory, batch, part, parts):
             store(memory, j, tanh(load(memory, j)))
 
 
-@kernel
-def _choose(program, chooser, memory, texts, n, end):
+@inlined
+def _surprise(memory, at, row, token):
+    """-log P of a token by the logits at ``at``, to the bits of ``readout.cross_entropy_rows``."""
+    copy(memory, at, row.chances)
+    logit = row.chances[token]
+    top, log_sum = softmax_row(row.chances, 0, row.chances.size)
+    return log_sum + (top - logit)
+
+
+@inlined
+def _choose_one(chooser, memory, at, texts, recall, row, b, n, end):
+    """Choose the n-th character of a text from the logits at ``at``; ``end`` where it is over."""
+    if texts.ended[b]:
+        return end
+    copy(memory, at, row.logits)
+    token = choose(chooser, row, recall, b, texts.uniforms[b, n])
+    if token < 0:
+        texts.ended[b] = AT_NOTHING
+        return end
+    if texts.nats.size:
+        texts.nats[b, n] = _surprise(memory, at, row, token)
+    if token == end:
+        texts.ended[b] = AT_END
+        return end
+    texts.written[b] += 1
+    recall.left[b] -= 1
+    remember(recall, b, token)
+    stop = follow(chooser, recall, b, token)
+    if stop >= 0:
+        texts.ended[b] = AT_STOP + stop
+    elif recall.left[b] <= 0:
+        texts.ended[b] = AT_LENGTH
+    return token
+
+
+@inlined
+def _choose(program, chooser, memory, texts, recall, row, n, end):
     """Choose or take the n-th character of each text from its logits in ``memory``."""
     for b in range(texts.latest.size):
         if texts.tokens[b, n] < 0:
             at = program.logits + b * program.width
-            texts.tokens[b, n] = choose(chooser, memory, at, program.width, texts.uniforms[b, n])
-            texts.ended[b] |= texts.tokens[b, n] == end
+            texts.tokens[b, n] = _choose_one(chooser, memory, at, texts, recall, row, b, n, end)
+        else:
+            remember(recall, b, texts.tokens[b, n])
         texts.latest[b] = texts.tokens[b, n]
 
 
+@inlined
+def _any_going_on(ended):
+    for code in ended:  # noqa: SIM110  (Numba knows no generators here)
+        if code == 0:
+            return True
+    return False
+
+
 @kernel
-def generate(program, chooser, memory, texts, end, barrier, part, parts):
+def generate(program, chooser, memory, recall, row, texts, end, barrier, part, parts):
     """Choose a character for each text, and let the network read it; how many times that was done.
 
-    The first is chosen from the logits that are in ``memory``, where the program leaves those of
-    what follows. A text for which ``end`` was chosen is ended; when all are, no more is read.
+    The first is chosen from the logits that are in memory, where the program leaves those of what
+    follows. Where a text is over ``end`` is read; when all are, no more is.
 
     Every thread of a crew calls this with its ``part`` and the same ``barrier``.
     """
     # Each array by itself: a tuple that is passed on counts references to all that it holds.
     cells, steps, weights, rows = program.cells, program.steps, program.weights, program.rows
-    latest, batch, length = texts.latest, texts.latest.size, texts.tokens.shape[1]
+    latest, ended = texts.latest, texts.ended
+    batch, length = texts.tokens.shape
     for n in range(length):
         if part == 0:
-            _choose(program, chooser, memory, texts, n, end)
+            _choose(program, chooser, memory, texts, recall, row, n, end)
         if not meet(barrier, parts):
             return n
-        if texts.ended.all():
+        if not _any_going_on(ended):
             return n + 1
         for i in range(steps.size):
             instruction = steps[i]

@@ -20,6 +20,9 @@ from charrnn.compute.vector import (
     sum_of_lanes,
 )
 
+#: The logit of what cannot be: its probability is nothing, and no infinity gets into sums.
+NEVER = -1e30
+
 
 @kernel
 def logits_of_rows(hidden, panels, bias, logits):

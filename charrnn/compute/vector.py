@@ -241,6 +241,42 @@ minimum = _bounded(">")
 maximum = _bounded("<")
 
 
+@intrinsic
+def where_at_least(typingctx, value, bound, one, other):
+    """``one`` in the lanes where ``value`` is ``bound`` or more, ``other`` elsewhere."""
+
+    def codegen(context, builder, sig, args):
+        value_, bound_, one_, other_ = args
+        return builder.select(builder.fcmp_ordered(">=", value_, bound_), one_, other_)
+
+    return value(value, value, value, value), codegen
+
+
+@intrinsic
+def bits_of(typingctx, number):
+    """The bits of a floating-point number as an integer."""
+    integer = {32: types.int32, 64: types.int64}[number.bitwidth]
+
+    def codegen(context, builder, sig, args):
+        bits = builder.bitcast(args[0], ir.IntType(number.bitwidth))
+        return context.cast(builder, bits, integer, types.int64)
+
+    return types.int64(number), codegen
+
+
+@intrinsic
+def number_of(typingctx, bits, like):
+    """The floating-point number, of the type that ``like`` has, whose bits these are."""
+
+    def codegen(context, builder, sig, args):
+        integer = (
+            builder.trunc(args[0], ir.IntType(like.bitwidth)) if like.bitwidth < 64 else args[0]
+        )
+        return builder.bitcast(integer, args[1].type)
+
+    return like(types.int64, like), codegen
+
+
 def _horizontal(name, start):
     """Reduce the lanes of a register to one number with ``llvm.vector.reduce.name``."""
 
@@ -260,6 +296,7 @@ def _horizontal(name, start):
 
 sum_of_lanes = _horizontal("fadd", -0.0)
 largest_lane = _horizontal("fmax", None)
+smallest_lane = _horizontal("fmin", None)
 
 
 @intrinsic

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from charrnn.compute.constraints import Copies
 from charrnn.compute.turns import in_turn
-from charrnn.config import check_machine, require_path, require_text, require_whole
+from charrnn.config import (
+    SamplingConfig,
+    check_machine,
+    plain,
+    require_path,
+    require_text,
+    require_whole,
+)
+from charrnn.inference.choosing import anything, choosing, only_matches
 from charrnn.inference.expectation import Expected, expected_after
-from charrnn.inference.sampling import TOGETHER, Writer, check_temperature
+from charrnn.inference.pattern import compile_pattern
 from charrnn.inference.scoring import ScoredLines, score_text
+from charrnn.inference.texts import Author
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model, save_model
 from charrnn.storage.summary import reads_lines
@@ -52,67 +63,64 @@ class LanguageModel:
 
     def texts(
         self,
-        length: int,
+        length: float = 200,
         *,
-        temperature: float = 1.0,
-        prime: str = "",
         count: int = 1,
+        prime: str = "",
         seed: int | None = None,
+        **choices: Any,
     ) -> Iterator[str]:
         """Write ``count`` texts one after the other, in pieces as they come.
 
-        Each begins with ``prime`` and is followed by a line end; see ``sample``. Text k is the
-        same for the same ``seed``, whatever ``count`` is. Many texts are written side by side.
-        Raises ``UsageError`` at once for a value of another type or range.
+        Each begins with ``prime`` and is followed by a line end; see ``sample``. Text k is the one
+        that ``seed`` + k alone would write. Many texts are written side by side. Raises
+        ``UsageError`` at once for a value of another type or range.
         """
         require_whole("count", count, 1)
-        _check_request(length, temperature, prime, seed)
-        return self._texts(length, temperature, prime, count, _seed_or_some(seed))
-
-    def _texts(
-        self, length: int, temperature: float, prime: str, count: int, seed: int
-    ) -> Iterator[str]:
-        writer = self._writer(temperature)
-        for first in range(0, count, TOGETHER):
-            numbers = range(first, min(first + TOGETHER, count))
-            pieces = self._pieces(writer, length, prime, numbers, seed)
-            if count == 1:
-                yield prime
-                yield from (piece for (piece,) in pieces)
-                yield "\n"
-            else:
-                written = [prime + "".join(text) for text in zip(*pieces, strict=True)]
-                yield from (text + "\n" for text in written or [prime] * len(numbers))
+        seed = _checked_seed(seed)
+        _check_prime(prime)
+        author = self.author(length=length, **choices)
+        if count == 1:
+            return itertools.chain([prime], author.stream(prime, seed), ["\n"])
+        seeds = range(seed, seed + count)
+        return (text.whole + "\n" for text in author.texts(itertools.repeat(prime), seeds))
 
     def sample(
-        self,
-        length: int = 200,
-        *,
-        temperature: float = 1.0,
-        prime: str = "",
-        seed: int | None = None,
+        self, length: float = 200, *, prime: str = "", seed: int | None = None, **choices: Any
     ) -> str:
         """New text that goes on from ``prime``, without it.
 
-        It ends with the end token or after ``length`` characters. Temperature 0 always takes the
-        likeliest character, 1 follows the model, more is wilder. The same ``seed`` gives the
-        same text. Raises ``UsageError`` for a value of another type or range.
+        It ends with the end token or after ``length`` characters. ``choices`` are fields of
+        ``charrnn.config.SamplingConfig``, such as ``temperature``. The same ``seed`` gives the same
+        text. Raises ``UsageError`` for a value of another type or range.
         """
-        _check_request(length, temperature, prime, seed)
-        writer = self._writer(temperature)
-        pieces = self._pieces(writer, length, prime, range(1), _seed_or_some(seed))
-        return "".join(piece for (piece,) in pieces)
+        _check_prime(prime)
+        return "".join(self.author(length=length, **choices).stream(prime, _checked_seed(seed)))
 
-    def _writer(self, temperature: float) -> Writer:
-        may_end = self.training.get("documents", 1) > 1
-        return Writer(self.network, temperature=temperature, may_end=may_end)
+    def author(
+        self,
+        config: SamplingConfig | None = None,
+        *,
+        copies: Copies | None = None,
+        dropped: bool = False,
+        **choices: Any,
+    ) -> Author:
+        """Who writes texts as ``config`` says, or as ``choices``, which are fields of one.
 
-    def _pieces(
-        self, writer: Writer, length: int, prime: str, numbers: range, seed: int
-    ) -> Iterator[list[str]]:
-        read = self.vocabulary.encode(prime)
-        for arrays in writer.write(numbers, length=length, prime=read, seed=seed):
-            yield [self.vocabulary.decode(array) for array in arrays]
+        ``copies`` is what may not be copied (see ``choosing.copies_of``); with ``dropped`` a text
+        ends before what was to end it. Raises ``UsageError`` for a value of another type or range.
+        """
+        config = config or SamplingConfig(**{name: plain(own) for name, own in choices.items()})
+        may_end = self.training.get("documents", 1) > 1 and not config.ignore_end
+        if config.match is None:
+            allowed = anything(self.vocabulary.size, self.network.dtype, may_end=may_end)
+        else:
+            pattern = compile_pattern(config.match, self.vocabulary)
+            allowed = only_matches(
+                pattern, self.network.dtype, may_end=may_end, length=config.length
+            )
+        chosen = choosing(config, self.vocabulary, allowed, copies)
+        return Author(self.network, self.vocabulary, config, chosen, dropped=dropped)
 
     @in_turn
     def evaluate(self, text: str, *, adapt: bool = False) -> evaluation.Evaluation:
@@ -141,17 +149,16 @@ class LanguageModel:
         return expected_after(self, prime, temperature)
 
 
-def _check_request(length: Any, temperature: Any, prime: Any, seed: Any) -> None:
-    """Raise ``UsageError`` unless a text can be written so."""
-    require_whole("length", length, 0)
-    check_temperature(temperature)
+def _check_prime(prime: Any) -> None:
     require_text("prime", prime)
-    if seed is not None:
-        require_whole("seed", seed, 0)
 
 
-def _seed_or_some(seed: int | None) -> int:
-    return int(np.random.default_rng().integers(2**63)) if seed is None else seed
+def _checked_seed(seed: Any) -> int:
+    """The seed, or one by chance. Raises ``UsageError`` where it is no whole number from 0 up."""
+    if seed is None:
+        return int(np.random.default_rng().integers(2**32))
+    require_whole("seed", seed, 0)
+    return int(seed)
 
 
 def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> LanguageModel:

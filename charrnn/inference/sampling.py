@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from numbers import Real
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from charrnn.compute.barrier import abandon
-from charrnn.compute.choosers import Temperature
+from charrnn.compute.generation import AT_END
 from charrnn.compute.threads import Team, share
-from charrnn.errors import UsageError
+from charrnn.inference.choosing import Choosing
 from charrnn.inference.session import Session
 from charrnn.network.network import Network
 from charrnn.network.program import Program
-from charrnn.text.vocabulary import END, START, UNKNOWN
 
 #: Characters of each text until what was written is first looked at. A chunk that took less than
 #: ``_QUICK`` seconds doubles the next: text flows, and starting threads costs little.
@@ -30,14 +28,6 @@ _FIRST_TRIAL, _PAUSE = 0.02, 20
 
 #: Texts that are written side by side: beyond this, more lanes make none of them faster.
 TOGETHER = 64
-
-
-def check_temperature(temperature: float) -> None:
-    """Raise ``UsageError`` unless the temperature is a number from 0 up."""
-    if not (isinstance(temperature, Real) and 0 <= temperature < math.inf):
-        raise UsageError(
-            f"temperature must be a number from 0 (always the likeliest) up, not {temperature!r}"
-        )
 
 
 class _Crew:
@@ -67,32 +57,29 @@ class _Crew:
 class _Desk:
     """Sessions of all texts that are written at once, and the threads that do their work."""
 
-    def __init__(self, team: Team, program: Program, rngs: list, chooser: Any) -> None:
-        self._team, count = team, _sessions(team, len(rngs))
-        self._rngs = [rngs[slice(*share(len(rngs), part, count))] for part in range(count)]
+    def __init__(self, team: Team, program: Program, choosing: Choosing, texts: int) -> None:
+        self._team, count = team, sessions_of(team, texts)
+        self.shares = [slice(*share(texts, part, count)) for part in range(count)]
         self.sessions: list[Session] = [None] * count  # type: ignore[list-item]
 
         def begin(part: int, parts: int) -> None:
             for number in range(part, count, parts):
-                self.sessions[number] = Session(program, len(self._rngs[number]), chooser)
+                own = self.shares[number]
+                recall = choosing.recall(own.stop - own.start)
+                self.sessions[number] = Session(program, choosing.chooser, recall)
 
         team.run(begin)  # it compiles, so that no chunk is slow for that
         self._crew = _Crew(team.threads // count)
 
-    def read(self, tokens: np.ndarray) -> None:
-        """Let every text read these."""
-        for session, rngs in zip(self.sessions, self._rngs, strict=True):
-            session.prepare(np.tile(tokens, (len(rngs), 1)))
-        self._advance(tokens.size)
+    def take(self, opening: _Desk) -> None:
+        """Let all texts go on from where the first of ``opening`` is."""
+        for session, own in zip(self.sessions, self.shares, strict=True):
+            session.take(opening.sessions[0], np.zeros(own.stop - own.start, np.int64))
 
-    def write(self, count: int) -> None:
-        """Let all texts go on by ``count`` characters."""
-        for session, rngs in zip(self.sessions, self._rngs, strict=True):
-            uniforms = np.array([rng.random(count) for rng in rngs])
-            session.prepare(np.full(uniforms.shape, -1), uniforms)
-        self._advance(count)
-
-    def _advance(self, count: int) -> None:
+    def advance(self, tokens: np.ndarray, uniforms: np.ndarray, *, measured: bool = False) -> None:
+        """Let all texts read or choose as many characters as there are ``tokens`` [B, N]."""
+        for session, own in zip(self.sessions, self.shares, strict=True):
+            session.prepare(tokens[own], uniforms[own], measured=measured)
         crew, started = self._crew.size(), time.monotonic()
 
         def work(thread: int, _: int) -> None:
@@ -100,78 +87,121 @@ class _Desk:
                 self.sessions[thread // crew].advance(thread % crew, crew)
 
         self._team.run(work, self._give_up)
-        self._crew.note(crew, count, time.monotonic() - started)
+        self._crew.note(crew, tokens.shape[1], time.monotonic() - started)
 
     def _give_up(self) -> None:
         for session in self.sessions:
             abandon(session.barrier)
 
+    def gather(self, name: str) -> np.ndarray:
+        """An array of all sessions, text by text."""
+        return np.concatenate([getattr(session, name) for session in self.sessions])
 
-def _sessions(team: Team, texts: int) -> int:
+
+def sessions_of(team: Team, texts: int) -> int:
     """How many sessions share so many texts: one for each thread, if there are as many."""
     return min(team.threads, texts)
 
 
+class Piece(NamedTuple):
+    """What is new in a text."""
+
+    tokens: np.ndarray
+    nats: float  # -log P of them, and of the end where it was chosen; 0 where nobody asked
+    ended: int  # why the text is over, as in ``charrnn.compute.generation``; 0: it is not
+
+
 class Writer:
-    """Writes texts with a network, whose weights it copies when it is first asked.
+    """Writes texts with a network, whose weights it copies when it is first asked."""
 
-    START and UNKNOWN are never chosen; END ends a text; unless a text ``may_end`` it is not chosen
-    either. Raises ``UsageError`` for a temperature out of range.
-    """
-
-    def __init__(self, network: Network, *, temperature: float, may_end: bool) -> None:
-        check_temperature(temperature)
-        self._network, self._chooser = network, Temperature.of(temperature)
-        self._forbidden = [START, UNKNOWN] if may_end else [START, UNKNOWN, END]
+    def __init__(self, network: Network, choosing: Choosing) -> None:
+        self._network, self._choosing = network, choosing
         self._programs: dict[int, Program] = {}
+        self._openings: dict[bytes, _Desk] = {}  # the last one
 
-    def _program(self, texts: int) -> Program:
-        """The program for as many texts as a session has of so many."""
-        room = -(-texts // _sessions(self._network.team, texts))
+    def _desk(self, texts: int) -> _Desk:
+        """A new desk; programs are kept for as many texts as a session has of so many."""
+        room = -(-texts // sessions_of(self._network.team, texts))
         if room not in self._programs:
             with self._network.turns.take():  # after that nothing is shared but the team
-                self._programs[room] = self._network.program(room, self._forbidden)
-        return self._programs[room]
+                self._programs[room] = self._network.program(room)
+        return _Desk(self._network.team, self._programs[room], self._choosing, texts)
+
+    def _opening(self, prompt: np.ndarray) -> _Desk:
+        """A desk whose only text has read the prompt."""
+        key = prompt.tobytes()
+        if key not in self._openings:
+            desk = self._desk(1)
+            for first, size in _chunks(prompt.size):
+                tokens = prompt[np.newaxis, first : first + size]
+                desk.advance(tokens, np.zeros(tokens.shape))
+            self._openings = {key: desk}
+        return self._openings[key]
 
     def write(
-        self, texts: range, *, length: int, prime: np.ndarray, seed: int
-    ) -> Iterator[list[np.ndarray]]:
-        """Write the texts with the numbers ``texts`` side by side; yield what is new in each.
+        self, prompts: Sequence[np.ndarray], seeds: Sequence[int], *, measured: bool = False
+    ) -> Iterator[list[Piece]]:
+        """Write a text for each of the ``prompts`` (tokens); yield what is new in each.
 
-        Each list holds the next characters of every text, empty where it has ended; ``prime`` is
-        what every text begins with (indices). It is not part of what is yielded, nor is END. Text k
-        depends on ``seed`` and k alone, not on its neighbours.
+        What they have in common is read once. A text is over as ``choosing`` says, and depends on
+        its prompt and its seed, not on its neighbours. Where they are ``measured``, the pieces know
+        how likely they were.
         """
-        rngs = [np.random.default_rng([seed, k]) for k in texts]
-        desk = _Desk(self._network.team, self._program(len(rngs)), rngs, self._chooser)
-        for first, size in _chunks(prime.size):
-            desk.read(prime[first : first + size])
-        for _, size in _chunks(length):
-            before = [session.ended.copy() for session in desk.sessions]
-            desk.write(size)
-            yield [
-                _until_end(row, done)
-                for session, ended in zip(desk.sessions, before, strict=True)
-                for row, done in zip(session.read(), ended, strict=True)
-            ]
-            if all(session.ended.all() for session in desk.sessions):
+        desk = self._desk(len(prompts))
+        common = _in_common(prompts) if len(prompts) > 1 else 0
+        if common:
+            desk.take(self._opening(np.asarray(prompts[0][:common], np.int32)))
+        given = [np.asarray(prompt[common:], np.int32) for prompt in prompts]
+        rngs = [np.random.default_rng([seed, 0]) for seed in seeds]
+        for first, size in _chunks(math.inf):
+            before, ended = desk.gather("written"), desk.gather("ended")
+            own = [prompt[first : first + size] for prompt in given]
+            tokens, uniforms = _asked(own, rngs, ended, size)
+            desk.advance(tokens, uniforms, measured=measured)
+            yield _pieces(desk, [prompt.size for prompt in own], before, ended)
+            if desk.gather("ended").all():
                 return
 
 
-def _chunks(length: int) -> Iterator[tuple[int, int]]:
+def _in_common(prompts: Sequence[np.ndarray]) -> int:
+    """How many tokens at the beginning all prompts share."""
+    size = min(prompt.size for prompt in prompts)
+    first = prompts[0][:size]
+    same = np.all([prompt[:size] == first for prompt in prompts], axis=0)
+    return size if same.all() else int(same.argmin())
+
+
+def _asked(
+    given: list[np.ndarray], rngs: list, ended: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the next ``size`` characters of each text are to be, and numbers to choose others by."""
+    tokens = np.full((len(given), size), -1, np.int32)
+    uniforms = np.zeros(tokens.shape)
+    for b, (own, rng) in enumerate(zip(given, rngs, strict=True)):
+        tokens[b, : own.size] = own
+        if not ended[b]:
+            uniforms[b, own.size :] = rng.random(size - own.size)
+    return tokens, uniforms
+
+
+def _pieces(desk: _Desk, given: list[int], before: np.ndarray, ended: np.ndarray) -> list[Piece]:
+    """What was written behind what was given."""
+    tokens, nats = desk.gather("tokens"), desk.gather("nats")
+    new, now = desk.gather("written") - before, desk.gather("ended")
+    pieces = []
+    for b, first in enumerate(given):
+        chosen = tokens[b, first : first + new[b]].copy()
+        measured = nats[b, first : first + new[b] + (now[b] == AT_END)]
+        pieces.append(Piece(chosen, 0.0 if ended[b] else float(measured.sum()), int(now[b])))
+    return pieces
+
+
+def _chunks(length: float) -> Iterator[tuple[int, int]]:
     """First character and size of the chunks of a text, larger while they are quickly done."""
     size, first = CHUNK, 0
     while first < length:
         started = time.perf_counter()
-        yield first, min(size, length - first)
+        yield first, int(min(size, length - first))
         first += size
         if time.perf_counter() - started < _QUICK:
             size *= 2
-
-
-def _until_end(row: np.ndarray, already_ended: int) -> np.ndarray:
-    """What belongs to the text: nothing after its end."""
-    if already_ended:
-        return row[:0]
-    ends = np.flatnonzero(row == END)
-    return row[: ends[0]] if ends.size else row

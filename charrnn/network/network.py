@@ -143,8 +143,8 @@ class Network:
         """All matrices that take part in products."""
         return [matrix for part in (*self.layers, self.head) for matrix in part.matrices()]
 
-    def program(self, batch: int, forbidden: list[int]) -> Program:
-        """The network for one character of ``batch`` texts; the ``forbidden`` are impossible."""
+    def program(self, batch: int) -> Program:
+        """The network for one character of ``batch`` texts."""
         program = Program(batch, self.dtype)
         places: dict[Any, Memory] = {}
         nothing = Memory(0, 0, 0)  # characters choose rows by themselves
@@ -152,7 +152,7 @@ class Network:
             sources = [places.get(source, nothing) for source in node.reads]
             places[node] = layer.emit(program, sources)
         hidden = places[self.graph.head.reads[0]]
-        program.finish(self.head.emit(program, [hidden], forbidden))
+        program.finish(self.head.emit(program, [hidden]))
         return program
 
     def initial_state(self, batch: int) -> np.ndarray:

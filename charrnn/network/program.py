@@ -40,7 +40,8 @@ class Program:
     """Instructions, the weights and rows that they read, and room in memory for ``batch`` texts.
 
     The weights are copies: a network that learns on changes no text that is being written.
-    ``instructions`` is all of it, once ``finish`` has been called.
+    ``instructions`` is all of it, once ``finish`` has been called; ``kept`` are the rows that must
+    last from one character to the next: states and logits.
     """
 
     instructions: Instructions
@@ -53,6 +54,7 @@ class Program:
         self._cells: dict[type, list[Any]] = {}  # those of all layers, by their types
         self._size = 0
         self._initial: list[tuple[int, np.ndarray]] = []
+        self.kept: list[Memory] = []
 
     def memory(self) -> np.ndarray:
         """New memory; all texts are at their beginning."""
@@ -63,6 +65,7 @@ class Program:
 
     def finish(self, logits: Memory) -> None:
         """The network's output is ``logits``: nothing follows."""
+        self.kept.append(logits)
         self.instructions = Instructions(
             cells=tuple(
                 kind(*(np.concatenate(field) for field in zip(*cells, strict=True)))
@@ -131,6 +134,7 @@ class Program:
         count, _, width = initial.shape
         place = self._room(width)
         self._size += (count - 1) * width * self._batch
+        self.kept += [self.state(place, number) for number in range(count)]
         self._initial.append((place.at, np.repeat(initial, self._batch, axis=1).reshape(-1)))
         return place
 

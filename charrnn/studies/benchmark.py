@@ -12,7 +12,8 @@ import numpy as np
 from charrnn.compute import limits
 from charrnn.compute.target import VECTOR_BYTES
 from charrnn.compute.threads import Team, share
-from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
+from charrnn.inference.choosing import anything, choosing
 from charrnn.inference.sampling import TOGETHER, Writer
 from charrnn.network.network import Network
 from charrnn.studies.profile import profile_steps
@@ -79,9 +80,13 @@ def create_random_trainer(config: ModelConfig, training: TrainingConfig) -> Trai
     network = Network(config, threads=training.threads, precision=precision)
     network.initialize(rng=rng)
     tokens = rng.integers(SPECIALS, config.vocabulary_size, 2**18).astype(np.uint16)
-    characters = "".join(chr(0x4E00 + n) for n in range(config.vocabulary_size - SPECIALS))
-    dataset = Dataset(Vocabulary(characters), tokens, tokens[:0], {})
+    dataset = Dataset(Vocabulary(_characters(config)), tokens, tokens[:0], {})
     return Trainer(network, dataset, training)
+
+
+def _characters(config: ModelConfig) -> str:
+    """As many as the vocabulary has."""
+    return "".join(chr(0x4E00 + n) for n in range(config.vocabulary_size - SPECIALS))
 
 
 def benchmark(
@@ -130,7 +135,8 @@ def benchmark(
 
 def write_texts(network: Network, texts: int, length: int) -> float:
     """Write texts of full length; return how many characters that were."""
-    writer = Writer(network, temperature=1.0, may_end=False)
-    nothing = np.empty(0, np.int32)
-    pieces = writer.write(range(texts), length=length, prime=nothing, seed=0)
-    return sum(row.size for arrays in pieces for row in arrays)
+    characters = Vocabulary(_characters(network.config))
+    allowed = anything(characters.size, network.dtype, may_end=False)
+    writer = Writer(network, choosing(SamplingConfig(length=length), characters, allowed))
+    pieces = writer.write([np.empty(0, np.int32)] * texts, range(texts))
+    return sum(piece.tokens.size for some in pieces for piece in some)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from charrnn.compute import readout
+from charrnn.compute.readout import NEVER
 from charrnn.compute.threads import Team, share
 from charrnn.network.graph import NextCharacter
 from charrnn.network.layers.place import LayerBuffers, Place
-from charrnn.network.layers.recurrent import NEVER
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 from charrnn.text.batch import Batch
@@ -150,11 +150,9 @@ class NextCharacterHead:
 
         _share_rows(team, first, last, rows)
 
-    def emit(self, program: Program, sources: list[Memory], forbidden: list[int]) -> Memory:
-        """The product with the bias to begin with: logits; the ``forbidden`` are impossible."""
-        bias = self.bias.copy()
-        bias[forbidden] = NEVER
-        logits = program.copy_row(bias)
+    def emit(self, program: Program, sources: list[Memory]) -> Memory:
+        """The product with the bias to begin with: logits."""
+        logits = program.copy_row(self.bias)
         program.multiply(self.matrix, sources[0], logits)
         return logits
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.compute import recurrence
+from charrnn.compute.readout import NEVER
 from charrnn.errors import UsageError
 from charrnn.network.graph import Recurrent
 from charrnn.network.layers.inputs import create_input
@@ -16,9 +17,6 @@ from charrnn.network.weights import Matrix, block_index, block_places, plain_ind
 
 #: Standard deviation of random initial states: a part of what states become.
 _RANDOM_STATE = 0.1
-
-#: The logit of a padded column: its probability is nothing, and no infinity gets into sums.
-NEVER = -1e30
 
 
 class RecurrentBuffers(LayerBuffers):
