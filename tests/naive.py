@@ -265,7 +265,7 @@ class Chooser:
     """What ``charrnn.inference.choosing`` makes of a ``SamplingConfig``."""
 
     def __init__(self, config, copied=(), length=0):
-        self.config, self.copied, self.length = config, list(copied), length
+        self.config, self.copied, self.length = config.complete(), list(copied), length
         self.bound = 2 * config.mirostat
 
     def choose(self, logs, text, uniform):

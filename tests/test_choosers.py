@@ -17,7 +17,7 @@ from charrnn.compute.packing import padded
 from charrnn.compute.penalties import penalize_runs
 from charrnn.compute.readout import NEVER
 from charrnn.compute.recall import create_recall, recent, remember
-from charrnn.config import SamplingConfig
+from charrnn.config import DEFAULT_MIN_P, SamplingConfig
 from charrnn.errors import UsageError
 from charrnn.inference import sampling
 from charrnn.inference.choosing import anything, choosing, copies_of
@@ -269,7 +269,7 @@ def test_a_text_is_what_the_twin_writes(name, copying):
 def test_frequencies_are_those_of_what_is_left(name):
     """χ² of the first character after a prompt in 20,000 texts."""
     network, count = _network(), 20_000
-    config = SamplingConfig(length=1, **CONTROLS[name])
+    config = SamplingConfig(length=1, temperature=1, **CONTROLS[name])
     writer = sampling.Writer(network, choosing_of(network, config, may_end=False))
     prompt, reader = np.array([5, 3, 8]), _Reader(network)
     pieces = list(writer.write([prompt] * count, range(count)))
@@ -361,3 +361,29 @@ def test_a_temperature_is_a_sharpness():
     assert Draw.of(0.5).sharpness == 2
     assert Draw.of(0).sharpness == math.inf
     assert Draw.of(1e300).sharpness == 1e-20
+
+
+@pytest.mark.parametrize(
+    ("values", "min_p", "temperature"),
+    [
+        ({}, DEFAULT_MIN_P, 1),
+        ({"length": 5, "dry": 1.0, "repetition_penalty": 1.1}, DEFAULT_MIN_P, 1),
+        ({"top_p": 1.0}, DEFAULT_MIN_P, 1),
+        ({"min_p": 0.0}, 0, 1),
+        ({"min_p": 0.3}, 0.3, 1),
+        ({"temperature": 1}, 0, 1),
+        ({"temperature": 0.5}, 0, 0.5),
+        ({"temperature": 0.5, "min_p": 0.1}, 0.1, 0.5),
+        ({"top_k": 5}, 0, 1),
+        ({"typical": 0.9}, 0, 1),
+        ({"top_p": 0.9}, 0, 1),
+        ({"mirostat": 2.0}, 0, 1),
+    ],
+    ids=str,
+)
+def test_who_asks_for_nothing_gets_what_reads_best_and_others_what_they_ask_for(
+    values, min_p, temperature
+):
+    plan = SamplingConfig(**values).complete()
+    assert (plan.min_p, plan.temperature) == (min_p, temperature)
+    assert plan.complete() == plan
