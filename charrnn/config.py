@@ -291,6 +291,8 @@ class SamplingConfig:
         whole = self.length == math.inf or self.length == int(self.length)
         _require(whole, f"length must be a whole number, not {self.length}")
         _require(all(self.until), "what a text is to end with must not be empty")
+        _require(self.match is None or not self.until,
+                 "`match` says by itself where a text ends: give no `until`")  # fmt: skip
         _require_between("repetition penalty", self.repetition_penalty, 1e-3, 1e3)
         _require_between("repetition window", self.repetition_window, 1, MAX_SIZE)
         _require_between("dry", self.dry, 0, 1e6)

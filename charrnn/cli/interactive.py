@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from charrnn.cli.choices import read_choices
 from charrnn.cli.prompt import unescaped, warn_of_unknown
 from charrnn.cli.terminal import Output, say
+from charrnn.errors import CharrnnError
+from charrnn.storage.summary import reads_lines
 from charrnn.text.display import decoded
 
 #: Characters of what was said before that an answer goes on from: no network remembers more.
@@ -51,12 +54,15 @@ class _Conversation:
     def __init__(self, model: Any, output: Output, options: dict[str, Any], seed: int) -> None:
         self._model, self._output, self._seed = model, output, seed
         self._author = model.author(**read_choices(model, options))
+        self._lines = reads_lines(model.training)
         self.above, self._before = "", ""
 
     def answer(self, line: str) -> None:
-        """Go on from the line, behind what stands above."""
+        """Go on from the line, behind what stands above unless every line is a text of its own."""
         warn_of_unknown(self._model.vocabulary, line)
-        if self.above and not self.above.endswith("\n"):
+        if self._lines:
+            self.above = ""
+        elif self.above and not self.above.endswith("\n"):
             self.above += "\n"
         self.above += line
         self._go_on()
@@ -78,6 +84,10 @@ class _Conversation:
 
 def _typed_lines() -> Iterator[str]:
     """Lines of standard input; on a terminal with editing and a history."""
+    if sys.stdin is None:
+        raise CharrnnError("cannot read standard input: it is closed")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         yield from (line.removesuffix("\n") for line in sys.stdin)
         return

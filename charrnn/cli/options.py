@@ -68,6 +68,22 @@ def with_options(message: str) -> str:
     return re.sub(r"`(\w+)`", option, message)
 
 
+def given_options(context: click.Context) -> frozenset[str]:
+    """The names of a command's parameters that were given at all."""
+    default = click.core.ParameterSource.DEFAULT
+    return frozenset(n for n in context.params if context.get_parameter_source(n) is not default)
+
+
+def refuse_together(context: click.Context, excluded: dict[str, tuple[str, ...]]) -> None:
+    """Raise ``UsageError`` where a parameter was given, and one that it excludes."""
+    given = given_options(context)
+    names = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for one, others in excluded.items():
+        for other in others:
+            if one in given and other in given:
+                raise UsageError(f"give {names[one]} or {names[other]}, not both")
+
+
 def default_model() -> Path:
     """The model that ``model_option`` names when it is not given."""
     return Path(os.environ.get(_MODEL_VARIABLE) or _MODEL)

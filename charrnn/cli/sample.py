@@ -5,20 +5,43 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn.cli.choices import choice_options, read_choices
-from charrnn.cli.options import json_option, model_option, precision_option, threads_option
+from charrnn.cli.options import (
+    json_option,
+    model_option,
+    precision_option,
+    refuse_together,
+    threads_option,
+)
 from charrnn.cli.prompt import prompt_options, prompts_of_lines, read_prompt, warn_of_unknown
 from charrnn.cli.terminal import Output
 from charrnn.cli.waiting import announced_compilation
 from charrnn.cli.written import presented
 from charrnn.errors import UsageError
 
+if TYPE_CHECKING:
+    from charrnn.inference.texts import Author, Text
+
+
+#: What cannot be asked for together.
+_EXCLUDED = {
+    "interactive": (
+        *("prime", "prime_file", "prime_lines", "echo", "count", "whole", "unique", "known"),
+        *("best_of", "beams", "separator", "null", "as_json"),
+    ),
+    "prime_lines": ("prime", "prime_file", "whole", "unique", "known"),
+    "beams": ("best_of", "seed"),
+    "as_json": ("separator", "null"),
+    "null": ("separator",),
+}
+
 
 @click.command()
+@click.pass_context
 @model_option
 @choice_options
 @prompt_options
@@ -70,8 +93,8 @@ from charrnn.errors import UsageError
 @click.option("--raw", is_flag=True, help="Send control characters to a terminal as they are.")
 @threads_option
 @precision_option  # fmt: skip
-def sample(model_path: Path, interactive: bool, raw: bool, threads: int, precision: str,
-           **options: Any) -> None:  # fmt: skip
+def sample(context: click.Context, model_path: Path, interactive: bool, raw: bool, threads: int,
+           precision: str, **options: Any) -> None:  # fmt: skip
     """Write new text.
 
     A text ends where the model ends a document, with --until, or at --length. It begins with the
@@ -90,6 +113,7 @@ def sample(model_path: Path, interactive: bool, raw: bool, threads: int, precisi
     """
     from charrnn.inference.language_model import load
 
+    refuse_together(context, _EXCLUDED)
     output = Output(raw=raw)
     with announced_compilation():
         model = load(model_path, threads=threads, precision=precision)
@@ -107,22 +131,13 @@ def _texts(model: Any, options: dict[str, Any]) -> Iterator[str]:
     from charrnn.inference.texts import some_seed
 
     author = model.author(**read_choices(model, options))
-    show = presented(options)
-    seed, count = some_seed(options["seed"]), options["count"]
+    show, seed = presented(options), some_seed(options["seed"])
     prompts = _prompts(model, options)
     if _is_streamed(options):
         (prompt,) = prompts
         yield from show.pieces(prompt, author.stream(prompt, seed))
-        return
-    if options["beams"]:
-        for prompt in prompts:
-            yield from map(show.text, author.likeliest(prompt, options["beams"])[:count])
-        return
-    selection = _selection(options)
-    measured = options["as_json"] or selection.best_of > 1
-    repeated = (p for prompt in prompts for p in _repeated(prompt, options))
-    texts = author.texts(repeated, itertools.count(seed), measured=measured)
-    yield from map(show.text, selection.among(texts, None if options["prime_lines"] else count))
+    else:
+        yield from map(show.text, _wanted(author, prompts, seed, options))
 
 
 def _is_streamed(options: dict[str, Any]) -> bool:
@@ -132,36 +147,34 @@ def _is_streamed(options: dict[str, Any]) -> bool:
     return one and any_text and not options["prime_lines"]
 
 
-def _repeated(prompt: str, options: dict[str, Any]) -> Iterator[str]:
-    """The prompt for each text: for ever, unless another follows."""
-    if options["prime_lines"]:
-        return itertools.repeat(prompt, options["count"] * options["best_of"])
-    return itertools.repeat(prompt)
+def _wanted(
+    author: Author, prompts: Iterator[str], seed: int, options: dict[str, Any]
+) -> Iterator[Text]:
+    """The texts that are asked for."""
+    from charrnn.inference.selection import Selection, lines_of
+
+    count, best_of, beams = options["count"], options["best_of"], options["beams"]
+    selection = Selection(best_of, options["whole"], options["unique"], lines_of(options["known"]))
+    if beams:
+        if count > beams:
+            raise UsageError(f"--beams {beams} finds no more texts than that: give a larger one")
+        for prompt in prompts:
+            yield from selection.among(author.likeliest(prompt, beams), count)
+        return
+    written = () if selection.refuses else (count * best_of,)  # of each prompt; (): for ever
+    repeated = (p for prompt in prompts for p in itertools.repeat(prompt, *written))
+    measured = options["as_json"] or best_of > 1
+    texts = author.texts(repeated, itertools.count(seed), measured=measured)
+    yield from selection.among(texts, count if selection.refuses else None)
 
 
 def _prompts(model: Any, options: dict[str, Any]) -> Iterator[str]:
     from charrnn.storage.summary import reads_lines
 
     if options["prime_lines"]:
-        if options["prime"] is not None or options["prime_file"] is not None:
-            raise UsageError("--prime-lines reads prompts from standard input: give no other")
         yield from prompts_of_lines()
         return
     lines = reads_lines(model.training)
     prompt = read_prompt(options["prime"], options["prime_file"], lines=lines)
     warn_of_unknown(model.vocabulary, prompt)
     yield prompt
-
-
-def _selection(options: dict[str, Any]) -> Any:
-    from charrnn.inference.selection import Selection, lines_of
-
-    selection = Selection(
-        best_of=options["best_of"],
-        ended=options["whole"],
-        unique=options["unique"],
-        known=lines_of(options["known"]),
-    )
-    if options["prime_lines"] and (selection.ended or selection.unique or selection.known):
-        raise UsageError("--prime-lines takes none of --whole, --unique and --not-in")
-    return selection

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.prompt import unescaped
 from charrnn.cli.tables import to_json
-from charrnn.errors import UsageError
 from charrnn.text.display import decoded
 
 if TYPE_CHECKING:
@@ -39,10 +38,8 @@ class Presentation:
 
 
 def presented(options: dict[str, Any]) -> Presentation:
-    """As the options say. Raises ``UsageError`` where they do not go together."""
+    """As the options say."""
     separator = unescaped(decoded(options["separator"]))
-    if options["null"] and separator != "\n":
-        raise UsageError("give --separator or --null, not both")
     return Presentation(options["echo"], "\0" if options["null"] else separator, options["as_json"])
 
 
@@ -54,6 +51,6 @@ def figures(text: Text) -> dict[str, Any]:
         "text": text.written,
         "seed": text.seed,
         "stopped": text.stopped,
-        "log_probability": -text.nats,
+        "log_probability": 0.0 - text.nats,  # which is never -0.0
         "bits_per_character": bits if math.isfinite(bits) else None,
     }

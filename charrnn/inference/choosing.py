@@ -91,6 +91,10 @@ def no_copies() -> Copies:
 
 
 def _stops(texts: tuple[str, ...], vocabulary: Vocabulary) -> Stops:
+    for text in texts:
+        if unseen := vocabulary.unseen(text):
+            raise UsageError(f"no text ends with {text!r}: the model knows no {unseen[0]!r}; give "
+                             "an `until` of characters that it was trained on")  # fmt: skip
     tokens = [vocabulary.encode(text)[::-1].astype(np.int32) for text in texts]
     ends = np.cumsum([t.size for t in tokens], dtype=np.int64)
     return Stops(np.concatenate([*tokens, np.empty(0, np.int32)]), ends)

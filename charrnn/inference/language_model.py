@@ -91,11 +91,13 @@ class LanguageModel:
         """New text that goes on from ``prime``, without it.
 
         It ends with the end token or after ``length`` characters. ``choices`` are fields of
-        ``charrnn.config.SamplingConfig``, such as ``temperature``. The same ``seed`` gives the same
-        text. Raises ``UsageError`` for a value of another type or range.
+        ``charrnn.config.SamplingConfig``, such as ``temperature``, or what else ``author`` takes.
+        The same ``seed`` gives the same text. Raises ``UsageError`` for a value of another type or
+        range, and for a text without end.
         """
         _check_prime(prime)
-        return "".join(self.author(length=length, **choices).stream(prime, some_seed(seed)))
+        (text,) = self.author(length=length, **choices).texts([prime], [some_seed(seed)])
+        return text.written
 
     def author(
         self,

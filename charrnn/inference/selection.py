@@ -29,6 +29,11 @@ class Selection:
     unique: bool = False  # none twice
     known: frozenset[str] = frozenset()  # none of these
 
+    @property
+    def refuses(self) -> bool:
+        """Whether any text may be unwanted."""
+        return bool(self.ended or self.unique or self.known)
+
     def among(self, texts: Iterable[Text], count: int | None) -> Iterator[Text]:
         """The first ``count`` that are wanted, or all; for ``best_of`` they must be measured.
 

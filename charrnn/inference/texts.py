@@ -104,13 +104,23 @@ class Author:
         """The likeliest texts after a prompt that are found among so many beginnings at once.
 
         There are as many or fewer, the best first. Chance, filters and penalties have no part in
-        it. Raises ``UsageError`` where texts have no end, or end with ``until``.
+        it. Raises ``UsageError`` where any of these is asked for, or texts without end.
         """
-        if self._config.length == math.inf or self._config.until:
-            raise UsageError("the likeliest texts need a `length`, and take no `until`")
+        self._require_likeliest()
         search = Beams(self._network, self._choosing, beams)
         found = search.search(self._vocabulary.encode(prompt), int(self._config.length))
         return [self._found(prompt, text) for text in found[:beams]]
+
+    def _require_likeliest(self) -> None:
+        asked = self._config
+        if asked.length == math.inf:
+            raise UsageError("the likeliest texts are searched for up to a `length`: give one")
+        heard = SamplingConfig(asked.length, ignore_end=asked.ignore_end, match=asked.match)
+        if asked != heard or self._choosing.chooser.copies.length:
+            raise UsageError(
+                "the likeliest texts are a matter of `length`, `match` and `ignore_end` alone: "
+                "leave out what else says how to choose"
+            )
 
     def _found(self, prompt: str, text: Found) -> Text:
         return Text(
@@ -145,7 +155,8 @@ class Author:
 
     def _without_stop(self, text: str, ended: int) -> str:
         if self._dropped and ended >= AT_STOP:
-            return text.removesuffix(self._dropped[ended - AT_STOP])
+            stop = self._dropped[ended - AT_STOP]  # it may begin in the prompt
+            return text[: max(len(text) - len(stop), 0)]
         return text
 
 
