@@ -30,7 +30,7 @@ from charrnn.cli.waiting import announced_compilation, shown_reading
 @json_option
 def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt: bool,
              threads: int, precision: str, as_json: bool, **reading: Any) -> None:  # fmt: skip
-    """Measure how well the model predicts FILES; - is standard input.
+    """Measure how well a model predicts FILES; - is standard input.
 
     The loss is the mean over all characters and ends of documents. The model file stays as it is,
     also with --adapt.

@@ -18,6 +18,8 @@ from click.exceptions import Exit
 from charrnn import __version__
 from charrnn.cli.benchmark import benchmark
 from charrnn.cli.compare import compare
+from charrnn.cli.compress import compress
+from charrnn.cli.decompress import decompress
 from charrnn.cli.evaluate import evaluate
 from charrnn.cli.gradients import gradients
 from charrnn.cli.info import info
@@ -95,5 +97,7 @@ def main() -> None:
     """Learn any text character by character, and write new text in its manner."""
 
 
-for command in (train, sample, evaluate, info, compare, gradients, benchmark):
+for command in (
+    train, sample, evaluate, info, compress, decompress, compare, gradients, benchmark,
+):  # fmt: skip
     main.add_command(command)

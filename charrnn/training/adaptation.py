@@ -12,7 +12,7 @@ from charrnn.training.evaluation import Evaluation
 from charrnn.training.optimizer import create_optimizer
 
 #: Characters that are predicted before what they teach is learned.
-_STEPS = 32
+PIECE = 32
 
 #: How far an update goes, and how much of the way back to the trained weights precedes it
 #: (docs/measurements.md).
@@ -34,23 +34,43 @@ _PLAN = Plan(
 )
 
 
+class Learner:
+    """A copy of a network that learns from each piece of a text once it has been predicted.
+
+    Krause et al. 2018: after every ``PIECE`` characters an update of their loss, divided by the
+    root of its mean square, and a step back towards the trained weights.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network.with_values(network.values)
+        self.network.prepare_training()
+        self._trained = network.values.copy()
+        self._optimizer = create_optimizer(_PLAN, self.network)
+        self._optimizer.rates[:] = 1
+        self._state = self.network.initial_state(1)
+
+    def learn(self, piece: np.ndarray) -> np.ndarray:
+        """Losses [n] of predicting ``piece[1:]`` [n + 1], from which the network then learns.
+
+        Its first token is the last of the piece before; START is that of the first piece.
+        """
+        tokens = piece[:, np.newaxis]
+        batch = Batch(*frame(tokens[:-1], tokens[1:]))
+        losses, self._state = self.network.loss_and_gradients(batch, self._state)
+        self.network.values += _DECAY * (self._trained - self.network.values)
+        norm = self._optimizer.gradient_norm(losses.size)
+        self._optimizer.update(losses.size, norm, _RATE)
+        return losses[:, 0]
+
+
 def evaluate_adapting(network: Network, tokens: np.ndarray) -> Evaluation:
     """As ``evaluate``, but learning from each piece of the text once it has been predicted.
 
-    Krause et al. 2018: after every ``_STEPS`` characters an update of their loss, divided by the
-    root of its mean square, and a step back towards the trained weights. The text is read in one
-    lane, so that all that stands before a character has been learned. What learns is a copy: the
+    The text is read in one lane, so that all that stands before a character has been learned. The
     network stays as it is.
     """
-    learner = network.with_values(network.values)
-    learner.prepare_training()
-    optimizer = create_optimizer(_PLAN, learner)
-    optimizer.rates[:] = 1
-    state, nats, positions = learner.initial_state(1), 0.0, len(tokens) - 1
-    for first in range(0, positions, _STEPS):
-        piece = tokens[first : first + _STEPS + 1, np.newaxis]
-        losses, state = learner.loss_and_gradients(Batch(*frame(piece[:-1], piece[1:])), state)
+    learner, nats = Learner(network), 0.0
+    for first in range(0, len(tokens) - 1, PIECE):
+        losses = learner.learn(tokens[first : first + PIECE + 1])
         nats += float(losses.sum(dtype=np.float64))
-        learner.values += _DECAY * (network.values - learner.values)
-        optimizer.update(losses.size, optimizer.gradient_norm(losses.size), _RATE)
     return Evaluation.of(tokens, nats)
