@@ -294,17 +294,15 @@ class SamplingConfig:
         _require(self.match is None or not self.until,
                  "`match` says by itself where a text ends: give no `until`")  # fmt: skip
         _require_between("repetition penalty", self.repetition_penalty, 1e-3, 1e3)
-        _require_between("repetition window", self.repetition_window, 1, MAX_SIZE)
         _require_between("dry", self.dry, 0, 1e6)
         _require_between("dry base", self.dry_base, 1, 1e3)
-        _require_between("dry length", self.dry_length, 1, MAX_SIZE)
-        _require_between("dry window", self.dry_window, 1, MAX_SIZE)
+        for name in ("repetition_window", "dry_length", "dry_window"):
+            _require_between(name.replace("_", " "), getattr(self, name), 1, MAX_SIZE)
         _require_between("top k", self.top_k, 0, MAX_SIZE)
         if self.min_p is not None:
             _require_between("min p", self.min_p, 0, 1)
         for name in ("typical", "top_p", "mirostat_rate"):
-            value = getattr(self, name)
-            named = name.replace("_", " ")
+            value, named = getattr(self, name), name.replace("_", " ")
             _require(0 < value <= 1, f"{named} must be above 0 and at most 1, not {value}")
         if self.temperature is not None:
             _require(0 <= self.temperature < math.inf, "temperature must be a number from 0 "
