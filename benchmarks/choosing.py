@@ -165,10 +165,12 @@ def choices_of(way: str) -> dict[str, Any]:
     return {name: float(value) if "." in value else int(value) for name, value in pairs}
 
 
-def write(model: LanguageModel, way: str, prompts: Sequence[str], length: int) -> Measured:
-    """A text for each prompt, with the seeds 1, 2, …"""
+def write(
+    model: LanguageModel, way: str, prompts: Sequence[str], *, length: int, seed: int
+) -> Measured:
+    """A text for each prompt, with this seed and those after it."""
     author = model.author(length=length, **choices_of(way))
-    texts: list[Text] = list(author.texts(prompts, itertools.count(1), measured=True))
+    texts: list[Text] = list(author.texts(prompts, itertools.count(seed), measured=True))
     nats = sum(text.nats for text in texts)
     predictions = sum(text.predictions for text in texts)
     return Measured([text.written for text in texts], nats / predictions / math.log(2))
@@ -182,7 +184,8 @@ def all_measured(
     yield "held-back text", Measured(held_out, float(model.score(judge.held_out).bits.mean()))
     prompts = judge.prompts(given.count, given.length)
     for way in given.way or WAYS:
-        yield way.replace(",", ", "), write(model, way, prompts, given.length)
+        written = write(model, way, prompts, length=given.length, seed=given.seed)
+        yield way.replace(",", ", "), written
 
 
 def show(name: str, texts: Sequence[str], characters: int) -> str:
@@ -221,6 +224,7 @@ def main() -> None:
     parser.add_argument("--way", action="append", metavar="NAME=VALUE,…", help="default: many")
     parser.add_argument("--count", type=int, help="texts to write [20, or 3,000 lines]")
     parser.add_argument("--length", type=int, default=2000, help="characters of each [%(default)s]")
+    parser.add_argument("--seed", type=int, default=1, help="of the first text [%(default)s]")
     parser.add_argument("--show", type=int, default=0, help="characters of each way to print")
     given = parser.parse_args()
     model = charrnn.load(given.model)
