@@ -13,13 +13,14 @@ from subprocesses import ROOT
 import charrnn
 from charrnn import errors
 from charrnn.cli.compare import DEFAULT_BUDGET
+from charrnn.cli.main import COMMANDS as NAMES
 from charrnn.cli.main import main
 from charrnn.cli.options import with_options
 from charrnn.studies.plotting import PICTURES
 from charrnn.training import planning
 
-COMMANDS = sorted(main.commands)
-PARAMETERS = [(name, p) for name in COMMANDS for p in main.commands[name].params]
+COMMANDS = {name: main.get_command(None, name) for name in sorted(NAMES)}
+PARAMETERS = [(name, p) for name in COMMANDS for p in COMMANDS[name].params]
 IDS = [f"{name} {p.name}" for name, p in PARAMETERS]
 
 
@@ -39,7 +40,7 @@ def test_every_command_is_in_the_readme(name):
 def test_every_command_is_documented(name):
     done = invoke(name, "--help")
     assert (done.exit_code, done.stderr) == (0, "")
-    first = (main.commands[name].help or "").splitlines()[0]
+    first = (COMMANDS[name].help or "").splitlines()[0]
     assert first.endswith(".") and first in " ".join(done.stdout.split())
 
 
@@ -47,7 +48,7 @@ def test_every_command_is_documented(name):
 def test_every_parameter_is_documented(name, parameter):
     shown = " ".join(invoke(name, "--help").stdout.split())
     if isinstance(parameter, click.Argument):
-        assert parameter.name.upper() in (main.commands[name].help or "")
+        assert parameter.name.upper() in (COMMANDS[name].help or "")
         return
     assert parameter.help and parameter.help[-1] in ".]"
     assert all(word in shown for word in (*parameter.opts, *parameter.help.split()))
@@ -100,7 +101,7 @@ SAID = [
 
 @pytest.mark.parametrize(("command", "name", "said"), SAID, ids=[name for _, name, _ in SAID])
 def test_help_says_the_constants_as_they_are(command, name, said):
-    (option,) = (p for p in main.commands[command].params if name in p.opts)
+    (option,) = (p for p in COMMANDS[command].params if name in p.opts)
     assert said() in option.help
 
 

@@ -10,7 +10,8 @@ from trained import DINOSAURS, FABLES, dinosaurs, fables, with_biases
 from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import save_model
 
-KEYS = ["nats_per_character", "bits_per_character", "perplexity", "characters", "unknown"]
+KEYS = ["nats_per_character", "bits_per_character", "perplexity", "known_perplexity",
+        "characters", "unknown"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_people_get_a_table(models):
     assert [line.split("  ")[0] for line in lines] == [key.replace("_", " ") for key in KEYS]
     figures = _figures("--model", models / "fables", models / "text")
     assert lines[0].endswith(f"{figures['nats_per_character']:.4f}")
-    assert lines[3].endswith("3,000")
+    assert lines[4].endswith("3,000")
 
 
 def test_standard_input_and_threads(models):
@@ -120,3 +121,55 @@ def test_a_model_that_is_sure_of_the_wrong_thing(tmp_path):
     figures = _figures("--model", tmp_path / "m", "-", stdin=b"bbb")
     assert figures["nats_per_character"] == pytest.approx(3e4, rel=1e-3)
     assert math.isfinite(figures["perplexity"])
+
+
+def test_known_perplexity_leaves_out_what_is_unknown(tmp_path):
+    """Uniform but for the unknown character."""
+    save_model(tmp_path / "m", with_biases("ab", biases=[(2, -3.0)]))
+    normal = 4 + math.exp(-3)
+    figures = _figures("--model", tmp_path / "m", "-", stdin=b"abXXa")
+    assert figures["unknown"] == 2
+    assert figures["known_perplexity"] == pytest.approx(normal, rel=1e-6)
+    assert figures["perplexity"] == pytest.approx(normal * math.exp(3 * 2 / 6), rel=1e-6)
+
+
+@pytest.mark.parametrize("adapt", [[], ["--adapt"]])
+def test_several_files_are_told_apart(models, tmp_path, adapt):
+    """The same as each alone, and the total as it is without them."""
+    paths = [models / "text", tmp_path / "names", tmp_path / "empty"]
+    paths[1].write_bytes(DINOSAURS.read_bytes()[:500])
+    paths[2].write_bytes(b"")
+    arguments = ["--model", models / "fables", *adapt]
+    figures = _figures(*arguments, *paths)
+    assert [row["file"] for row in figures["files"]] == [str(path) for path in paths]
+    alone = [_figures(*arguments, path) for path in paths[:2]]
+    for row, expected in zip(figures["files"], alone, strict=False):
+        assert list(row) == ["file", *expected]
+        for name in KEYS:
+            assert row[name] == pytest.approx(expected[name], rel=1e-6)
+    assert figures["characters"] == 3500
+    assert figures["files"][2]["characters"] == 0 and figures["files"][2]["perplexity"] is None
+    if adapt:
+        first, second = (row["adapted_perplexity"] for row in figures["files"][:2])
+        assert first == pytest.approx(alone[0]["adapted_perplexity"], rel=1e-6)
+        assert second != alone[1]["adapted_perplexity"]  # it has learned from the first
+    table = invoke("evaluate", *arguments, *paths).stdout
+    totals, files = table.split("\n\n")
+    assert totals.startswith("nats per character") and len(files.splitlines()) == 4
+    assert {len(line) for line in files.splitlines()} == {len(files.splitlines()[0])}
+
+
+def test_the_loss_by_position(models):
+    arguments = ["--model", models / "names", DINOSAURS, "--by-position"]
+    figures = _figures(*arguments)
+    rows = figures["positions"]
+    assert [(row["fewest"], row["most"]) for row in rows[:4]] == [(0, 0), (1, 1), (2, 3), (4, 7)]
+    names = DINOSAURS.read_text(encoding="utf-8").splitlines()
+    assert rows[0]["predictions"] == len(names)
+    predictions = sum(map(len, names)) + len(names)
+    assert sum(row["predictions"] for row in rows) == predictions
+    total = sum(row["predictions"] * row["nats_per_character"] for row in rows)
+    assert total / predictions == pytest.approx(figures["nats_per_character"], rel=1e-9)
+    assert rows[0]["nats_per_character"] > rows[3]["nats_per_character"]
+    table = invoke("evaluate", *arguments).stdout.split("\n\n")[1].splitlines()
+    assert len(table) == 1 + len(rows) and table[3].startswith("2 to 3 ")

@@ -1,13 +1,17 @@
 """``charrnn sample``: text to a pipe, a closed pipe, in any locale; what it refuses."""
 
+import json
+import math
+import re
 import subprocess
 import sys
 
 import pytest
 from commands import BLOCK, assert_one_line_error, execute, execute_code, invoke, start
 from subprocesses import ROOT
-from trained import dinosaurs, fables, with_biases
+from trained import DINOSAURS, FABLES, dinosaurs, fables, with_biases
 
+from charrnn.inference import sampling
 from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import save_model
 
@@ -114,6 +118,225 @@ def test_a_prompt_of_the_special_tokens_names_is_text(models):
     done = invoke("sample", "--model", models / "names", "--prime", "<unk><start>", "--length", 5)
     assert done.stdout.startswith("<unk><start>")
     assert "'<'" in done.stderr and "'>'" in done.stderr
+
+
+def _output(models, name, *arguments, **options):
+    done = invoke("sample", "--model", models / name, "--seed", 3, *arguments, **options)
+    assert (done.exit_code, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (["--until", r"\n"], {"until": ("\n",)}),
+        (["--until", "he", "--until", "an", "--drop-until"],
+         {"until": ("he", "an"), "dropped": True}),
+        (["--ignore-end"], {"ignore_end": True}),
+        (["--match", "[A-Z][a-z]{5} fox"], {"match": "[A-Z][a-z]{5} fox"}),
+        (["--repetition-penalty", 3, "--repetition-window", 9],
+         {"repetition_penalty": 3.0, "repetition_window": 9}),
+        (["--dry", 2, "--dry-base", 1.5, "--dry-length", 2, "--dry-window", 50],
+         {"dry": 2.0, "dry_base": 1.5, "dry_length": 2, "dry_window": 50}),
+        (["--top-k", 3], {"top_k": 3}),
+        (["--typical", 0.3], {"typical": 0.3}),
+        (["--top-p", 0.4], {"top_p": 0.4}),
+        (["--min-p", 0.2], {"min_p": 0.2}),
+        (["--mirostat", 1.5, "--mirostat-rate", 0.3], {"mirostat": 1.5, "mirostat_rate": 0.3}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_each_control_is_the_librarys(models, arguments, choices):
+    model = load(models / "fables", threads=1)
+    expected = model.sample(300, seed=3, **choices)
+    assert _output(models, "fables", "--length", 300, *arguments) == expected + "\n"
+    assert expected != model.sample(300, seed=3) or "ignore_end" in choices
+
+
+def test_no_more_is_copied_than_is_allowed(models):
+    shown = _output(models, "fables", "--max-copy", 4, "--corpus", FABLES, "--length", 150)
+    corpus, text = FABLES.read_text("utf-8"), shown.removesuffix("\n")
+    assert len(text) == 150
+    assert not any(text[n : n + 5] in corpus for n in range(146))
+
+
+def test_escapes_of_a_prompt_are_what_they_stand_for(models):
+    arguments = ("--length", 5, "--prime", r"A\tfox\\n\n")
+    done = invoke("sample", "--model", models / "fables", *arguments)
+    assert done.stdout.startswith("A\tfox\\n\n")
+    assert "'\\t'" in done.stderr and "'\\\\'" in done.stderr and "'\\n'" not in done.stderr
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_stands_between_texts(models, count):
+    arguments = ("--prime", "Ty", "--count", count)
+    lines = _output(models, "names", *arguments).splitlines()
+    written = [line.removeprefix("Ty") for line in lines]
+    assert _output(models, "names", *arguments, "--no-echo").splitlines() == written
+    for options, between in (
+        (["--null"], "\0"), (["--separator", r"\n--\n"], "\n--\n"), (["--separator", ""], ""),
+    ):  # fmt: skip
+        shown = _output(models, "names", *arguments, *options)
+        assert shown == "".join(line + between for line in lines)
+
+
+def test_json_is_an_object_on_each_line(models):
+    arguments = ("--json", "--prime", "Ty", "--count", 6, "--length", 9)
+    model = load(models / "names")
+    rows = [json.loads(row, parse_constant=pytest.fail)
+            for row in _output(models, "names", *arguments).splitlines()]  # fmt: skip
+    for number, row in enumerate(rows):
+        assert list(row) == ["prompt", "text", "seed", "stopped", "log_probability",
+                             "bits_per_character"]  # fmt: skip
+        assert (row["prompt"], row["seed"]) == ("Ty", 3 + number)
+        assert row["text"] == model.sample(9, prime="Ty", seed=row["seed"])
+        assert row["stopped"] == ("length" if len(row["text"]) == 9 else "end")
+        bits = model.score("Ty" + row["text"]).bits[0][2:]
+        bits = bits[: len(row["text"]) + (row["stopped"] == "end")]
+        assert row["bits_per_character"] == pytest.approx(bits.mean(), rel=1e-5)
+        assert row["log_probability"] == pytest.approx(-bits.sum() * math.log(2), rel=1e-5)
+    assert {row["stopped"] for row in rows} == {"length", "end"}
+    (nothing,) = _output(models, "names", "--json", "--length", 0).splitlines()
+    assert '"log_probability": 0.0, "bits_per_character": null' in nothing
+
+
+def test_which_texts_are_printed(models, tmp_path):
+    names = _output(models, "names", "--count", 60, "--length", 12).splitlines()
+    whole = [name for name in names if len(name) < 12]
+    arguments = ("--length", 12, "--count")
+    found = _output(models, "names", *arguments, 5, "--whole").splitlines()
+    assert found == whole[:5]
+    assert _output(models, "names", *arguments, 1, "--whole").splitlines() == whole[:1]
+    (tmp_path / "known").write_text("\n".join(names[:10]))
+    found = _output(models, "names", *arguments, 5, "--not-in", tmp_path / "known",
+                    "--not-in", DINOSAURS).splitlines()  # fmt: skip
+    known = {*names[:10], *DINOSAURS.read_text("utf-8").splitlines()}
+    assert found == [name for name in names if name not in known][:5]
+    few = _output(models, "names", *arguments, 9, "--unique", "--match", "[AB][ab]{1,2}")
+    assert len(set(few.splitlines())) == 9
+
+
+def test_best_of_and_beams(models):
+    every = ("--json", "--length", 15)
+    rows = [json.loads(row)
+            for row in _output(models, "names", *every, "--count", 6).splitlines()]  # fmt: skip
+    best = [min(rows[n : n + 3], key=lambda row: row["bits_per_character"]) for n in (0, 3)]
+    found = _output(models, "names", *every, "--count", 2, "--best-of", 3).splitlines()
+    assert [json.loads(row) for row in found] == best
+    arguments = ["sample", "--model", models / "names", "--beams", 8, "--prime", "Ty"]
+    likeliest = load(models / "names").author().likeliest("Ty", 8)
+    for count in (1, 4):
+        shown = invoke(*arguments, "--count", count).stdout
+        assert shown.splitlines() == [text.whole for text in likeliest[:count]]
+    whole = invoke(*arguments, "--count", 8, "--whole", "--json", "--length", 9).stdout
+    assert {json.loads(row)["stopped"] for row in whole.splitlines()} == {"end"}
+
+
+def test_a_text_for_each_line_in_their_order(models):
+    primes = [("Ty", "Alloraptor" * (n % 7), "", "B")[n % 4] + "a" * (n % 5) for n in range(200)]
+    author = load(models / "names", threads=1).author(length=10)
+    shown = _output(models, "names", "--prime-lines", "--length", 10, stdin="\n".join(primes))
+    assert shown.splitlines() == [
+        prime + "".join(author.stream(prime, 3 + n)) for n, prime in enumerate(primes)
+    ]
+    twice = _output(models, "names", "--prime-lines", "--length", 10, "--count", 2, "--no-echo",
+                    stdin="Ty\r\nA").splitlines()  # fmt: skip
+    alone = enumerate(["Ty", "Ty", "A", "A"])
+    assert twice == ["".join(author.stream(prime, 3 + n)) for n, prime in alone]
+    assert _output(models, "names", "--prime-lines", stdin="") == ""
+
+
+def test_no_more_is_written_than_is_printed(models, monkeypatch):
+    counts, write = [], sampling.Writer.write
+
+    def counted(self, prompts, seeds, **options):
+        counts.append(len(prompts))
+        return write(self, prompts, seeds, **options)
+
+    monkeypatch.setattr(sampling.Writer, "write", counted)
+    for arguments in (["--json"], ["--count", 66], ["--best-of", 3, "--count", 2]):
+        _output(models, "fables", "--length", 5, *arguments)
+    assert counts == [1, 64, 2, 6]
+
+
+def test_an_endless_text_ends_with_its_reader(models):
+    for more in ("", "--json --until zebra --until heron"):
+        script = f'"$0" -m charrnn sample --model "$1" --length inf {more} | head -c 20000 | wc -c'
+        done = subprocess.run(["bash", "-c", f"set -o pipefail; {script}", sys.executable,
+                               models / "fables"], capture_output=True, cwd=ROOT)  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert int(done.stdout) == 20000 or more
+
+
+WRONG = [
+    (["--max-copy", 3], "--max-copy and --corpus"),
+    (["--corpus", FABLES], "--max-copy and --corpus"),
+    (["--drop-until"], "--until"),
+    (["--until", ""], "must not be empty"),
+    (["--until", "日"], "'日'"),
+    (["--until", "a", "--match", "a*"], "give no --until"),
+    (["--length", "inf", "--count", 2], "--length or --until"),
+    (["--length", "inf", "--json"], "--length or --until"),
+    (["--length", "inf", "--beams", 2], "--length"),
+    (["--length", "nan"], "not a whole number"),
+    (["--length", "1.5"], "not a whole number"),
+    (["--length", 10**30], "length"),
+    (["--match", "("], "match"),
+    (["--match", "日"], "'日'"),
+    (["--match", "abc", "--length", 2], "--length"),
+    (["--mirostat", 2, "--top-k", 5], "give no --top-k"),
+    (["--mirostat", 2, "--min-p", 0.1], "give no --min-p"),
+    (["--mirostat", 65], "mirostat"),
+    (["--mirostat-rate", 0], "mirostat rate"),
+    (["--top-p", 0], "top p"),
+    (["--top-p", "nan"], "top p"),
+    (["--typical", 1.1], "typical"),
+    (["--min-p", -0.1], "min p"),
+    (["--top-k", -1], "top k"),
+    (["--repetition-penalty", 0], "repetition penalty"),
+    (["--repetition-window", 0], "repetition window"),
+    (["--dry", -1], "dry"),
+    (["--dry-base", 0.5], "dry base"),
+    (["--dry-length", 0], "dry length"),
+    (["--dry-window", 0], "dry window"),
+    (["--null", "--separator", "x"], "not both"),
+    (["--json", "--null"], "not both"),
+    (["--json", "--separator", "x"], "not both"),
+    (["--prime-lines", "--prime", "a"], "not both"),
+    (["--prime-lines", "--prime-file", "-"], "not both"),
+    (["--prime-lines", "--whole"], "not both"),
+    (["--prime-lines", "--unique"], "not both"),
+    (["--prime-lines", "--not-in", FABLES], "not both"),
+    (["--beams", 2, "--best-of", 2], "not both"),
+    (["--beams", 2, "--seed", 2], "not both"),
+    (["--beams", 2, "--count", 3], "larger"),
+    (["--beams", 2, "--until", "a"], "likeliest"),
+    (["--beams", 2, "--top-k", 4], "likeliest"),
+    (["--beams", 2, "--max-copy", 4, "--corpus", FABLES], "likeliest"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), WRONG, ids=[" ".join(map(str, a)).replace("/", "-") for a, _ in WRONG]
+)
+def test_what_does_not_go_together_is_one_line(models, arguments, words):
+    done = invoke("sample", "--model", models / "fables", *arguments, stdin="")
+    assert_one_line_error(done, 2, words)
+    assert not done.stdout and not re.search("`", done.stderr)
+
+
+@pytest.mark.parametrize("option", ["--not-in", "--corpus"])
+def test_files_that_are_missing_are_named(models, option):
+    more = ["--max-copy", 9] if option == "--corpus" else []
+    done = invoke("sample", "--model", models / "fables", option, "no-such-file", *more)
+    assert_one_line_error(done, 1, "no-such-file")
+
+
+def test_where_nothing_new_comes_that_is_said(models):
+    done = invoke("sample", "--model", models / "names", "--match", "Ty|Tyr", "--unique",
+                  "--count", 3)  # fmt: skip
+    assert_one_line_error(done, 1, "no more than 2 texts", "none was new")
+    assert sorted(done.stdout.splitlines()) == ["Ty", "Tyr"]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def _corpus_of(documents):
     vocabulary = Vocabulary("".join(sorted(set(text))))
     parts = [part for document in documents for part in ([START], vocabulary.encode(document))]
     tokens = np.concatenate([*parts, [START]]).astype(vocabulary.dtype)
-    return Corpus(vocabulary, tokens, len(text), len(documents), 0)
+    return Corpus(vocabulary, tokens, len(text), len(documents), 0, (tokens.size - 1,))
 
 
 # Reading

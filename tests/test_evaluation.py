@@ -1,5 +1,6 @@
 """The loss of a text: exact for documents, close to one long pass for long ones."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,13 @@ from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, with_b
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame, read_corpus
 from charrnn.text.vocabulary import END, START
-from charrnn.training.evaluation import BURN_IN, Evaluation, evaluate
+from charrnn.training.evaluation import (
+    BURN_IN,
+    Evaluation,
+    evaluate,
+    losses_by_position,
+    position_losses,
+)
 
 
 def _naive(network, tokens):
@@ -108,3 +115,74 @@ def test_files_are_read_as_they_were_for_training():
     assert result.predictions == corpus.characters + corpus.documents
     trained = dinosaurs().training["validation_loss"]
     assert result.nats_per_character == pytest.approx(trained, abs=0.3)
+
+
+def test_the_losses_are_those_that_are_summed():
+    model = language_model(fables(), threads=2)
+    tokens = _tokens(model, FABLES.read_text(encoding="utf-8")[:30_000])
+    losses = np.empty(tokens.size - 1, np.float32)
+    result = evaluate(model.network, tokens, losses)
+    assert result.nats == pytest.approx(losses.sum(dtype=np.float64), rel=1e-12)
+    assert result == evaluate(model.network, tokens)
+    part = Evaluation.of_losses(tokens[500:1501], losses[500:1500])
+    assert part.predictions == 1000
+    assert part.nats == pytest.approx(losses[500:1500].sum(dtype=np.float64), rel=1e-12)
+
+
+def test_each_document_has_the_bits_that_it_has_alone():
+    """Whatever stands before and beside it, in one lane or in many, short or rather long."""
+    model = language_model(dinosaurs(), threads=2)
+    names = DINOSAURS.read_text(encoding="utf-8").splitlines()
+    text = "".join(names)
+    long = [text[at : at + size] for at, size in ((0, 4000), (500, 3000), (900, 2500))]
+    documents = [*names[:300], *long, *names[300:], *long[::-1], ""]
+    tokens = _tokens(model, *documents)
+    assert tokens.size > 6 * 8 * BURN_IN
+    losses, _ = position_losses(model.network, tokens)
+    at = 0
+    for number, document in enumerate(documents):
+        end = at + len(document) + 1
+        if number % 50 == 0 or len(document) > 1000 or not document:
+            alone, _ = position_losses(model.network, _tokens(model, document))
+            assert np.array_equal(losses[at:end], alone)
+        at = end
+    assert at == losses.size
+
+
+def test_a_text_may_be_read_in_pieces():
+    """In one lane to the same bits; in many close to it."""
+    model = language_model(fables(), threads=2)
+    tokens = _tokens(model, FABLES.read_text(encoding="utf-8")[:60_000])
+
+    def read(bounds):
+        state, found = None, []
+        for first, last in itertools.pairwise(bounds):
+            losses, state = position_losses(model.network, tokens[first : last + 1], state)
+            found.append(losses)
+        return np.concatenate(found)
+
+    exact = read([0, *range(1, 60_000, 4000), tokens.size - 1])
+    assert exact.sum(dtype=np.float64) == pytest.approx(_naive(model.network, tokens), rel=1e-6)
+    assert np.array_equal(exact[:5000], read([0, 1, 2, 65, 700, 5000]))
+    for bounds in ([0, tokens.size - 1], [0, 25_000, 25_001, tokens.size - 1]):
+        losses = read(bounds)
+        assert losses.size == tokens.size - 1
+        assert np.abs(losses - exact).mean() < 2e-3
+        assert np.array_equal(losses[:3000], exact[:3000])
+
+
+def test_losses_by_position_against_the_definition():
+    rng = np.random.default_rng(0)
+    tokens = np.where(rng.random(5001) < 0.01, START, 5)
+    tokens[0] = START
+    losses = rng.random(5000).astype(np.float32)
+    sums, start = {}, 0
+    for i in range(5000):
+        start = i if tokens[i] == START else start
+        count, total = sums.get((i - start).bit_length(), (0, 0.0))
+        sums[(i - start).bit_length()] = count + 1, total + float(losses[i])
+    found = losses_by_position(tokens, losses)
+    for (digits, (count, total)), row in zip(sorted(sums.items()), found, strict=True):
+        assert row.most.bit_length() == row.fewest.bit_length() == digits
+        assert row.predictions == count
+        assert row.nats_per_character == pytest.approx(total / count)

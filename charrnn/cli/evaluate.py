@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from charrnn.cli.evaluations import evaluation_figures, evaluation_tables
 from charrnn.cli.options import (
     json_option,
     model_option,
@@ -14,9 +15,10 @@ from charrnn.cli.options import (
     reading_options,
     threads_option,
 )
-from charrnn.cli.tables import figures_table, to_json
+from charrnn.cli.tables import to_json
 from charrnn.cli.terminal import print_result
 from charrnn.cli.waiting import announced_compilation, shown_reading
+from charrnn.text.display import decoded
 
 
 @click.command()
@@ -25,21 +27,32 @@ from charrnn.cli.waiting import announced_compilation, shown_reading
 @reading_options
 @click.option("--adapt", is_flag=True,
               help="Measure again while the model learns from what it has read.")  # fmt: skip
+@click.option("--by-position", is_flag=True,
+              help="Tell the loss by how many characters of its document stand before a "
+                   "character.")  # fmt: skip
 @threads_option
 @precision_option
 @json_option
 def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt: bool,
-             threads: int, precision: str, as_json: bool, **reading: Any) -> None:  # fmt: skip
-    """Measure how well a model predicts FILES; - is standard input.
+             by_position: bool, threads: int, precision: str, as_json: bool,
+             **reading: Any) -> None:  # fmt: skip
+    """Measure how well the model predicts FILES; - is standard input.
 
-    The loss is the mean over all characters and ends of documents. The model file stays as it is,
-    also with --adapt.
+    The loss is the mean over all characters and ends of documents; the known perplexity leaves out
+    characters that the model does not know. Of several files each is told too. The model file stays
+    as it is, also with --adapt.
+
+    \b
+    Examples:
+      charrnn evaluate held-out.txt --adapt
+      charrnn evaluate chapter1.txt chapter2.txt --by-position
+      charrnn evaluate --lines - --json < names.txt
     """
     from charrnn.inference.language_model import load
     from charrnn.storage.summary import reads_lines
     from charrnn.text.corpus import read_corpus
     from charrnn.training.adaptation import evaluate_adapting
-    from charrnn.training.evaluation import evaluate as measure
+    from charrnn.training.evaluation import evaluate_corpus
 
     with announced_compilation():
         model = load(model_path, threads=threads, precision=precision)
@@ -47,10 +60,8 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt
             lines = reads_lines(model.training)
         with shown_reading():
             text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
-        result = measure(model.network, text.tokens)
-        adapted = evaluate_adapting(model.network, text.tokens) if adapt else None
-    names = ("nats_per_character", "bits_per_character", "perplexity", "characters", "unknown")
-    figures = {name: getattr(result, name) for name in names}
-    if adapted:
-        figures |= {f"adapted_{name}": getattr(adapted, name) for name in names[:3]}
-    print_result(to_json(figures) if as_json else figures_table(figures))
+        result = evaluate_corpus(model.network, text)
+        adapted = evaluate_corpus(model.network, text, evaluate_adapting) if adapt else None
+    names = [decoded(file) for file in files]
+    figures = evaluation_figures(names, result, adapted, by_position=by_position)
+    print_result(to_json(figures) if as_json else evaluation_tables(figures))

@@ -1,13 +1,14 @@
 """The command ``charrnn``: its subcommands, and errors as messages and exit codes.
 
-Each subcommand has a file of its own, which parses, calls the library and prints. What needs Numba
-is imported inside them, so that ``--help`` and ``info`` answer at once.
+Each subcommand has a file of its own, which parses, calls the library and prints. Only that of the
+one that is called is imported, and what needs Numba inside it, so that ``info`` answers at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -16,18 +17,14 @@ import click
 from click.exceptions import Exit
 
 from charrnn import __version__
-from charrnn.cli.benchmark import benchmark
-from charrnn.cli.compare import compare
-from charrnn.cli.compress import compress
-from charrnn.cli.decompress import decompress
-from charrnn.cli.evaluate import evaluate
-from charrnn.cli.gradients import gradients
-from charrnn.cli.info import info
-from charrnn.cli.options import with_options
-from charrnn.cli.sample import sample
 from charrnn.cli.terminal import output_errors, prepare_streams, say
-from charrnn.cli.train import train
 from charrnn.errors import CharrnnError, UsageError
+
+#: The subcommands, each a function in the module of its name, in the order of the help.
+COMMANDS = (
+    "train", "sample", "evaluate", "score", "next", "compress", "decompress", "info", "compare",
+    "gradients", "benchmark",
+)  # fmt: skip
 
 
 def _near(error: click.NoSuchOption) -> list[str]:
@@ -44,6 +41,15 @@ def _near(error: click.NoSuchOption) -> list[str]:
 
 class _Group(click.Group):
     """The one place where errors and interruptions become messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"charrnn.cli.{name}"), name)
+        return command
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         prepare_streams()
@@ -70,6 +76,8 @@ def _errors_told() -> Iterator[None]:
         say(f"Error: {_message(error)}{_hint(error)}")
         raise Exit(error.exit_code) from error
     except CharrnnError as error:
+        from charrnn.cli.options import with_options
+
         say(f"Error: {with_options(str(error))}")
         raise Exit(2 if isinstance(error, UsageError) else 1) from error
     except MemoryError as error:
@@ -95,9 +103,3 @@ def _hint(error: click.ClickException) -> str:
 @click.version_option(__version__, prog_name="charrnn")
 def main() -> None:
     """Learn any text character by character, and write new text in its manner."""
-
-
-for command in (
-    train, sample, evaluate, info, compress, decompress, compare, gradients, benchmark,
-):  # fmt: skip
-    main.add_command(command)

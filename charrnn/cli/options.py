@@ -19,6 +19,7 @@ from charrnn.config import (
     OPTIMIZERS,
     PRECISIONS,
     ModelConfig,
+    SamplingConfig,
     TextConfig,
     TrainingConfig,
 )
@@ -53,7 +54,7 @@ def as_option(field: str) -> str:
 #: What messages of the library name in backticks and the command line has an option for.
 _FIELDS = {
     field.name
-    for kind in (ModelConfig, TextConfig, TrainingConfig)
+    for kind in (ModelConfig, TextConfig, TrainingConfig, SamplingConfig)
     for field in dataclasses.fields(kind)
 } | {"model", "force", "output", "streams", "adapt"}
 
@@ -65,6 +66,22 @@ def with_options(message: str) -> str:
         return as_option(match[1]) if match[1] in _FIELDS else match[0]
 
     return re.sub(r"`(\w+)`", option, message)
+
+
+def given_options(context: click.Context) -> frozenset[str]:
+    """The names of a command's parameters that were given at all."""
+    default = click.core.ParameterSource.DEFAULT
+    return frozenset(n for n in context.params if context.get_parameter_source(n) is not default)
+
+
+def refuse_together(context: click.Context, excluded: dict[str, tuple[str, ...]]) -> None:
+    """Raise ``UsageError`` where a parameter was given, and one that it excludes."""
+    given = given_options(context)
+    names = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for one, others in excluded.items():
+        for other in others:
+            if one in given and other in given:
+                raise UsageError(f"give {names[one]} or {names[other]}, not both")
 
 
 def default_model() -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from charrnn.cli.options import SHAPE
+from charrnn.cli.options import SHAPE, given_options
 from charrnn.config import TextConfig
 
 
@@ -23,12 +23,10 @@ class Request:
     @classmethod
     def of(cls, context: click.Context, options: dict[str, Any]) -> Request:
         """The request that the ``options`` of a command are, those of training being the rest."""
-        default = click.core.ParameterSource.DEFAULT
-        given = {n for n in context.params if context.get_parameter_source(n) is not default}
         text = TextConfig.__dataclass_fields__
         return cls(
             shape={name: options[name] for name in SHAPE},
             text={name: options[name] for name in text},
             training={n: v for n, v in options.items() if n not in SHAPE and n not in text},
-            given=frozenset(given),
+            given=given_options(context),
         )

@@ -2,87 +2,179 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from charrnn.cli.choices import choice_options, read_choices
 from charrnn.cli.options import (
+    json_option,
     model_option,
     precision_option,
+    refuse_together,
     threads_option,
 )
-from charrnn.cli.terminal import Output, say
+from charrnn.cli.prompt import prompt_options, prompts_of_lines, read_prompt, warn_of_unknown
+from charrnn.cli.terminal import Output
 from charrnn.cli.waiting import announced_compilation
+from charrnn.cli.written import presented
 from charrnn.errors import UsageError
-from charrnn.text.display import decoded
+
+if TYPE_CHECKING:
+    from charrnn.inference.texts import Author, Text
+
+
+#: What cannot be asked for together.
+_EXCLUDED = {
+    "interactive": (
+        *("prime", "prime_file", "prime_lines", "echo", "count", "whole", "unique", "known"),
+        *("best_of", "beams", "separator", "null", "as_json"),
+    ),
+    "prime_lines": ("prime", "prime_file", "whole", "unique", "known"),
+    "beams": ("best_of", "seed"),
+    "as_json": ("separator", "null"),
+    "null": ("separator",),
+}
 
 
 @click.command()
+@click.pass_context
 @model_option
+@choice_options
+@prompt_options
 @click.option(
-    "--length",
-    type=click.IntRange(min=0),
-    default=200,
-    show_default=True,
-    help="Most characters of a text, the prompt not counted.",
+    "--prime-lines",
+    is_flag=True,
+    help="Write a text for each line of standard input, which goes on from it.",
 )
 @click.option(
-    "--temperature",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="0: always the likeliest character; 1: as learned; more: wilder.",
+    "--echo/--no-echo", default=True, show_default=True, help="Print the prompt before the text."
 )
-@click.option("--prime", help="Text to go on from.")
 @click.option(
-    "--prime-file",
-    type=click.File("r", encoding="utf-8"),
-    help="File with text to go on from; - is standard input.",
+    "--interactive",
+    is_flag=True,
+    help="Go on from each line that is typed; /help tells what else there is.",
 )
 @click.option(
     "--count", type=click.IntRange(min=1), default=1, show_default=True, help="Texts to write."
 )
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed writes the same text.")
+@click.option("--whole", is_flag=True, help="Only texts that end by themselves within --length.")
+@click.option("--unique", is_flag=True, help="No text twice.")
+@click.option(
+    "--not-in",
+    "known",
+    type=click.Path(),
+    multiple=True,
+    help="No text that is a line of this file; may be given several times.",
+)
+@click.option(
+    "--best-of",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Write so many for each text, and print the likeliest a character.",
+)
+@click.option(
+    "--beams",
+    type=click.IntRange(min=1),
+    help="Search for the likeliest texts, with so many beginnings at once.",
+)
+@click.option("--separator", default="\\n", show_default=True, help="What follows each text.")
+@click.option("--null", is_flag=True, help="A null character follows each text.")
+@json_option
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="The same seed writes the same text; further texts have the seeds after it.",
+)
 @click.option("--raw", is_flag=True, help="Send control characters to a terminal as they are.")
 @threads_option
-@precision_option
-def sample(model_path: Path, length: int, prime: str | None, prime_file: Any, raw: bool,
-           threads: int, precision: str, **options: Any) -> None:  # fmt: skip
+@precision_option  # fmt: skip
+def sample(context: click.Context, model_path: Path, interactive: bool, raw: bool, threads: int,
+           precision: str, **options: Any) -> None:  # fmt: skip
     """Write new text.
 
-    A text ends where the model ends a document, or at --length. It begins with the prompt; a
-    line end follows it.
-    """
-    if prime is not None and prime_file is not None:
-        raise UsageError("give --prime or --prime-file, not both")
-    from charrnn.inference.language_model import load
-    from charrnn.storage.summary import reads_lines
+    A text ends where the model ends a document, with --until, or at --length. It begins with the
+    prompt; a line end follows it. With --json there is an object for each: the prompt, the text
+    after it, its seed, why it stopped, its log probability and its bits per character.
 
-    prompt = _read_prime(prime, prime_file)
+    What is asked for is done in this order: --match, --max-copy, --repetition-penalty, --dry,
+    --top-k, --typical, --top-p, --min-p, --temperature, --mirostat.
+
+    \b
+    Examples:
+      charrnn sample --length 500 --prime "Once upon a time" --temperature 0.7
+      charrnn sample --count 20 --unique --not-in names.txt --whole
+      charrnn sample --until "\\n\\n" --top-p 0.9 --json | jq -r .text
+      charrnn sample --match "The q.....k (fox|dog)" --count 5
+    """
+    from charrnn.inference.language_model import load
+
+    refuse_together(context, _EXCLUDED)
     output = Output(raw=raw)
     with announced_compilation():
         model = load(model_path, threads=threads, precision=precision)
-        if prime_file and reads_lines(model.training):
-            prompt = prompt.removesuffix("\n")  # a file ends its line, the model's text goes on
-        if unseen := model.vocabulary.unseen(prompt):
-            known = frozenset(model.vocabulary.characters)
-            shown = ", ".join(_with_other_case(character, known) for character in unseen)
-            say(f"Warning: the model does not know {shown}: read as unknown characters")
-        for piece in model.texts(length, prime=prompt, **options):
-            output.write(piece)
+        if interactive:
+            from charrnn.cli.interactive import converse
+
+            converse(model, output, options)
+            return
+        for text in _texts(model, options):
+            output.write(text)
 
 
-def _read_prime(prime: str | None, file: Any) -> str:
-    if file is None:
-        return decoded(prime or "")
-    try:
-        return file.read()
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the prompt {file.name} is not UTF-8 at byte {error.start}") from error
+def _texts(model: Any, options: dict[str, Any]) -> Iterator[str]:
+    """What is printed, piece by piece."""
+    from charrnn.inference.texts import some_seed
+
+    author = model.author(**read_choices(model, options))
+    show, seed = presented(options), some_seed(options["seed"])
+    prompts = _prompts(model, options)
+    if _is_streamed(options):
+        (prompt,) = prompts
+        yield from show.pieces(prompt, author.stream(prompt, seed))
+    else:
+        yield from map(show.text, _wanted(author, prompts, seed, options))
 
 
-def _with_other_case(character: str, known: frozenset[str]) -> str:
-    """An unknown character, and the same in the other case if that is known."""
-    other = character.swapcase()
-    return f"{character!r} (it knows {other!r})" if other in known else repr(character)
+def _is_streamed(options: dict[str, Any]) -> bool:
+    """Whether a text can be printed while it is written."""
+    one = options["count"] == options["best_of"] == 1 and not options["beams"]
+    any_text = not (options["whole"] or options["known"] or options["as_json"])
+    return one and any_text and not options["prime_lines"]
+
+
+def _wanted(
+    author: Author, prompts: Iterator[str], seed: int, options: dict[str, Any]
+) -> Iterator[Text]:
+    """The texts that are asked for."""
+    from charrnn.inference.selection import Selection, lines_of
+
+    count, best_of, beams = options["count"], options["best_of"], options["beams"]
+    selection = Selection(best_of, options["whole"], options["unique"], lines_of(options["known"]))
+    if beams:
+        if count > beams:
+            raise UsageError(f"--beams {beams} finds no more texts than that: give a larger one")
+        for prompt in prompts:
+            yield from selection.among(author.likeliest(prompt, beams), count)
+        return
+    written = () if selection.refuses else (count * best_of,)  # of each prompt; (): for ever
+    repeated = (p for prompt in prompts for p in itertools.repeat(prompt, *written))
+    measured = options["as_json"] or best_of > 1
+    texts = author.texts(repeated, itertools.count(seed), measured=measured)
+    yield from selection.among(texts, count if selection.refuses else None)
+
+
+def _prompts(model: Any, options: dict[str, Any]) -> Iterator[str]:
+    from charrnn.storage.summary import reads_lines
+
+    if options["prime_lines"]:
+        yield from prompts_of_lines()
+        return
+    lines = reads_lines(model.training)
+    prompt = read_prompt(options["prime"], options["prime_file"], lines=lines)
+    warn_of_unknown(model.vocabulary, prompt)
+    yield prompt

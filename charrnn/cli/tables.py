@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charrnn.text.display import printable
+
+if TYPE_CHECKING:
+    from charrnn.inference.expectation import Expected
 
 
 def to_json(figures: Any) -> str:
@@ -43,6 +46,30 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows in columns: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = ["  ".join(map(str.rjust, others, widths[1:])) for _, *others in rows]
+    return "\n".join(f"{row[0]:<{widths[0]}}  {r}" for row, r in zip(rows, right, strict=True))
+
+
+def expected_figures(found: Sequence[Expected]) -> list[dict[str, Any]]:
+    """What may follow, for JSON; "character" is null where it is none."""
+    return [
+        {"name": x.name, "character": x.character, "probability": x.probability, "bits": x.bits}
+        for x in found
+    ]
+
+
+def expected_table(found: Sequence[Expected]) -> str:
+    """What may follow, a line for each."""
+    rows = [("next", "probability", "bits")]
+    for x in found:
+        name = x.name if x.character is None else repr(x.character)
+        rows.append((name, f"{x.probability:.6f}", f"{x.bits:.3f}"))
+    return aligned(rows)
+
+
 def benchmark_table(result: dict[str, dict[str, float]]) -> str:
     """What ``charrnn.studies.benchmark`` measures: the limit, then a line for each kind of work."""
     limit = result["limit"]
@@ -59,6 +86,9 @@ def benchmark_table(result: dict[str, dict[str, float]]) -> str:
     if "profile" in result:
         lines.append("a training step's time")
         lines += [f"  {part:<13} {percent:>11.1f}%" for part, percent in result["profile"].items()]
+    if "choosers" in result:
+        lines.append("sampling one text, beside plain sampling")
+        lines += [f"  {way:<18} {percent:>6.1f}%" for way, percent in result["choosers"].items()]
     return "\n".join(lines)
 
 
@@ -72,9 +102,7 @@ def comparison_table(results: Sequence[dict[str, Any]]) -> str:
     heading = ("cell", "layers", "hidden", "weights", "chars/s", f"{kind} loss", "bits/char",
                "seconds", "steps")  # fmt: skip
     rows = [heading, *(_comparison_row(result, result[f"{kind}_loss"]) for result in results)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligned = ["  ".join(map(str.rjust, figures, widths[1:])) for _, *figures in rows]
-    return "\n".join(f"{row[0]:<{widths[0]}}  {a}" for row, a in zip(rows, aligned, strict=True))
+    return aligned(rows)
 
 
 def _comparison_row(result: dict[str, Any], loss: float | None) -> tuple[str, ...]:

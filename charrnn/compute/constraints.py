@@ -53,7 +53,7 @@ class Copies(NamedTuple):
     tokens: np.ndarray  # int32, of the text
 
 
-#: An odd number: the hash of tokens c₀ … is Σ (c + 1)·B^(n-1-i) mod 2⁶⁴.
+#: An odd number: the hash of tokens is Σ c·B^(n-1-i) mod 2⁶⁴, as ``charrnn.text.copies`` makes it.
 HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -62,7 +62,7 @@ def hash_of(newest_first):
     """The hash of tokens, of which the newest is c at n - 1."""
     result = np.uint64(0)
     for back in range(newest_first.size - 1, -1, -1):
-        result = result * HASH_BASE + np.uint64(newest_first[back] + 1)
+        result = result * HASH_BASE + np.uint64(newest_first[back])
     return result
 
 

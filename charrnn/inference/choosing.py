@@ -14,6 +14,9 @@ from charrnn.compute.packing import padded
 from charrnn.compute.readout import NEVER
 from charrnn.compute.recall import Recall, create_recall
 from charrnn.config import SamplingConfig
+from charrnn.errors import UsageError
+from charrnn.inference.pattern import Pattern
+from charrnn.text.copies import hashes_of
 from charrnn.text.vocabulary import END, START, UNKNOWN, Vocabulary
 
 #: What stands for a text without end.
@@ -52,12 +55,46 @@ def anything(vocabulary_size: int, dtype: np.dtype, *, may_end: bool) -> Allowed
     return Allowed(masks, following, np.zeros(1, np.int32), 0)
 
 
+def only_matches(
+    pattern: Pattern, dtype: np.dtype, *, may_end: bool, length: float = math.inf
+) -> Allowed:
+    """What may follow so that a text of at most ``length`` characters matches in the end.
+
+    Where a text ``may_end`` it does so at any match; otherwise where nothing else can follow.
+    Raises ``UsageError`` where the length is too short.
+    """
+    if pattern.distance[0] > length:
+        raise UsageError(
+            f"the shortest match has {pattern.distance[0]:,} characters: give a larger `length`"
+        )
+    states, size = pattern.following.shape
+    masks = np.full((states, padded(size, dtype)), NEVER, dtype)
+    masks[:, :size][pattern.following >= 0] = 0
+    stuck = ~(pattern.following >= 0).any(axis=1)
+    masks[pattern.accepting if may_end else stuck, END] = 0
+    following = np.zeros(masks.shape, np.int32)
+    following[:, :size] = np.maximum(pattern.following, 0)
+    distance = pattern.distance.astype(np.int32)
+    return Allowed(masks, following, distance, int(distance.max()))
+
+
+def copies_of(tokens: np.ndarray, length: int) -> Copies:
+    """What may not be copied: more than ``length`` characters in a row of a text (tokens)."""
+    hashes = hashes_of(tokens, length)
+    places = np.argsort(hashes, kind="stable")
+    return Copies(length, hashes[places], places, tokens.astype(np.int32))
+
+
 def no_copies() -> Copies:
     """Any number of characters in a row may be those of a text."""
     return Copies(0, np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int32))
 
 
 def _stops(texts: tuple[str, ...], vocabulary: Vocabulary) -> Stops:
+    for text in texts:
+        if unseen := vocabulary.unseen(text):
+            raise UsageError(f"no text ends with {text!r}: the model knows no {unseen[0]!r}; give "
+                             "an `until` of characters that it was trained on")  # fmt: skip
     tokens = [vocabulary.encode(text)[::-1].astype(np.int32) for text in texts]
     ends = np.cumsum([t.size for t in tokens], dtype=np.int64)
     return Stops(np.concatenate([*tokens, np.empty(0, np.int32)]), ends)
@@ -70,29 +107,29 @@ def choosing(
 
     Temperature comes last, so that filters see what the network learned.
     """
-    copies = copies or no_copies()
-    stops = _stops(config.until, vocabulary)
+    plan, copies = config.complete(), copies or no_copies()
+    stops = _stops(plan.until, vocabulary)
     windows = [copies.length, *np.diff(stops.ends, prepend=0).tolist()]
-    if config.repetition_penalty != 1:
-        windows.append(config.repetition_window)
+    if plan.repetition_penalty != 1:
+        windows.append(plan.repetition_window)
     return Choosing(
         Sampler(
             allowed,
             copies,
-            penalty=math.log(config.repetition_penalty),
-            window=config.repetition_window,
-            run_penalty=float(config.dry),
-            run_base=float(config.dry_base),
-            run_length=config.dry_length,
-            top_k=config.top_k,
-            typical=float(config.typical),
-            top_p=float(config.top_p),
-            min_p=float(config.min_p),
-            draw=Draw.of(config.temperature, config.mirostat, config.mirostat_rate),
+            penalty=math.log(plan.repetition_penalty),
+            window=plan.repetition_window,
+            run_penalty=float(plan.dry),
+            run_base=float(plan.dry_base),
+            run_length=plan.dry_length,
+            top_k=plan.top_k,
+            typical=float(plan.typical),
+            top_p=float(plan.top_p),
+            min_p=float(plan.min_p),
+            draw=Draw.of(plan.temperature, plan.mirostat, plan.mirostat_rate),
             stops=stops,
         ),
-        length=config.length,
+        length=plan.length,
         window=max(1, *windows),
-        runs=config.dry_window if config.dry else 0,
-        bound=2.0 * config.mirostat,
+        runs=plan.dry_window if plan.dry else 0,
+        bound=2.0 * plan.mirostat,
     )

@@ -20,10 +20,14 @@ from charrnn.config import (
     require_text,
     require_whole,
 )
-from charrnn.inference.choosing import anything, choosing
-from charrnn.inference.texts import Author
+from charrnn.inference.choosing import anything, choosing, only_matches
+from charrnn.inference.expectation import Expected, expected_after
+from charrnn.inference.pattern import compile_pattern
+from charrnn.inference.scoring import ScoredLines, score_text
+from charrnn.inference.texts import Author, some_seed
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model, save_model
+from charrnn.storage.summary import reads_lines
 from charrnn.text.vocabulary import START, Vocabulary
 from charrnn.training import evaluation
 from charrnn.training.adaptation import evaluate_adapting
@@ -73,7 +77,7 @@ class LanguageModel:
         ``UsageError`` at once for a value of another type or range.
         """
         require_whole("count", count, 1)
-        seed = _checked_seed(seed)
+        seed = some_seed(seed)
         _check_prime(prime)
         author = self.author(length=length, **choices)
         if count == 1:
@@ -87,11 +91,13 @@ class LanguageModel:
         """New text that goes on from ``prime``, without it.
 
         It ends with the end token or after ``length`` characters. ``choices`` are fields of
-        ``charrnn.config.SamplingConfig``, such as ``temperature``. The same ``seed`` gives the same
-        text. Raises ``UsageError`` for a value of another type or range.
+        ``charrnn.config.SamplingConfig``, such as ``temperature``, or what else ``author`` takes.
+        The same ``seed`` gives the same text. Raises ``UsageError`` for a value of another type or
+        range, and for a text without end.
         """
         _check_prime(prime)
-        return "".join(self.author(length=length, **choices).stream(prime, _checked_seed(seed)))
+        (text,) = self.author(length=length, **choices).texts([prime], [some_seed(seed)])
+        return text.written
 
     def author(
         self,
@@ -108,7 +114,13 @@ class LanguageModel:
         """
         config = config or SamplingConfig(**{name: plain(own) for name, own in choices.items()})
         may_end = self.training.get("documents", 1) > 1 and not config.ignore_end
-        allowed = anything(self.vocabulary.size, self.network.dtype, may_end=may_end)
+        if config.match is None:
+            allowed = anything(self.vocabulary.size, self.network.dtype, may_end=may_end)
+        else:
+            pattern = compile_pattern(config.match, self.vocabulary)
+            allowed = only_matches(
+                pattern, self.network.dtype, may_end=may_end, length=config.length
+            )
         chosen = choosing(config, self.vocabulary, allowed, copies)
         return Author(self.network, self.vocabulary, config, chosen, dropped=dropped)
 
@@ -124,17 +136,23 @@ class LanguageModel:
         measure = evaluate_adapting if adapt else evaluation.evaluate
         return measure(self.network, tokens)
 
+    def score(self, text: str, *, lines: bool | None = None) -> ScoredLines:
+        """What each line and each character of ``text`` tells, in bits.
+
+        With ``lines`` every line is a document, else the text is one; None: as the model was
+        trained. Raises ``UsageError`` where ``text`` is no ``str``.
+        """
+        require_text("what is scored", text)
+        lines = reads_lines(self.training) if lines is None else lines
+        return score_text(self, text, lines=lines)
+
+    def expect(self, prime: str = "", *, temperature: float = 1.0) -> list[Expected]:
+        """What may follow ``prime``, the likeliest first; see ``expected_after``."""
+        return expected_after(self, prime, temperature)
+
 
 def _check_prime(prime: Any) -> None:
     require_text("prime", prime)
-
-
-def _checked_seed(seed: Any) -> int:
-    """The seed, or one by chance. Raises ``UsageError`` where it is no whole number from 0 up."""
-    if seed is None:
-        return int(np.random.default_rng().integers(2**32))
-    require_whole("seed", seed, 0)
-    return int(seed)
 
 
 def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> LanguageModel:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.compute.generation import AT_END, AT_LENGTH, AT_NOTHING, AT_STOP
-from charrnn.config import SamplingConfig
+from charrnn.config import SamplingConfig, require_whole
 from charrnn.errors import UsageError
+from charrnn.inference.beams import Beams, Found
 from charrnn.inference.choosing import Choosing
 from charrnn.inference.sampling import TOGETHER, Piece, Writer
 from charrnn.network.network import Network
@@ -60,7 +61,8 @@ class Author:
         *,
         dropped: bool = False,
     ) -> None:
-        self._vocabulary, self._config = vocabulary, config
+        self._network, self._vocabulary = network, vocabulary
+        self._config, self._choosing = config, choosing
         self._dropped = config.until if dropped else ()
         self._writer = Writer(network, choosing)
 
@@ -85,6 +87,11 @@ class Author:
         """
         if self._config.length == math.inf and not self._config.until:
             raise UsageError("texts without end cannot be kept: give a `length` or `until`")
+        return self._texts(prompts, seeds, measured)
+
+    def _texts(
+        self, prompts: Iterable[str], seeds: Iterable[int], measured: bool
+    ) -> Iterator[Text]:
         together = int(max(1, min(TOGETHER, _KEPT // max(self._config.length, 1))))
         pairs = iter(zip(prompts, seeds, strict=False))
         while some := list(itertools.islice(pairs, together)):
@@ -92,6 +99,38 @@ class Author:
             parts = list(zip(*self._pieces(own_prompts, own_seeds, measured), strict=True))
             for (prompt, seed), pieces in zip(some, parts, strict=True):
                 yield self._text(prompt, seed, pieces)
+
+    def likeliest(self, prompt: str, beams: int) -> list[Text]:
+        """The likeliest texts after a prompt that are found among so many beginnings at once.
+
+        There are as many or fewer, the best first. Chance, filters and penalties have no part in
+        it. Raises ``UsageError`` where any of these is asked for, or texts without end.
+        """
+        self._require_likeliest()
+        search = Beams(self._network, self._choosing, beams)
+        found = search.search(self._vocabulary.encode(prompt), int(self._config.length))
+        return [self._found(prompt, text) for text in found[:beams]]
+
+    def _require_likeliest(self) -> None:
+        asked = self._config
+        if asked.length == math.inf:
+            raise UsageError("the likeliest texts are searched for up to a `length`: give one")
+        heard = SamplingConfig(asked.length, ignore_end=asked.ignore_end, match=asked.match)
+        if asked != heard or self._choosing.chooser.copies.length:
+            raise UsageError(
+                "the likeliest texts are a matter of `length`, `match` and `ignore_end` alone: "
+                "leave out what else says how to choose"
+            )
+
+    def _found(self, prompt: str, text: Found) -> Text:
+        return Text(
+            prompt=prompt,
+            written=self._vocabulary.decode(text.tokens),
+            seed=None,
+            stopped="end" if text.ended else "length",
+            nats=text.nats,
+            predictions=text.predictions,
+        )
 
     def _pieces(
         self, prompts: list[str], seeds: list[int], measured: bool = False
@@ -116,5 +155,14 @@ class Author:
 
     def _without_stop(self, text: str, ended: int) -> str:
         if self._dropped and ended >= AT_STOP:
-            return text.removesuffix(self._dropped[ended - AT_STOP])
+            stop = self._dropped[ended - AT_STOP]  # it may begin in the prompt
+            return text[: max(len(text) - len(stop), 0)]
         return text
+
+
+def some_seed(seed: int | None) -> int:
+    """The seed, or one by chance. Raises ``UsageError`` where it is no whole number from 0 up."""
+    if seed is None:
+        return int(np.random.default_rng().integers(2**32))
+    require_whole("seed", seed, 0)
+    return int(seed)

@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from charrnn.config import ModelConfig
 #: them begin twice as large (docs/measurements.md).
 _GAIN = 2.0
 
-#: Draws the first values of a parameter, float32.
-Draw = Callable[[np.random.Generator], np.ndarray]
+#: Draws the first values of a parameter, float32. In quotes: ``np.random`` takes time to be loaded.
+Draw: TypeAlias = "Callable[[np.random.Generator], np.ndarray]"
 
 
 class Parameter(NamedTuple):

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from charrnn.errors import CorpusError, UsageError
-from charrnn.text.sources import CHUNK, Progress, Text
+from charrnn.text.sources import CHUNK, Progress, Text, opened_once
 from charrnn.text.vocabulary import CODE_POINTS, END, START, Vocabulary, code_points
 
 #: Tokens that are split at once.
@@ -39,6 +40,7 @@ class Corpus:
     characters: int  # without the line ends where every line is a document
     documents: int
     unknown: int  # characters that the vocabulary does not hold
+    sizes: tuple[int, ...]  # positions of each source
 
 
 def read_corpus(
@@ -79,7 +81,20 @@ def read_corpus(
             table[NEWLINE] = START
         tokens = _encode(reader, texts, sizes, table)
     unknown = characters - int(counts[code_points(vocabulary.characters)].sum())
-    return Corpus(vocabulary, tokens, characters, sum(sizes) - characters, unknown)
+    documents = sum(sizes) - characters
+    return Corpus(vocabulary, tokens, characters, documents, unknown, tuple(sizes))
+
+
+def read_pieces(
+    source: str | Path, *, encoding: str = "utf-8", normalize_newlines: bool = False
+) -> Iterator[np.ndarray]:
+    """The code points of a file, or of standard input for ``-``, in arrays, as they come.
+
+    A byte order mark is left out. Raises as ``read_corpus`` does.
+    """
+    reader = _Reader(encoding, Progress(), translate_newlines=normalize_newlines)
+    with opened_once(source) as (name, file):
+        yield from reader.pieces_of(name, file)
 
 
 class _Reader:
@@ -103,24 +118,28 @@ class _Reader:
 
         Raises ``CorpusError`` where it cannot be read or decoded.
         """
+        with text.opened() as file:
+            yield from self.pieces_of(text.name, file)
+
+    def pieces_of(self, name: str, file: Any) -> Iterator[np.ndarray]:
+        """As ``pieces``, of a file that is open: what it has is not waited for."""
         decoder = io.IncrementalNewlineDecoder(self.decoder(), translate=self.translate_newlines)
         size, chunk, begun = 0, b"-", False
-        with text.opened() as file:
-            while chunk:
-                chunk = file.read(CHUNK)
-                self.progress.add(len(chunk))
-                size += len(chunk)
-                try:
-                    piece = decoder.decode(chunk, final=not chunk)
-                    if piece and not begun:
-                        piece, begun = piece.removeprefix("\ufeff"), True
-                    codes = code_points(piece)
-                except UnicodeError as error:
-                    raise CorpusError(self._fault(text, size, error)) from error
-                if codes.size:
-                    yield codes
+        while chunk:
+            chunk = file.read1(CHUNK)
+            self.progress.add(len(chunk))
+            size += len(chunk)
+            try:
+                piece = decoder.decode(chunk, final=not chunk)
+                if piece and not begun:
+                    piece, begun = piece.removeprefix("\ufeff"), True
+                codes = code_points(piece)
+            except UnicodeError as error:
+                raise CorpusError(self._fault(name, size, error)) from error
+            if codes.size:
+                yield codes
 
-    def _fault(self, text: Text, size: int, error: UnicodeError) -> str:
+    def _fault(self, name: str, size: int, error: UnicodeError) -> str:
         """What is wrong with a text of which ``size`` bytes have been read."""
         where = ""
         if isinstance(error, UnicodeDecodeError):
@@ -129,7 +148,7 @@ class _Reader:
             where = f": byte 0x{error.object[error.start]:02x} at offset {offset} ({error.reason})"
         elif isinstance(error, UnicodeEncodeError):
             where = f": U+{ord(error.object[error.start]):04X} is half of a character"
-        return f"{text.name} is not {self.encoding} text{where}; name its encoding with `encoding`"
+        return f"{name} is not {self.encoding} text{where}; name its encoding with `encoding`"
 
 
 def _count(pieces: Iterator[np.ndarray], counts: np.ndarray, lines: bool) -> tuple[int, int]:

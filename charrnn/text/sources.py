@@ -18,6 +18,8 @@ from charrnn.errors import CorpusError
 #: Bytes that are read at once; 1 MiB was no faster and took four times the memory.
 CHUNK = 1 << 18
 
+_STANDARD_INPUT = "standard input"
+
 _Watcher = Callable[[int, "int | None"], None]
 _watcher: ContextVar[_Watcher | None] = ContextVar("watcher", default=None)
 
@@ -64,9 +66,7 @@ class Text(NamedTuple):
     def of(cls, source: str | Path, stack: ExitStack, progress: Progress) -> Text:
         """Looks at the source; what is not a regular file is copied for as long as ``stack``."""
         if str(source) == "-":
-            # A program that was started with its standard input closed has none.
-            file = sys.stdin.buffer if sys.stdin else io.BytesIO()
-            return cls._copied("standard input", Path("-"), file, stack, progress)
+            return cls._copied(_STANDARD_INPUT, Path("-"), _standard_input(), stack, progress)
         name, path = repr(str(source)), Path(source)
         with _errors_named(name), path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -90,6 +90,11 @@ class Text(NamedTuple):
             yield file
 
 
+def _standard_input() -> IO[bytes]:
+    # A program that was started with its standard input closed has none.
+    return sys.stdin.buffer if sys.stdin else io.BytesIO()
+
+
 _REMEDIES: dict[type[OSError], str] = {
     FileNotFoundError: "check the path",
     IsADirectoryError: "name the files in the folder",
@@ -104,6 +109,21 @@ def _errors_named(name: str) -> Iterator[None]:
     except OSError as error:
         remedy = _REMEDIES.get(type(error), "try a copy of it")
         raise CorpusError(f"cannot read {name} ({error.strerror or error}); {remedy}") from error
+
+
+@contextmanager
+def opened_once(source: str | Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Name and bytes of what is read once and as it comes, which a pipe may do for ever.
+
+    Raises ``CorpusError`` where it cannot be read.
+    """
+    if str(source) == "-":
+        with _errors_named(_STANDARD_INPUT):
+            yield _STANDARD_INPUT, _standard_input()
+    else:
+        name = repr(str(source))
+        with _errors_named(name), Path(source).open("rb") as file:
+            yield name, file
 
 
 def _spooled(file: IO[bytes], name: str, stack: ExitStack, progress: Progress) -> IO[bytes]:

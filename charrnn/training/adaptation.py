@@ -8,6 +8,7 @@ from charrnn.config import Plan
 from charrnn.network.network import Network
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
+from charrnn.text.vocabulary import UNKNOWN
 from charrnn.training.evaluation import Evaluation
 from charrnn.training.optimizer import create_optimizer
 
@@ -63,14 +64,20 @@ class Learner:
         return losses[:, 0]
 
 
-def evaluate_adapting(network: Network, tokens: np.ndarray) -> Evaluation:
+def evaluate_adapting(
+    network: Network, tokens: np.ndarray, losses: np.ndarray | None = None
+) -> Evaluation:
     """As ``evaluate``, but learning from each piece of the text once it has been predicted.
 
     The text is read in one lane, so that all that stands before a character has been learned. The
-    network stays as it is.
+    network stays as it is. ``losses`` as in ``evaluate``.
     """
-    learner, nats = Learner(network), 0.0
+    learner, nats, unknown_nats = Learner(network), 0.0, 0.0
     for first in range(0, len(tokens) - 1, PIECE):
-        losses = learner.learn(tokens[first : first + PIECE + 1])
-        nats += float(losses.sum(dtype=np.float64))
-    return Evaluation.of(tokens, nats)
+        piece = tokens[first : first + PIECE + 1]
+        found = learner.learn(piece)
+        nats += float(found.sum(dtype=np.float64))
+        unknown_nats += float(found.sum(where=piece[1:] == UNKNOWN, dtype=np.float64))
+        if losses is not None:
+            losses[first : first + found.size] = found
+    return Evaluation.of(tokens, nats, unknown_nats)
