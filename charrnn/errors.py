@@ -25,3 +25,7 @@ class ModelFileError(CharrnnError):
 
 class TrainingError(CharrnnError):
     """A run that cannot go on."""
+
+
+class CompressionError(CharrnnError):
+    """A compressed text that is damaged, foreign or made with another model."""

@@ -191,3 +191,115 @@ def _padded(states, shape):
         for number, values in enumerate(own):
             result[layer, number, :, : values.shape[1]] = values
     return result
+
+
+# How a character is chosen: log probabilities [V] in, -inf for what is left out
+
+
+def normalized(logs):
+    """Log probabilities that add up to 1."""
+    top = logs.max()
+    return logs - top - np.log(np.exp(logs - top).sum())
+
+
+def _least_key(logs, keys, share):
+    """The key of the last that is needed when they are taken from the largest key down."""
+    order = np.argsort(-keys, kind="stable")
+    sums = np.cumsum(np.exp(normalized(logs))[order])
+    last = np.flatnonzero(sums >= share * sums[-1] * (1 - 1e-12))[0]
+    return keys[order[last]]
+
+
+def top_k(logs, most):
+    """The largest stay."""
+    least = np.sort(logs)[::-1][min(most, logs.size) - 1]
+    return np.where(logs >= least, logs, -np.inf)
+
+
+def top_p(logs, share):
+    """The largest stay that together have the share."""
+    return np.where(logs >= _least_key(logs, logs, share), logs, -np.inf)
+
+
+def min_p(logs, share):
+    """What is as large as a share of the largest stays."""
+    return np.where(logs >= logs.max() + np.log(share), logs, -np.inf)
+
+
+def typical(logs, share):
+    """What is closest to the entropy stays."""
+    own = normalized(logs)
+    possible = np.isfinite(own)
+    entropy = -np.sum(np.exp(own[possible]) * own[possible])
+    keys = np.where(possible, -np.abs(own + entropy), -np.inf)
+    return np.where(keys >= _least_key(logs, keys, share), logs, -np.inf)
+
+
+def penalize_recent(logs, text, penalty, window):
+    """The last characters' probabilities are divided."""
+    logs = logs.copy()
+    logs[list(set(text[-window:]))] -= np.log(penalty)
+    return logs
+
+
+def penalize_runs(logs, text, config):
+    """What would make a run longer that stood in the text before loses by the run's length."""
+    logs, longest = logs.copy(), {}
+    for end in range(max(len(text) - config.dry_window, 0), len(text)):
+        run = 0
+        while run < end and text[end - 1 - run] == text[-1 - run]:
+            run += 1
+        longest[text[end]] = max(longest.get(text[end], 0), run)
+    for token, run in longest.items():
+        if run >= config.dry_length:
+            logs[token] -= config.dry * config.dry_base ** (run - config.dry_length)
+    return logs
+
+
+def pick(logs, uniform):
+    """The index at which the sum of the probabilities passes ``uniform``."""
+    return int(np.flatnonzero(np.cumsum(np.exp(normalized(logs))) > uniform)[0])
+
+
+class Chooser:
+    """What ``charrnn.inference.choosing`` makes of a ``SamplingConfig``."""
+
+    def __init__(self, config, copied=(), length=0):
+        self.config, self.copied, self.length = config.complete(), list(copied), length
+        self.bound = 2 * config.mirostat
+
+    def choose(self, logs, text, uniform):
+        """The next token of ``text`` (a list)."""
+        config = self.config
+        if self.length and len(text) >= self.length:
+            logs = self._without_copies(logs, text[-self.length :])
+        if config.repetition_penalty != 1:
+            logs = penalize_recent(logs, text, config.repetition_penalty, config.repetition_window)
+        if config.dry:
+            logs = penalize_runs(logs, text, config)
+        for step, value, nothing in (
+            (top_k, config.top_k, 0),
+            (typical, config.typical, 1),
+            (top_p, config.top_p, 1),
+            (min_p, config.min_p, 0),
+        ):
+            if value != nothing:
+                logs = step(logs, value)
+        if not config.temperature:
+            return int(logs.argmax())
+        logs = normalized(logs / config.temperature)
+        return self._mirostat(logs, uniform) if config.mirostat else pick(logs, uniform)
+
+    def _without_copies(self, logs, end):
+        logs = logs.copy()
+        for start in range(len(self.copied) - len(end)):
+            if self.copied[start : start + len(end)] == end:
+                logs[self.copied[start + len(end)]] = -np.inf
+        return logs
+
+    def _mirostat(self, logs, uniform):
+        surprise = -logs / np.log(2)
+        kept = surprise <= max(self.bound, surprise.min())
+        token = pick(np.where(kept, logs, -np.inf), uniform)
+        self.bound -= self.config.mirostat_rate * (surprise[token] - self.config.mirostat)
+        return token

@@ -11,7 +11,7 @@ from numba.core.dispatcher import Dispatcher
 from samples import config_of, one_cell_of_each_kind
 
 from charrnn import compute
-from charrnn.config import OPTIMIZERS, ModelConfig, TrainingConfig
+from charrnn.config import OPTIMIZERS, ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.network.network import Network
 from charrnn.studies import benchmark as module
 from charrnn.studies import profile
@@ -97,6 +97,14 @@ def test_profile_adds_up_to_the_whole_step():
     profiled = benchmark(ModelConfig(68, hidden_size=32), SMALL, profile=True)["profile"]
     assert set(profiled) == {*profile._PARTS, "waiting"}
     assert sum(profiled.values()) == pytest.approx(100)
+
+
+def test_each_way_of_choosing_is_measured_beside_plain_sampling():
+    speeds = benchmark(ModelConfig(68, hidden_size=16), SMALL, choosers=True)["choosers"]
+    filters = {name.replace(" ", "_") for name in speeds}
+    assert filters <= {field.name for field in dataclasses.fields(SamplingConfig)}
+    assert len(filters) == 8
+    assert all(5 < percent < 500 for percent in speeds.values())
 
 
 def test_command_prints_json_or_a_table():

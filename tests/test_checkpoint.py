@@ -237,7 +237,7 @@ def _contents(path, saved, *, tensors=None, config=None, **metadata):
         "config": json.dumps(dataclasses.asdict(saved.config) | (config or {})),
         "characters": json.dumps(saved.vocabulary.characters),
         "training": json.dumps(saved.training),
-        "checksum": checkpoint._checksum(tensors),
+        "checksum": checkpoint.checksum_of(tensors),
     }
     values |= metadata
     path.write_bytes(to_safetensors(tensors, {k: v for k, v in values.items() if v is not None}))

@@ -70,7 +70,7 @@ def _write(path, arrays, text):
         "format": checkpoint.RESUME_FORMAT,
         "format_version": str(checkpoint.RESUME_FORMAT_VERSION),
         "values": text,
-        "checksum": checkpoint._checksum(arrays, text),
+        "checksum": checkpoint.checksum_of(arrays, text),
     }))  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def _write_model(path, saved, training):
         "config": json.dumps(dataclasses.asdict(saved.config)),
         "characters": json.dumps(saved.vocabulary.characters),
         "training": training,
-        "checksum": checkpoint._checksum(saved.tensors),
+        "checksum": checkpoint.checksum_of(saved.tensors),
     }))  # fmt: skip
 
 

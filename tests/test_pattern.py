@@ -138,6 +138,7 @@ def test_it_is_sound_and_as_small_as_can_be(expression):
     states = len(pattern.accepting)
     assert pattern.following.shape == (states, SPECIALS + len(CHARACTERS))
     assert pattern.following.dtype == pattern.distance.dtype == np.int32
+    assert pattern.following.flags.c_contiguous, "compiled code reads it row by row"
     assert (pattern.following[:, :SPECIALS] == -1).all()
     assert set(pattern.following.flat) | {0} >= set(range(states)), "a state is never reached"
     assert ((pattern.distance == 0) == pattern.accepting).all()
@@ -150,9 +151,10 @@ def test_it_is_sound_and_as_small_as_can_be(expression):
 @pytest.mark.parametrize(
     "one", [r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", ".", "(?s).", "(?a)\\w", "(?a)[^\\d]",
             "[a-zé-ü]", "[^a-zé-ü]", "(?i)[a-zé-ü]", "(?i)[^k]", "(?i)s", "(?i)k", "(?ai)k",
-            "(?i)İ", "(?i)ı", "(?i)ß", "(?i)µ", "(?i)ς", "(?i)ǆ", "(?i)[А-я]", "(?i)ᲀ", "[\\]^\\\\-]",
-            "[-a]", "[^^]", "[ #]", "(?x)[ #] # or", "\\N{BULLET}", "\\x41", "\\u00e9", "\\101", "[\\d\\s]",
-            "[^\\W\\d_]", "(?-s:.)", "(?s:.)", "(?i:é)", "(?i)(?-i:é)", "(?i)(?a:k)", "a|b|\\d",
+            "(?i)İ", "(?i)ı", "(?i)ß", "(?i)µ", "(?i)ς", "(?i)ǆ", "(?i)[А-я]", "(?i)ᲀ", "[-a]",
+            "[\\]^\\\\-]", "[^^]", "[ #]", "(?x)[ #] # or", "\\N{BULLET}", "\\x41", "\\u00e9",
+            "\\101", "[\\d\\s]", "[^\\W\\d_]", "(?-s:.)", "(?s:.)", "(?i:é)", "(?i)(?-i:é)",
+            "(?i)(?a:k)", "(?a)(?u:\\w)", "(?a:\\W|(?u:\\w))", "a|b|\\d",
             "[一-龥]", "(?i)[\\u0000-\\U0010ffff]"]
 )  # fmt: skip
 def test_of_every_character_it_says_what_re_says(one):
@@ -189,14 +191,16 @@ def test_edges_of_the_text_mean_nothing(expression):
 
 @pytest.mark.parametrize(
     ("expression", "problem"),
-    [("a[bc", "unterminated character set at character 2 of 'a[bc'"),
-     ("(a", "unterminated subpattern at character 1 of '(a'"),
+    [("a[bc", "unterminated character set at character 2, in 'a[bc'"),
+     ("(a", "unterminated subpattern at character 1, in '(a'"),
      ("a)", "unbalanced parenthesis at character 2"),
      ("*a", "nothing to repeat at character 1"),
-     ("a\n**", r"multiple repeat at character 4 of 'a\n**'"),
+     ("a\n**", r"multiple repeat at character 4, in 'a\n**'"),
      (r"\p{L}", r"bad escape \p at character 1"),
      ("[b-a]", "bad character range b-a at character 2"),
-     ("a{9999999999}", "the repetition number is too large of"),
+     ("a{9999999999}", "the repetition number is too large, in"),
+     ("(?a)(?u)a", "incompatible, in '(?a)(?u)a'"),
+     ("\udcff", r"it knows no '\udcff'"),
      (r"(a)\1", r"a reference to a group, such as \1"),
      ("(?P<x>a)(?P=x)", "a reference to a group"),
      ("(a)?(?(1)b|c)", "a condition, such as (?(1)a|b)"),
@@ -230,7 +234,7 @@ def test_errors_say_what_is_wrong(expression, problem):
     message = str(error.value)
     assert problem in message and "`match`" in message and message.isprintable()
     assert "; " in message, "what to do about it"
-    assert time.process_time() - begun < 10
+    assert time.process_time() - begun < 20
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has none of these")
@@ -266,14 +270,14 @@ def test_a_large_vocabulary_takes_no_longer(expression):
 
 def test_a_table_beyond_256_megabytes_is_refused():
     assert len(compile_pattern(".{8000}", SMALL).distance) == 8_001
-    with pytest.raises(UsageError, match="8,001 states for 10,003 characters .* 256 MB"):
+    with pytest.raises(UsageError, match=r"8,001 states for 10,003 characters .* 256 MB"):
         compile_pattern(".{8000}", LARGE)
 
 
 @pytest.mark.parametrize(
     ("expression", "states"),
     [(".*foo.{0,20}", 63), (".*foo.{20,}", 24), ("(.{0,50}){0,50}", 2_501), ("(.*a){50}", 51),
-     (".{0,200}foo.{0,200}", 59_709), ("((a*)*)*" * 20, 1), ("(.|..){0,500}", 1_001)]
+     (".{0,100}foo.{0,100}", 14_859), ("((a*)*)*" * 20, 1), ("(.|..){0,500}", 1_001)]
 )  # fmt: skip
 def test_sets_of_copies_that_add_nothing_do_not_grow(expression, states):
     """Of a repeat's copies only those count whose continuations the others lack."""

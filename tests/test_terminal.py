@@ -279,21 +279,21 @@ def test_a_reader_that_leaves_ends_it_quietly(model):
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("command", ["sample", "info", "evaluate"])
+@pytest.mark.parametrize("command", ["sample", "info", "evaluate", "score"])
 def test_a_full_device_is_an_error(model, command, tmp_path):
     text = tmp_path / "a.txt"
     text.write_text("é", encoding="utf-8")
-    more = [text] if command == "evaluate" else []
+    more = [text] if command in ("evaluate", "score") else []
     with open("/dev/full", "wb") as full:
         done = execute(command, "--model", model, *more, stdout=full)
     assert_one_line_error(done, 1, "No space left")
 
 
-@pytest.mark.parametrize("command", ["sample", "info", "evaluate"])
+@pytest.mark.parametrize("command", ["sample", "info", "evaluate", "score"])
 def test_a_closed_output_is_no_crash(model, command, tmp_path):
     text = tmp_path / "a.txt"
     text.write_text("é", encoding="utf-8")
-    more = [text] if command == "evaluate" else []
+    more = [text] if command in ("evaluate", "score") else []
     done = execute(command, "--model", model, *more, preexec_fn=lambda: os.close(1))
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     assert done.stderr.count(b"\n") <= 1

@@ -35,10 +35,13 @@ from charrnn.config import ModelConfig, TrainingConfig
               help="Lanes that read the corpus side by side.")  # fmt: skip
 @option(TrainingConfig, "--sequence-length", int, "Characters back through which gradients flow.")
 @click.option("--profile", is_flag=True, help="Tell the parts of a training step apart.")
+@click.option("--choosers", is_flag=True,
+              help="Measure each way of choosing characters beside plain sampling.")  # fmt: skip
 @threads_option
 @precision_option
 @json_option
-def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any) -> None:
+def benchmark(vocabulary_size: int, profile: bool, choosers: bool, as_json: bool,
+              **options: Any) -> None:  # fmt: skip
     """Measure how fast this machine trains, evaluates and samples.
 
     It does so with a network of the size given. The limit is what the processor could do at best
@@ -56,5 +59,5 @@ def benchmark(vocabulary_size: int, profile: bool, as_json: bool, **options: Any
     from charrnn.studies.benchmark import benchmark as measure
 
     with announced_compilation():
-        result = measure(network, config, profile=profile)
+        result = measure(network, config, profile=profile, choosers=choosers)
     print_result(to_json(result) if as_json else benchmark_table(result))

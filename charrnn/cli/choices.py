@@ -10,7 +10,7 @@ import click
 
 from charrnn.cli.options import option, options
 from charrnn.cli.prompt import unescaped
-from charrnn.config import SamplingConfig
+from charrnn.config import DEFAULT_MIN_P, SamplingConfig
 from charrnn.errors import UsageError
 from charrnn.text.display import decoded
 
@@ -57,9 +57,10 @@ choice_options = options(
     option(SamplingConfig, "--top-p", float,
            "Only the likeliest that together have this share; 1: all."),
     option(SamplingConfig, "--min-p", float,
-           "Only those at least so likely, as a share of the likeliest; 0: all."),
+           "Only those at least so likely, as a share of the likeliest; 0: all.  [default: "
+           f"{DEFAULT_MIN_P:g}, or 0 with any of the other ways of choosing]"),
     option(SamplingConfig, "--temperature", float,
-           "0: always the likeliest character; 1: as learned; more: wilder."),
+           "0: always the likeliest character; 1: as learned; more: wilder.  [default: 1]"),
     option(SamplingConfig, "--mirostat", float,
            "Bits a character at which surprise is held; 0: it is not."),
     option(SamplingConfig, "--mirostat-rate", float, "How fast that is learned."),

@@ -55,7 +55,10 @@ def evaluation_tables(figures: dict[str, Any]) -> str:
 def _file_table(files: list[dict[str, Any]]) -> str:
     wanted = (*_MEANS[1:], "known_perplexity", *_COUNTS, "adapted_bits_per_character")
     names = [name for name in wanted if name in files[0]]
-    heading = ["file", *(name.replace("_per_character", "").replace("_", " ") for name in names)]
+    heading = [
+        "file",
+        *(name.replace("_per_character", "/char").replace("_", " ") for name in names),
+    ]
     return aligned([heading, *([printable(f["file"]), *_shown(f, names)] for f in files)])
 
 

@@ -42,10 +42,11 @@ def score(files: tuple[str, ...], paths: tuple[Path, ...], per_character: bool,
           copied: tuple[str, ...], copied_length: int, unbuffered: bool, lines: bool | None,
           encoding: str, normalize_newlines: bool, threads: int, precision: str,
           as_json: bool) -> None:  # fmt: skip
-    """Tell how many bits each line of FILES tells; - or nothing is standard input.
+    """Measure how many bits each line of FILES tells.
 
-    One line is printed for each line, with tabs between: bits, characters, bits per character,
-    unknown characters, the line. What is likely has few bits. With --lines each line is a text of
+    Without FILES, or for -, it reads standard input. One line is printed for each line, with tabs
+    between: bits, characters, bits per character, unknown characters, the line. What is likely has
+    few bits. With --lines each line is a text of
     its own, and its end is predicted and counted too; with --no-lines a file is one text, what
     stands before a line counts as known, and its newline is a character of it.
 

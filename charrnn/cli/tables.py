@@ -86,6 +86,9 @@ def benchmark_table(result: dict[str, dict[str, float]]) -> str:
     if "profile" in result:
         lines.append("a training step's time")
         lines += [f"  {part:<13} {percent:>11.1f}%" for part, percent in result["profile"].items()]
+    if "choosers" in result:
+        lines.append("sampling one text, beside plain sampling")
+        lines += [f"  {way:<18} {percent:>6.1f}%" for way, percent in result["choosers"].items()]
     return "\n".join(lines)
 
 

@@ -70,8 +70,12 @@ class Output:
         """
         if self._shows_controls:
             text = visible(text)
+        self.write_bytes(text.encode("utf-8", "replace"))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write what is no text, or is not to be touched, and flush."""
         with output_errors():
-            self._stream.write(text.encode("utf-8", "replace"))
+            self._stream.write(data)
             self._stream.flush()
 
 

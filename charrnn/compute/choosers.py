@@ -27,12 +27,9 @@ from charrnn.compute.cache import INLINED, inlined, kernel
 from charrnn.compute.constraints import allow, allow_what_ends, forbid_copies
 from charrnn.compute.filters import largest, min_p, top_k, top_p, typical
 from charrnn.compute.penalties import penalize_recent, penalize_runs
-from charrnn.compute.readout import softmax_row
+from charrnn.compute.readout import IMPOSSIBLE, softmax_row
 from charrnn.compute.recall import recent
 from charrnn.compute.vector import lanes, load, store
-
-#: Logits below this are those of columns that cannot be chosen.
-_IMPOSSIBLE = -1e29
 
 #: Below this a probability is that of what cannot be chosen.
 _NOTHING = 1e-30
@@ -117,7 +114,7 @@ class Draw(NamedTuple):
 def _draw(draw, logits, chances, bound, b, uniform):
     """An index by ``uniform``, or -1; ``bound`` [B] is Mirostat's."""
     top = largest(logits)
-    if top < _IMPOSSIBLE:
+    if top < IMPOSSIBLE:
         return -1
     if draw.sharpness > 1e30:
         return _most_probable(logits)
@@ -126,7 +123,7 @@ def _draw(draw, logits, chances, bound, b, uniform):
         return _pick(chances, uniform)
     total = _leave_out_surprises(chances, min(2.0 ** -bound[b], largest(chances)))
     chosen = _pick(chances, uniform * total)
-    bound[b] += draw.rate * (draw.surprise + math.log2(chances[chosen] / total))
+    bound[b] += draw.rate * (draw.surprise + math.log2(chances[chosen]))
     return chosen
 
 

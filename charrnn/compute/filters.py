@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from charrnn.compute.cache import kernel
-from charrnn.compute.readout import NEVER, softmax_row
+from charrnn.compute.readout import IMPOSSIBLE, NEVER, softmax_row
 from charrnn.compute.vector import (
     bits_of,
     broadcast,
@@ -123,9 +123,12 @@ def typical(logits, chances, spare, share):
 @kernel
 def _entropy(logits, chances, log_total):
     """-Σ p log p in nats, where log p is the logit minus ``log_total``."""
-    total = broadcast(chances, 0.0)
+    total, nothing = broadcast(chances, 0.0), broadcast(chances, 0.0)
+    least = broadcast(logits, IMPOSSIBLE)  # times its logit, a chance of 1e-34 counts
     for j in range(0, chances.size, lanes(chances)):
-        total = total + load(chances, j) * (log_total - load(logits, j))
+        logit = load(logits, j)
+        share = load(chances, j) * (log_total - logit)
+        total = total + where_at_least(logit, least, share, nothing)
     return sum_of_lanes(total)
 
 

@@ -23,6 +23,9 @@ from charrnn.compute.vector import (
 #: The logit of what cannot be: its probability is nothing, and no infinity gets into sums.
 NEVER = -1e30
 
+#: Logits below this are those of what cannot be.
+IMPOSSIBLE = -1e29
+
 
 @kernel
 def logits_of_rows(hidden, panels, bias, logits):

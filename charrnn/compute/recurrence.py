@@ -25,10 +25,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charrnn.compute.cache import kernel
+from charrnn.compute.dropout import keep_mask
 from charrnn.compute.functions import tanh
 from charrnn.compute.pointwise import normalize, prepare, step, step_back, unnormalize, unprepare
 from charrnn.compute.products import Rows, multiply
-from charrnn.compute.vector import broadcast, keep_mask, lanes, load, store
+from charrnn.compute.vector import broadcast, lanes, load, store
 
 
 class Pass(NamedTuple):

@@ -107,29 +107,29 @@ def choosing(
 
     Temperature comes last, so that filters see what the network learned.
     """
-    copies = copies or no_copies()
-    stops = _stops(config.until, vocabulary)
+    plan, copies = config.complete(), copies or no_copies()
+    stops = _stops(plan.until, vocabulary)
     windows = [copies.length, *np.diff(stops.ends, prepend=0).tolist()]
-    if config.repetition_penalty != 1:
-        windows.append(config.repetition_window)
+    if plan.repetition_penalty != 1:
+        windows.append(plan.repetition_window)
     return Choosing(
         Sampler(
             allowed,
             copies,
-            penalty=math.log(config.repetition_penalty),
-            window=config.repetition_window,
-            run_penalty=float(config.dry),
-            run_base=float(config.dry_base),
-            run_length=config.dry_length,
-            top_k=config.top_k,
-            typical=float(config.typical),
-            top_p=float(config.top_p),
-            min_p=float(config.min_p),
-            draw=Draw.of(config.temperature, config.mirostat, config.mirostat_rate),
+            penalty=math.log(plan.repetition_penalty),
+            window=plan.repetition_window,
+            run_penalty=float(plan.dry),
+            run_base=float(plan.dry_base),
+            run_length=plan.dry_length,
+            top_k=plan.top_k,
+            typical=float(plan.typical),
+            top_p=float(plan.top_p),
+            min_p=float(plan.min_p),
+            draw=Draw.of(plan.temperature, plan.mirostat, plan.mirostat_rate),
             stops=stops,
         ),
-        length=config.length,
+        length=plan.length,
         window=max(1, *windows),
-        runs=config.dry_window if config.dry else 0,
-        bound=2.0 * config.mirostat,
+        runs=plan.dry_window if plan.dry else 0,
+        bound=2.0 * plan.mirostat,
     )

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from charrnn.config import require_text
+from charrnn.compute.readout import softmax_row
+from charrnn.config import SamplingConfig, require_text
 from charrnn.errors import UsageError
-from charrnn.network.network import Network
-from charrnn.text.batch import Batch
+from charrnn.inference.choosing import anything, choosing
+from charrnn.inference.session import Session
 from charrnn.text.vocabulary import END, START, UNKNOWN
-from charrnn.training.evaluation import position_losses
 
 if TYPE_CHECKING:
     from charrnn.inference.language_model import LanguageModel
-
-#: Characters whose losses are measured at once.
-_TOGETHER = 256
 
 _NAMES = {END: "end of text", UNKNOWN: "unknown character"}
 
@@ -49,10 +46,7 @@ def expected_after(
     require_text("prime", prime)
     if not 0 < temperature < math.inf:
         raise UsageError(f"temperature must be above 0, not {temperature}")
-    tokens = np.concatenate([[START], model.vocabulary.encode(prime)])
-    with model.network.turns.take():
-        nats = _losses_after(model.network, tokens)
-    chances = _sharpened(nats, temperature)
+    chances = _sharpened(_losses_after(model, prime), temperature)
     found = []
     for token in np.argsort(-chances, kind="stable").tolist():
         if token != START:
@@ -61,18 +55,19 @@ def expected_after(
     return found
 
 
-def _losses_after(network: Network, tokens: np.ndarray) -> np.ndarray:
-    """-log P of each token [V] after ``tokens``: the last one is read in as many lanes."""
-    _, state = position_losses(network, tokens)
-    size = network.config.vocabulary_size
-    losses = np.empty(size, network.dtype)
-    for first in range(0, size, _TOGETHER):
-        targets = np.arange(first, min(first + _TOGETHER, size), dtype=np.int32)[None]
-        inputs = np.full_like(targets, tokens[-1])
-        batch = Batch(inputs, targets, (inputs == START).astype(np.uint8))
-        lanes = np.ascontiguousarray(np.repeat(state, targets.size, axis=2))
-        found, _ = network.losses(batch, lanes)
-        losses[targets[0]] = found[0]
+def _losses_after(model: LanguageModel, prime: str) -> np.ndarray:
+    """-log P of each token [V] after the prompt."""
+    size, network = model.vocabulary.size, model.network
+    allowed = anything(size, network.dtype, may_end=True)
+    own = choosing(SamplingConfig(), model.vocabulary, allowed)
+    with network.turns.take():  # after that nothing is shared
+        program = network.program(1)
+    session = Session(program, own.chooser, own.recall(1))
+    session.feed(model.vocabulary.encode(prime)[np.newaxis])
+    (logits,) = session.logits()
+    kind = logits.dtype.type
+    top, log_sum = softmax_row(logits.copy(), 0, logits.size)
+    losses: np.ndarray = kind(log_sum) + (kind(top) - logits[:size])
     return losses
 
 

@@ -102,10 +102,10 @@ def _parse(expression: str) -> Any:
     except re.error as error:
         where = "" if error.pos is None else f" at character {error.pos + 1:,}"
         reason = printable(error.msg) + where
-    except OverflowError as error:
+    except (OverflowError, ValueError) as error:  # too many repeats, flags at odds
         reason = str(error)
     raise UsageError(
-        f"`match` is not a regular expression: {reason} of '{printable(expression)}'; write \\ "
+        f"`match` is not a regular expression: {reason}, in '{printable(expression)}'; write \\ "
         "before what stands for itself"
     )
 

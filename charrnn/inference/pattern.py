@@ -54,7 +54,7 @@ def compile_pattern(expression: str, vocabulary: Vocabulary) -> Pattern:
     if moves.itemsize * len(moves) * vocabulary.size > MAX_BYTES:
         raise too_large(f"{len(moves):,} states for {vocabulary.size:,} characters are more than "
                         f"{MAX_BYTES >> 20} MB")  # fmt: skip
-    return Pattern(moves[:, groups], distance == 0, distance)
+    return Pattern(np.take(moves, groups, axis=1), distance == 0, distance)
 
 
 def _groups(classes: list[np.ndarray], size: int) -> np.ndarray:

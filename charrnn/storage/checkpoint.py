@@ -59,7 +59,8 @@ class SavedModel:
         return all(np.isfinite(tensor).all() for tensor in self.tensors.values())
 
 
-def _checksum(tensors: dict[str, np.ndarray], text: str = "") -> str:
+def checksum_of(tensors: dict[str, np.ndarray], text: str = "") -> str:
+    """A hash of tensors by name, and of a text: what a file says to guard its own."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         digest.update(name.encode())
@@ -129,7 +130,7 @@ def save_model(path: str | Path, model: SavedModel) -> None:
         "config": json.dumps(dataclasses.asdict(model.config)),
         "characters": json.dumps(model.vocabulary.characters),
         "training": json.dumps(model.training),
-        "checksum": _checksum(tensors),
+        "checksum": checksum_of(tensors),
     }
     write_atomically(Path(path), to_safetensors(tensors, metadata))
 
@@ -205,7 +206,7 @@ def load_model(path: str | Path) -> SavedModel:
             training, checksum = read_figures(parse(metadata["training"])), metadata["checksum"]
         _check_tensors(path, file, parameter_shapes(config))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if _checksum(tensors) != checksum:
+    if checksum_of(tensors) != checksum:
         raise ModelFileError(f"{path} is damaged: its weights do not match their checksum")
     return SavedModel(config, vocabulary, tensors, training)
 
@@ -249,7 +250,7 @@ def save_resume(path: Path, state: ResumeState) -> None:
         "format": RESUME_FORMAT,
         "format_version": str(RESUME_FORMAT_VERSION),
         "values": values,
-        "checksum": _checksum(arrays, values),
+        "checksum": checksum_of(arrays, values),
     }
     write_atomically(path, to_safetensors(arrays, metadata))
 
@@ -262,7 +263,7 @@ def load_resume(path: Path) -> ResumeState:
             values = read_resume(parse(text))
         _check_tensors(path, file, _array_shapes(values))
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if _checksum(arrays, text) != checksum:
+    if checksum_of(arrays, text) != checksum:
         raise ModelFileError(f"{path} is damaged: its contents do not match their checksum")
     for name, array in arrays.items():
         # A mean of squares may have become infinite: its weight then stays where it is.

@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -90,14 +91,19 @@ def _characters(config: ModelConfig) -> str:
 
 
 def benchmark(
-    config: ModelConfig, training: TrainingConfig, *, profile: bool = False
+    config: ModelConfig,
+    training: TrainingConfig,
+    *,
+    profile: bool = False,
+    choosers: bool = False,
 ) -> dict[str, dict[str, float]]:
     """Measure the limit, a training step, evaluation and sampling, one text and many at once.
 
     Characters a second are medians. A training step is the whole of it: forward, backward,
     clipping, update, packing. Precision "auto" is what it is in use: in training another than in
     evaluation and sampling. FLOPs are 6 for each weight and character in training, 2 otherwise.
-    With ``profile`` the seconds of a step are told apart.
+    With ``profile`` the seconds of a step are told apart; with ``choosers`` the speed of each way
+    of choosing a character, as a percentage of plain sampling's.
     """
     limit = measure_limit(training.threads or Team(2**16).threads)
     trainer = create_random_trainer(config, training)
@@ -130,13 +136,51 @@ def benchmark(
     }
     if profile:
         result["profile"] = profile_steps(trainer)
+    if choosers:
+        result["choosers"] = choosing_speeds(network)
     return result
 
 
-def write_texts(network: Network, texts: int, length: int) -> float:
-    """Write texts of full length; return how many characters that were."""
+#: What each way of choosing is asked for where its speed is measured.
+_WAYS: dict[str, dict[str, Any]] = {
+    "temperature": {"temperature": 0.8},
+    "repetition penalty": {"repetition_penalty": 1.1},
+    "dry": {"dry": 0.8},
+    "top k": {"top_k": 40},
+    "typical": {"typical": 0.95},
+    "top p": {"top_p": 0.95},
+    "min p": {"min_p": 0.05},
+    "mirostat": {"mirostat": 2.0},
+}
+
+
+def choosing_speeds(network: Network) -> dict[str, float]:
+    """Characters a second of each way of choosing, as a percentage of plain sampling's.
+
+    One text, in turns with plain sampling; medians.
+    """
+    ratios: dict[str, list[float]] = {name: [] for name in _WAYS}
+
+    def seconds(**choices: Any) -> float:
+        start = time.perf_counter()
+        write_texts(network, 1, 2048, **choices)
+        return time.perf_counter() - start
+
+    for _ in range(3 * _ROUNDS):
+        for name, choices in _WAYS.items():
+            ratios[name].append(100 * seconds() / seconds(**choices))
+    return {name: statistics.median(several) for name, several in ratios.items()}
+
+
+def write_texts(network: Network, texts: int, length: int, **choices: Any) -> float:
+    """Write texts of full length; return how many characters that were.
+
+    ``choices`` are fields of ``SamplingConfig``.
+    """
     characters = Vocabulary(_characters(network.config))
     allowed = anything(characters.size, network.dtype, may_end=False)
-    writer = Writer(network, choosing(SamplingConfig(length=length), characters, allowed))
+    writer = Writer(
+        network, choosing(SamplingConfig(length=length, **choices), characters, allowed)
+    )
     pieces = writer.write([np.empty(0, np.int32)] * texts, range(texts))
     return sum(piece.tokens.size for some in pieces for piece in some)

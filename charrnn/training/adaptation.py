@@ -13,7 +13,7 @@ from charrnn.training.evaluation import Evaluation
 from charrnn.training.optimizer import create_optimizer
 
 #: Characters that are predicted before what they teach is learned.
-_STEPS = 32
+PIECE = 32
 
 #: How far an update goes, and how much of the way back to the trained weights precedes it
 #: (docs/measurements.md).
@@ -35,29 +35,49 @@ _PLAN = Plan(
 )
 
 
+class Learner:
+    """A copy of a network that learns from each piece of a text once it has been predicted.
+
+    Krause et al. 2018: after every ``PIECE`` characters an update of their loss, divided by the
+    root of its mean square, and a step back towards the trained weights.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network.with_values(network.values)
+        self.network.prepare_training()
+        self._trained = network.values.copy()
+        self._optimizer = create_optimizer(_PLAN, self.network)
+        self._optimizer.rates[:] = 1
+        self._state = self.network.initial_state(1)
+
+    def learn(self, piece: np.ndarray) -> np.ndarray:
+        """Losses [n] of predicting ``piece[1:]`` [n + 1], from which the network then learns.
+
+        Its first token is the last of the piece before; START is that of the first piece.
+        """
+        tokens = piece[:, np.newaxis]
+        batch = Batch(*frame(tokens[:-1], tokens[1:]))
+        losses, self._state = self.network.loss_and_gradients(batch, self._state)
+        self.network.values += _DECAY * (self._trained - self.network.values)
+        norm = self._optimizer.gradient_norm(losses.size)
+        self._optimizer.update(losses.size, norm, _RATE)
+        return losses[:, 0]
+
+
 def evaluate_adapting(
     network: Network, tokens: np.ndarray, losses: np.ndarray | None = None
 ) -> Evaluation:
     """As ``evaluate``, but learning from each piece of the text once it has been predicted.
 
-    Krause et al. 2018: after every ``_STEPS`` characters an update of their loss, divided by the
-    root of its mean square, and a step back towards the trained weights. The text is read in one
-    lane, so that all that stands before a character has been learned. What learns is a copy: the
+    The text is read in one lane, so that all that stands before a character has been learned. The
     network stays as it is. ``losses`` as in ``evaluate``.
     """
-    learner = network.with_values(network.values)
-    learner.prepare_training()
-    optimizer = create_optimizer(_PLAN, learner)
-    optimizer.rates[:] = 1
-    state, nats, unknown_nats = learner.initial_state(1), 0.0, 0.0
-    for first in range(0, len(tokens) - 1, _STEPS):
-        piece = tokens[first : first + _STEPS + 1, np.newaxis]
-        batch = Batch(*frame(piece[:-1], piece[1:]))
-        found, state = learner.loss_and_gradients(batch, state)
+    learner, nats, unknown_nats = Learner(network), 0.0, 0.0
+    for first in range(0, len(tokens) - 1, PIECE):
+        piece = tokens[first : first + PIECE + 1]
+        found = learner.learn(piece)
         nats += float(found.sum(dtype=np.float64))
-        unknown_nats += float(found.sum(where=batch.targets == UNKNOWN, dtype=np.float64))
+        unknown_nats += float(found.sum(where=piece[1:] == UNKNOWN, dtype=np.float64))
         if losses is not None:
-            losses[first : first + found.size] = found[:, 0]
-        learner.values += _DECAY * (network.values - learner.values)
-        optimizer.update(found.size, optimizer.gradient_norm(found.size), _RATE)
+            losses[first : first + found.size] = found
     return Evaluation.of(tokens, nats, unknown_nats)
