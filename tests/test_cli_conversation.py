@@ -68,12 +68,13 @@ def test_what_is_typed_may_be_no_text(models):
         assert done.stderr.count(b"\n") == 1 and "'é'" in done.stderr.decode()
 
 
-def test_a_closed_standard_input_is_one_line(models):
-    with start("sample", "--model", models / "fables", "--interactive", stdin=None,
-               preexec_fn=lambda: os.close(0)) as process:  # fmt: skip
-        done = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert done[1].endswith(b"Error: cannot read standard input: it is closed\n")
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--interactive"], 1), (["--prime-file", "-"], 2)]
+)
+def test_a_closed_standard_input_is_one_line(models, arguments, code):
+    done = execute("sample", "--model", models / "fables", *arguments, stdin=None,
+                   preexec_fn=lambda: os.close(0))  # fmt: skip
+    assert_one_line_error(done, code, "standard input", "is closed")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,12 @@ def benchmark(vocabulary_size: int, profile: bool, choosers: bool, as_json: bool
 
     It does so with a network of the size given. The limit is what the processor could do at best
     in 32-bit multiply-adds, and what its memory can deliver.
+
+    \b
+    Examples:
+      charrnn benchmark
+      charrnn benchmark --cell gru --hidden-size 256 --profile
+      charrnn benchmark --threads 1 --precision float32 --json
     """
     shape = {name: options.pop(name) for name in SHAPE}
     network = ModelConfig.for_vocabulary(vocabulary_size, **shape)

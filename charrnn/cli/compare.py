@@ -64,6 +64,12 @@ def compare(corpus: tuple[str, ...], cells: list[str], equal: str, folder: Path 
     Each is trained for the same time (or the same --epochs or --steps), on the same text (- is
     standard input), with the same seed and options. Ctrl-C ends the comparison, and shows the
     cells that are through.
+
+    \b
+    Examples:
+      charrnn compare corpus.txt --cells lstm,gru --budget 30s
+      charrnn compare corpus.txt --cells lstm,elman --equal weights --output models
+      charrnn compare names.txt --lines --cells gru --cells lstm --steps 500 --json
     """
     from charrnn.studies import comparison
 

@@ -57,6 +57,12 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: list[str]
     layers at t - k, as a mean over positions t, for trained and for untrained networks. They all
     read the same text (- is standard input), by default in documents such as the first model was
     trained on.
+
+    \b
+    Examples:
+      charrnn gradients corpus.txt
+      charrnn gradients corpus.txt --cells lstm,elman --scale 2 --steps-back 100
+      charrnn gradients corpus.txt --model en.safetensors --output gradients.svg
     """
     from charrnn.storage.checkpoint import load_finite_model
     from charrnn.storage.summary import reads_lines

@@ -18,7 +18,13 @@ from charrnn.cli.terminal import print_result
 @model_option
 @json_option
 def info(model_path: Path, as_json: bool) -> None:
-    """Say what a model is made of and where it came from."""
+    """Say what a model is made of and where it came from.
+
+    \b
+    Examples:
+      charrnn info
+      charrnn info --model names.safetensors --json | jq .weights
+    """
     from charrnn.storage.checkpoint import load_model
     from charrnn.storage.summary import describe
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,10 +18,20 @@ from charrnn.text.vocabulary import Vocabulary
 #: What a shell passes on as two characters, and means.
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
+
+class _PromptFile(click.File):
+    """A file in UTF-8; standard input may be closed."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == "-" and sys.stdin is None:
+            self.fail("standard input is closed", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 prompt_options = options(
     click.option("--prime", help=r"Text to go on from; \n, \t and \r are what they stand for, "
                  r"\\ is \."),
-    click.option("--prime-file", type=click.File("r", encoding="utf-8"),
+    click.option("--prime-file", type=_PromptFile("r", encoding="utf-8"),
                  help="File with text to go on from; - is standard input."),
 )  # fmt: skip
 

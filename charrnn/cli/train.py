@@ -56,6 +56,13 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     The model with the lowest loss on the validation text is kept. Ctrl-C ends the run after the
     step at hand; --resume goes on from there, to the same bits as a run that was never stopped.
     More --epochs, --steps or --budget may be given then.
+
+    \b
+    Examples:
+      charrnn train corpus.txt --budget 3m
+      charrnn train names.txt --lines --model names.safetensors --log run.jsonl
+      cat chapter1.txt chapter2.txt | charrnn train - --epochs 20
+      charrnn train letters.txt --init-from en.safetensors --model own.safetensors
     """
     from charrnn.cli.resuming import go_on, how_to_go_on, resumed
     from charrnn.cli.run import run
