@@ -36,7 +36,7 @@ from charrnn.text.display import decoded
 def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt: bool,
              by_position: bool, threads: int, precision: str, as_json: bool,
              **reading: Any) -> None:  # fmt: skip
-    """Measure how well the model predicts FILES; - is standard input.
+    """Measure how well a model predicts FILES; - is standard input.
 
     The loss is the mean over all characters and ends of documents; the known perplexity leaves out
     characters that the model does not know. Of several files each is told too. The model file stays
