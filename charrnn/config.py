@@ -274,9 +274,9 @@ class SamplingConfig:
     repetition_penalty: float = 1.0  # what divides the probability of recent characters
     repetition_window: int = 64  # how many characters are recent
     dry: float = 0.0  # what the logit loses of what makes a repeated run longer; 0: nothing
-    dry_base: float = 1.75  # times this for each character of the run beyond ``dry_length``
-    dry_length: int = 12  # shortest run that counts
-    dry_window: int = 1024  # how many characters back runs are looked for
+    dry_base: float = 1.2  # times this for each character of the run beyond ``dry_length``
+    dry_length: int = 8  # shortest run that counts
+    dry_window: int = 4096  # how many characters back runs are looked for
     top_k: int = 0  # how many of the likeliest are left; 0: all
     typical: float = 1.0  # share of the most typical that is left
     top_p: float = 1.0  # share of the likeliest that is left

@@ -11,7 +11,7 @@ from samples import choosing_of, config_of, random_network
 from trained import fables, language_model
 
 from charrnn.compute import filters
-from charrnn.compute.choosers import Draw
+from charrnn.compute.choosers import Draw, Plain, Sampler
 from charrnn.compute.constraints import forbid_copies
 from charrnn.compute.packing import padded
 from charrnn.compute.penalties import penalize_runs
@@ -355,6 +355,19 @@ def test_a_neutral_value_is_plain_sampling():
         texts.append(np.concatenate([p.tokens for (p,) in writer.write([np.empty(0, int)], [1])]))
     for text in texts[1:]:
         np.testing.assert_array_equal(text, texts[0])
+
+
+@pytest.mark.parametrize("values", [{}, {"temperature": 0.7}, {"temperature": 0}, {"min_p": 0.2}],
+                         ids=str)  # fmt: skip
+def test_what_is_compiled_for_little_writes_what_is_compiled_for_all(values):
+    """A repetition window, without a penalty, changes nothing but the chooser."""
+    network, texts = _network(), []
+    for more, kind in ({}, Plain), ({"repetition_window": 9}, Sampler):
+        own = choosing_of(network, SamplingConfig(length=200, **values, **more))
+        assert type(own.chooser) is kind
+        writer = sampling.Writer(network, own)
+        texts.append(np.concatenate([p.tokens for (p,) in writer.write([np.empty(0, int)], [1])]))
+    np.testing.assert_array_equal(*texts)
 
 
 def test_a_temperature_is_a_sharpness():

@@ -1,5 +1,6 @@
 """``charrnn compress`` and ``decompress``: files and pipes, names, and what they refuse."""
 
+import json
 import os
 
 import pytest
@@ -40,6 +41,14 @@ def test_there_and_back(folder):
     assert (done.stdout, done.stderr) == ("", "")
     assert (folder / "text").read_bytes() == TEXT
     assert sorted(os.listdir(folder)) == ["model.safetensors", "other", "text", "text.rnn"]
+
+
+def test_info_tells_the_checksum_that_a_compressed_text_names(folder):
+    _done("compress", "text")
+    refused = invoke("decompress", "text.rnn", "-o", "-", "--model", "other")
+    for model in ("model.safetensors", "other"):
+        figures = json.loads(_done("info", "--json", "--model", model).stdout)
+        assert figures["checksum"][:16] in refused.stderr
 
 
 def test_pipes(folder):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from subprocesses import python
+from test_bfloat16 import needs_bfloat16
 from test_target import AVX2, NUMBA_SETTINGS, X86
 from trained import FABLES, fables, language_model, with_biases
 
@@ -27,6 +28,7 @@ from charrnn.compute.coding import (
 from charrnn.errors import CompressionError, UsageError
 from charrnn.inference import compression
 from charrnn.inference.compression import compress, decompress
+from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import save_model
 
 TEXT = FABLES.read_bytes()
@@ -75,6 +77,17 @@ def test_streams_follow_from_the_length():
     streams_of = functools.partial(compression._streams, None, adapt=False)
     assert [streams_of(n) for n in (0, 1, 16383, 16384, 10**9)] == [0, 1, 1, 2, 64]
     assert compression._streams(None, 10**9, adapt=True) == 1
+
+
+def test_it_is_told_how_far_coding_is():
+    told = []
+    compressed = compress(
+        _model(), TEXT[:1000], streams=2, watcher=lambda done, total: told.append((done, total))
+    )
+    assert told == [(256, 500), (500, 500)]
+    told.clear()
+    decompress(_model(), compressed, lambda done, total: told.append((done, total)))
+    assert told == [(256, 500), (500, 500)]
 
 
 def test_unknown_characters_become_expected():
@@ -158,6 +171,8 @@ def test_every_change_of_a_byte_and_every_cut_is_told():
 
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 2**64 - 1), st.integers(0, 64), st.booleans())
+@example(b"\x55" * 20, 2**64 - 1, 2, True)
+@example(b"\x55" * 20, 2**61, 2, True)
 def test_what_makes_no_sense_behind_a_good_header_is_told(body, characters, streams, whole):
     """Whatever it promises, no more is made than its bytes tell of."""
     if whole and streams:  # the table of sizes is right too
@@ -192,6 +207,15 @@ def test_another_model_is_told_by_its_checksum():
         decompress(other, compressed)
     for model in (_model(), other):
         assert compression._identity(model).hex() in str(raised.value)
+
+
+@needs_bfloat16
+def test_bfloat16_is_refused(tmp_path):
+    save_model(tmp_path / "model", fables())
+    model = load(tmp_path / "model", precision="bfloat16")
+    for wrong in (compress, decompress):
+        with pytest.raises(UsageError, match="`precision` float32"):
+            wrong(model, b"abc")
 
 
 @pytest.mark.parametrize("options", [{"streams": 0}, {"streams": 65}, {"streams": 1.5},

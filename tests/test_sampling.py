@@ -237,7 +237,8 @@ def test_unseen_characters_of_a_prompt_are_unknown():
     model = language_model(fables())
     assert model.sample(50, prime="日本", seed=1) == model.sample(50, prime="Ωé", seed=1)
     (text,) = _draw(model.network, length=50, prime=[UNKNOWN] * 2, may_end=False)
-    assert model.vocabulary.decode(text) == model.sample(50, prime="\ud800é", seed=1)
+    same = model.sample(50, prime="\ud800é", seed=1, temperature=1)
+    assert model.vocabulary.decode(text) == same
 
 
 @pytest.mark.parametrize("count", [1, 2, 70])
@@ -265,7 +266,7 @@ def test_a_model_of_one_document_writes_to_the_full_length():
 
 def test_an_end_in_a_later_chunk_ends_only_its_text():
     model = language_model(with_biases("abc", documents=2, biases=[(END, -3.5)]), threads=2)
-    lengths = [len(text) - 1 for text in model.texts(1000, count=64, seed=1)]
+    lengths = [len(text) - 1 for text in model.texts(1000, count=64, seed=1, temperature=1)]
     assert min(lengths) < sampling.CHUNK < max(lengths)
     expected = 3 * math.exp(3.5)  # of a geometric distribution
     assert abs(np.mean(lengths) - expected) < 5 * expected / 8

@@ -9,7 +9,7 @@ import click
 from charrnn.cli.coded import SUFFIX, coding_options, read_file, writable_output, write_file
 from charrnn.cli.options import model_option, threads_option
 from charrnn.cli.terminal import say
-from charrnn.cli.waiting import announced_compilation
+from charrnn.cli.waiting import announced_compilation, shown_progress
 
 
 @click.command()
@@ -46,7 +46,8 @@ def compress(file: str, output: str | None, force: bool, model_path: Path, strea
     with announced_compilation():
         model = load(model_path, threads=threads, precision="float32")
         data = read_file(file)
-        compressed = compress(model, data, streams=streams, adapt=adapt)
+        with shown_progress("compressing") as show:
+            compressed = compress(model, data, streams=streams, adapt=adapt, watcher=show)
     write_file(target, compressed)
     bits = f", {8 * len(compressed) / len(data):.3f} bits a byte" if data else ""
     say(f"{len(data):,} bytes became {len(compressed):,}{bits}")

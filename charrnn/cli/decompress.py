@@ -8,7 +8,7 @@ import click
 
 from charrnn.cli.coded import SUFFIX, coding_options, read_file, writable_output, write_file
 from charrnn.cli.options import model_option, threads_option
-from charrnn.cli.waiting import announced_compilation
+from charrnn.cli.waiting import announced_compilation, shown_progress
 from charrnn.errors import UsageError
 
 
@@ -35,7 +35,9 @@ def decompress(file: str, output: str | None, force: bool, model_path: Path,
     writable_output(target, file, model_path, force=force, binary=False)
     with announced_compilation():
         model = load(model_path, threads=threads, precision="float32")
-        text = decompress(model, read_file(file))
+        data = read_file(file)
+        with shown_progress("decompressing") as show:
+            text = decompress(model, data, show)
     write_file(target, text)
 
 

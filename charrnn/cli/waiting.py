@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from charrnn.cli.terminal import STANDARD_ERROR, columns, say
 from charrnn.text.sources import watched_reading
 
-#: Seconds of reading of which nothing is said.
+#: Seconds of work of which nothing is said.
 _UNSAID = 2.0
 
 #: Seconds between two words of it, on a terminal and elsewhere.
@@ -54,26 +54,32 @@ def _say_above(message: str) -> None:
 
 
 @contextlib.contextmanager
-def shown_reading() -> Iterator[None]:
-    """Say in the block how much of the texts has been read, if that takes more than a moment."""
+def shown_progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Gives what is to be told how much of how much is done; it says so, after a moment."""
     status = _Status()
     interval = _TERMINAL_INTERVAL if status.rewritten else _LINE_INTERVAL
     due = time.monotonic() + _UNSAID
 
-    def show(read: int, total: int | None) -> None:
+    def show(done: int, total: int | None) -> None:
         nonlocal due
-        if total and read >= total:
+        if total and done >= total:
             status.hide()
         elif time.monotonic() >= due:
-            done = f"{read / total:.0%}" if total else f"{read / 1e6:,.1f} MB so far"
-            status.show(f"reading the text: {done}")
+            share = f"{done / total:.0%}" if total else f"{done / 1e6:,.1f} MB so far"
+            status.show(f"{what}: {share}")
             due = time.monotonic() + interval
 
     try:
-        with watched_reading(show):
-            yield
+        yield show
     finally:
         status.hide()
+
+
+@contextlib.contextmanager
+def shown_reading() -> Iterator[None]:
+    """Say in the block how much of the texts has been read, if that takes more than a moment."""
+    with shown_progress("reading the text") as show, watched_reading(show):
+        yield
 
 
 @contextlib.contextmanager

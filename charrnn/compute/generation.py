@@ -163,7 +163,7 @@ def _surprise(memory, at, row, token):
 
 
 @inlined
-def _choose_one(chooser, memory, at, texts, recall, row, b, n, end):
+def _choose(chooser, memory, at, texts, recall, row, b, n, end):
     """Choose the n-th character of a text from the logits at ``at``; ``end`` where it is over."""
     if texts.ended[b]:
         return end
@@ -189,18 +189,6 @@ def _choose_one(chooser, memory, at, texts, recall, row, b, n, end):
 
 
 @inlined
-def _choose(program, chooser, memory, texts, recall, row, n, end):
-    """Choose or take the n-th character of each text from its logits in ``memory``."""
-    for b in range(texts.latest.size):
-        if texts.tokens[b, n] < 0:
-            at = program.logits + b * program.width
-            texts.tokens[b, n] = _choose_one(chooser, memory, at, texts, recall, row, b, n, end)
-        else:
-            remember(recall, b, texts.tokens[b, n])
-        texts.latest[b] = texts.tokens[b, n]
-
-
-@inlined
 def _any_going_on(ended):
     for code in ended:  # noqa: SIM110  (Numba knows no generators here)
         if code == 0:
@@ -223,7 +211,14 @@ def generate(program, chooser, memory, recall, row, texts, end, barrier, part, p
     batch, length = texts.tokens.shape
     for n in range(length):
         if part == 0:
-            _choose(program, chooser, memory, texts, recall, row, n, end)
+            for b in range(batch):
+                token, at = texts.tokens[b, n], program.logits + b * program.width
+                if token < 0:
+                    token = _choose(chooser, memory, at, texts, recall, row, b, n, end)
+                    texts.tokens[b, n] = token
+                else:
+                    remember(recall, b, token)
+                latest[b] = token
         if not meet(barrier, parts):
             return n
         if not _any_going_on(ended):

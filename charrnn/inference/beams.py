@@ -38,7 +38,7 @@ class Beams:
 
     def __init__(self, network: Network, choosing: Choosing, count: int) -> None:
         self._vocabulary_size = network.config.vocabulary_size
-        self._allowed = choosing.chooser.allowed
+        self._allowed = choosing.allowed
         with network.turns.take():
             program = network.program(count)
         self._session = Session(program, choosing.chooser, choosing.recall(count))

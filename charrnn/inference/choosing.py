@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.compute.choosers import Draw, Sampler, Stops
+from charrnn.compute.choosers import Draw, Plain, Sampler, Stops
 from charrnn.compute.constraints import Allowed, Copies
 from charrnn.compute.packing import padded
 from charrnn.compute.readout import NEVER
 from charrnn.compute.recall import Recall, create_recall
-from charrnn.config import SamplingConfig
+from charrnn.config import SamplingConfig, SamplingPlan
 from charrnn.errors import UsageError
 from charrnn.inference.pattern import Pattern
 from charrnn.text.copies import hashes_of
@@ -25,13 +25,15 @@ _ENDLESS = 2**62
 
 @dataclass(frozen=True)
 class Choosing:
-    """A chooser, and what each text is remembered by.
+    """A chooser, what may follow what and be copied, and what each text is remembered by.
 
     ``window`` is how many of its latest characters the chooser looks at, ``runs`` how far back it
     looks for what the text repeats.
     """
 
     chooser: Any
+    allowed: Allowed
+    copies: Copies
     length: float = math.inf  # characters that a text may have
     window: int = 1
     runs: int = 0
@@ -108,6 +110,22 @@ def choosing(
     Temperature comes last, so that filters see what the network learned.
     """
     plan, copies = config.complete(), copies or no_copies()
+    if _is_plain(plan) and not copies.length and len(allowed.masks) == 1:
+        plain = Plain(allowed.masks[0], float(plan.min_p), Draw.of(plan.temperature))
+        return Choosing(plain, allowed, copies, plan.length)
+    return _full_choosing(plan, vocabulary, allowed, copies)
+
+
+def _is_plain(plan: SamplingPlan) -> bool:
+    """Whether nothing is asked for but what ``Plain`` does."""
+    plain = SamplingPlan(length=plan.length, min_p=plan.min_p, temperature=plan.temperature,
+                         ignore_end=plan.ignore_end)  # fmt: skip
+    return plan == plain
+
+
+def _full_choosing(
+    plan: SamplingPlan, vocabulary: Vocabulary, allowed: Allowed, copies: Copies
+) -> Choosing:
     stops = _stops(plan.until, vocabulary)
     windows = [copies.length, *np.diff(stops.ends, prepend=0).tolist()]
     if plan.repetition_penalty != 1:
@@ -128,6 +146,8 @@ def choosing(
             draw=Draw.of(plan.temperature, plan.mirostat, plan.mirostat_rate),
             stops=stops,
         ),
+        allowed,
+        copies,
         length=plan.length,
         window=max(1, *windows),
         runs=plan.dry_window if plan.dry else 0,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -39,6 +39,7 @@ _CHUNK = 256
 
 _MAGIC, _VERSION = b"\xe3rnn", 1
 _ADAPTS = 1  # a flag
+_ENDLESS = 2**62  # no text has as many bytes
 
 
 class _Header(NamedTuple):
@@ -56,9 +57,21 @@ class _Header(NamedTuple):
 _HEADER = struct.Struct("<4sBB8sIQQIH")
 _CRC = struct.Struct("<I")
 
+#: Told how many characters of the longest stream are done, and of how many.
+Watcher = Callable[[int, int], None]
+
+
+def _unwatched(done: int, total: int) -> None:
+    """Nobody is told."""
+
 
 def compress(
-    model: LanguageModel, data: bytes, *, streams: int | None = None, adapt: bool = False
+    model: LanguageModel,
+    data: bytes,
+    *,
+    streams: int | None = None,
+    adapt: bool = False,
+    watcher: Watcher = _unwatched,
 ) -> bytes:
     """The bytes of a text, of whatever they are, as ``decompress`` takes them.
 
@@ -71,7 +84,8 @@ def compress(
     _check_precision(model.network)
     text = data.decode("utf-8", "surrogateescape")
     points, tokens = code_points(text, "surrogatepass"), model.vocabulary.encode(text)
-    codes = _encode(model, tokens, points, _streams(streams, len(text), adapt), adapt)
+    coding = _Coding.writing(model, tokens.size, _streams(streams, tokens.size, adapt), adapt)
+    codes = coding.encode(tokens, points, watcher)
     body = b"".join([struct.pack(f"<{len(codes)}I", *map(len, codes)), *codes])
     stored = len(body) >= len(data)
     header = _HEADER.pack(
@@ -81,7 +95,7 @@ def compress(
     return b"".join([header, _CRC.pack(zlib.crc32(header)), data if stored else body])
 
 
-def decompress(model: LanguageModel, data: bytes) -> bytes:
+def decompress(model: LanguageModel, data: bytes, watcher: Watcher = _unwatched) -> bytes:
     """What ``compress`` was given, with the same model.
 
     Raises ``CompressionError`` where ``data`` is nothing that it made, damaged, or made with
@@ -93,7 +107,7 @@ def decompress(model: LanguageModel, data: bytes) -> bytes:
     if header.model != (own := _identity(model)):
         raise CompressionError(
             f"the text was compressed with another model, whose checksum begins with "
-            f"{header.model.hex()}; that of this `model` begins with {own.hex()}"
+            f"{header.model.hex()}; that of this `model` begins with {own.hex()} (see charrnn info)"
         )
     adapt = bool(header.flags & _ADAPTS)
     if header.arithmetic != _arithmetic(model, adapt):
@@ -102,7 +116,8 @@ def decompress(model: LanguageModel, data: bytes) -> bytes:
             "decompress it on a machine of that kind, with the same charrnn"
         )
     if header.streams:
-        text = _text_of(_decode(model, _codes(body, header), header.characters, adapt))
+        coding = _Coding.reading(model, _codes(body, header), header.characters, adapt)
+        text = _text_of(coding.decode(model.vocabulary, watcher))
     else:
         text = body
     if len(text) != header.size or zlib.crc32(text) != header.crc:
@@ -145,7 +160,11 @@ def _read_header(data: bytes) -> tuple[_Header, bytes]:
         raise _damaged()
     header = _Header(*_HEADER.unpack_from(data))
     (crc,) = _CRC.unpack_from(data, _HEADER.size)
-    sound = header.streams <= min(MOST_STREAMS, header.characters)
+    sound = (
+        header.flags in (0, _ADAPTS)
+        and header.streams <= min(MOST_STREAMS, header.characters)
+        and header.characters <= header.size < _ENDLESS
+    )
     if crc != zlib.crc32(data[: _HEADER.size]) or not sound:
         raise _damaged()
     return header, data[size:]
@@ -180,40 +199,9 @@ def _identity(model: LanguageModel) -> bytes:
 def _arithmetic(model: LanguageModel, adapt: bool) -> int:
     """What tells whether two machines compute the same: all logits and sums are part of a code."""
     probe = UNKNOWN + np.arange(2 * PIECE) * 7919 % (model.vocabulary.size - UNKNOWN)
-    (code,) = _encode(model, probe, np.zeros(probe.size, np.uint32), 1, adapt)
+    coding = _Coding.writing(model, probe.size, 1, adapt)
+    (code,) = coding.encode(probe, np.zeros(probe.size, np.uint32), _unwatched)
     return zlib.crc32(code)
-
-
-def _encode(
-    model: LanguageModel, tokens: np.ndarray, points: np.ndarray, streams: int, adapt: bool
-) -> list[bytes]:
-    """The codes of tokens [n] and their code points, cut into so many streams."""
-    ends = _ends(tokens.size, streams)
-    code = code_to_write(streams, int(np.diff(ends).max(initial=0)))
-    coding = _Coding(model, np.diff(ends), code, writes=True, adapt=adapt)
-    for first, count in coding.chunks():
-        for b, start in enumerate(ends[:-1] + first):
-            own = slice(start, min(start + count, ends[b + 1]))
-            coding.tokens[b, : own.stop - start] = tokens[own]
-            coding.points[b, : own.stop - start] = points[own]
-        coding.advance(count)
-    return finished(code)
-
-
-def _decode(model: LanguageModel, codes: list[bytes], characters: int, adapt: bool) -> np.ndarray:
-    """The code points of so many characters."""
-    code, lengths = code_to_read(codes), np.diff(_ends(characters, len(codes)))
-    coding = _Coding(model, lengths, code, writes=False, adapt=adapt)
-    pieces = []
-    for _, count in coding.chunks():
-        coding.advance(count)
-        if coding.has_failed():
-            raise _damaged()
-        pieces.append(coding.read(model.vocabulary)[:, :count])
-    if not is_understood(code):
-        raise _damaged()
-    rows = np.concatenate(pieces, axis=1)
-    return np.concatenate([row[:length] for row, length in zip(rows, lengths, strict=True)])
 
 
 def _ends(characters: int, streams: int) -> np.ndarray:
@@ -229,20 +217,21 @@ def _possible(model: LanguageModel) -> np.ndarray:
 
 
 class _Coding:
-    """Texts of ``lengths`` [B] that are coded side by side, each thread its own.
+    """The streams of a text, from ``ends[b]`` to ``ends[b + 1]``, each thread its own.
 
-    ``tokens`` and ``points`` [B, N] are those of the chunk at hand: given, or read. Where it is to
+    Tokens and code points [B, N] are those of the chunk at hand: given, or read. Where it is to
     ``adapt``, chunks are as long as what the network learns from at once.
     """
 
     def __init__(
-        self, model: LanguageModel, lengths: np.ndarray, code: Code, *, writes: bool, adapt: bool
+        self, model: LanguageModel, ends: np.ndarray, code: Code, *, writes: bool, adapt: bool
     ) -> None:
-        self._network, self._lengths, self._code = model.network, lengths, code
+        self._network, self._ends, self._code = model.network, ends, code
+        self._lengths = lengths = np.diff(ends)
         self._writes, self._learner = writes, None
         self._possible = _possible(model)
         shape = lengths.size, PIECE if adapt else _CHUNK
-        self.tokens, self.points = np.full(shape, UNKNOWN, np.int32), np.zeros(shape, np.uint32)
+        self._tokens, self._points = np.full(shape, UNKNOWN, np.int32), np.zeros(shape, np.uint32)
         self._misses = np.zeros(lengths.size, np.int64)
         team = self._network.team
         parts = min(team.threads, lengths.size)
@@ -253,6 +242,44 @@ class _Coding:
                 self._learner = Learner(self._network)
             self._sessions = self._new_sessions(self._network)
 
+    @classmethod
+    def writing(cls, model: LanguageModel, characters: int, streams: int, adapt: bool) -> _Coding:
+        """Of a text of so many characters, whose codes are to be made."""
+        ends = _ends(characters, streams)
+        code = code_to_write(streams, int(np.diff(ends).max(initial=0)))
+        return cls(model, ends, code, writes=True, adapt=adapt)
+
+    @classmethod
+    def reading(
+        cls, model: LanguageModel, codes: list[bytes], characters: int, adapt: bool
+    ) -> _Coding:
+        """Of a text of so many characters, whose codes are there."""
+        ends = _ends(characters, len(codes))
+        return cls(model, ends, code_to_read(codes), writes=False, adapt=adapt)
+
+    def encode(self, tokens: np.ndarray, points: np.ndarray, watcher: Watcher) -> list[bytes]:
+        """The codes of a text's tokens [n] and their code points."""
+        for first, count in self._chunks(watcher):
+            for b, start in enumerate(self._ends[:-1] + first):
+                own = slice(start, min(start + count, self._ends[b + 1]))
+                self._tokens[b, : own.stop - start] = tokens[own]
+                self._points[b, : own.stop - start] = points[own]
+            self._advance(count)
+        return finished(self._code)
+
+    def decode(self, vocabulary: Vocabulary, watcher: Watcher) -> np.ndarray:
+        """The code points of the text [n]. Raises ``CompressionError`` for what is no code."""
+        chunks = []
+        for _, count in self._chunks(watcher):
+            self._advance(count)
+            if any((session.ended == AT_NOTHING).any() for session in self._sessions):
+                raise _damaged()
+            chunks.append(self._read(vocabulary)[:, :count])
+        if not is_understood(self._code):
+            raise _damaged()
+        rows = np.concatenate(chunks, axis=1)
+        return np.concatenate([row[:n] for row, n in zip(rows, self._lengths, strict=True)])
+
     def _new_sessions(self, network: Network) -> list[Session]:
         """Sessions of all texts at their beginning."""
         if not self._shares:
@@ -262,20 +289,21 @@ class _Coding:
         for own in self._shares:
             recall = create_recall(own.stop - own.start, window=1, runs=0, bound=0.0, length=0)
             recall.left[:] = self._lengths[own]
-            texts = (self.tokens[own], self.points[own], self._misses[own])
+            texts = (self._tokens[own], self._points[own], self._misses[own])
             code = Code(*(array[own] for array in self._code))
             room = np.empty_like(self._possible)
             coder = Coder(self._writes, UNKNOWN, CODE_POINTS, self._possible, room, *texts, code)
             sessions.append(Session(program, coder, recall))
         return sessions
 
-    def chunks(self) -> Iterator[tuple[int, int]]:
-        """The first character and the size of each chunk of the longest text."""
-        longest, size = int(self._lengths.max(initial=0)), self.tokens.shape[1]
+    def _chunks(self, watcher: Watcher) -> Iterator[tuple[int, int]]:
+        """The first character and the size of each chunk of the longest stream."""
+        longest, size = int(self._lengths.max(initial=0)), self._tokens.shape[1]
         for first in range(0, longest, size):
             yield first, min(size, longest - first)
+            watcher(min(first + size, longest), longest)
 
-    def advance(self, count: int) -> None:
+    def _advance(self, count: int) -> None:
         """Code the next ``count`` characters of all texts, or what is left of each."""
 
         def work(part: int, parts: int) -> None:
@@ -285,7 +313,7 @@ class _Coding:
 
         self._network.team.run(work)
         if self._learner:
-            self._learn(self._learner, self.tokens[0, :count])
+            self._learn(self._learner, self._tokens[0, :count])
 
     def _learn(self, learner: Learner, tokens: np.ndarray) -> None:
         """Let the network learn from what was coded, and go on with what it has become."""
@@ -296,11 +324,7 @@ class _Coding:
         for session, old in zip(self._sessions, before, strict=True):
             session.take(old, np.arange(old.ended.size))
 
-    def has_failed(self) -> bool:
-        """Whether a code does not hold what it should."""
-        return any((session.ended == AT_NOTHING).any() for session in self._sessions)
-
-    def read(self, vocabulary: Vocabulary) -> np.ndarray:
+    def _read(self, vocabulary: Vocabulary) -> np.ndarray:
         """The code points of the chunk that was read [B, N]."""
-        shown = code_points(vocabulary.decode(self.tokens.reshape(-1))).reshape(self.tokens.shape)
-        return np.where(self.tokens == UNKNOWN, self.points, shown)
+        shown = code_points(vocabulary.decode(self._tokens.reshape(-1))).reshape(self._tokens.shape)
+        return np.where(self._tokens == UNKNOWN, self._points, shown)

@@ -116,7 +116,7 @@ class Author:
         if asked.length == math.inf:
             raise UsageError("the likeliest texts are searched for up to a `length`: give one")
         heard = SamplingConfig(asked.length, ignore_end=asked.ignore_end, match=asked.match)
-        if asked != heard or self._choosing.chooser.copies.length:
+        if asked != heard or self._choosing.copies.length:
             raise UsageError(
                 "the likeliest texts are a matter of `length`, `match` and `ignore_end` alone: "
                 "leave out what else says how to choose"

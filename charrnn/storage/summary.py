@@ -8,7 +8,7 @@ from typing import Any
 
 from charrnn.network.description import architecture
 from charrnn.network.parameters import parameter_count
-from charrnn.storage.checkpoint import SavedModel
+from charrnn.storage.checkpoint import SavedModel, checksum_of
 
 
 def reads_lines(training: dict[str, Any]) -> bool:
@@ -24,6 +24,7 @@ def describe(model: SavedModel) -> dict[str, Any]:
         "architecture": architecture(model.config),
         **dataclasses.asdict(model.config),
         "weights": parameter_count(model.config),
+        "checksum": checksum_of(model.tensors),
         "finite": model.finite,
         "characters": model.vocabulary.characters,
         "validation_loss": loss,
