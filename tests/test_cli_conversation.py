@@ -126,6 +126,7 @@ def test_an_endless_answer_ends_with_ctrl_c_and_the_conversation_goes_on(models)
         terminal.wait_for(lambda shown: len(shown) > 3000)
         terminal.process.send_signal(signal.SIGINT)
         terminal.wait_for(lambda shown: shown.endswith("> "))
+        time.sleep(0.5)  # what reads lines must wait for one: until then Python hears no signal
         terminal.process.send_signal(signal.SIGINT)  # with nothing typed
         terminal.wait_for(lambda shown: shown.endswith("> "))
         terminal.type("/quit\n")

@@ -68,8 +68,8 @@ def compare(corpus: tuple[str, ...], cells: list[str], equal: str, folder: Path 
     \b
     Examples:
       charrnn compare corpus.txt --cells lstm,gru --budget 30s
-      charrnn compare corpus.txt --cells lstm,elman --equal weights --output models
-      charrnn compare names.txt --lines --cells gru --cells lstm --steps 500 --json
+      charrnn compare corpus.txt --cells lstm,elman --equal weights --output kept
+      charrnn compare names.txt --lines --cells gru,lstm --steps 500 --json
     """
     from charrnn.studies import comparison
 

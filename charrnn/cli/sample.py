@@ -101,8 +101,10 @@ def sample(context: click.Context, model_path: Path, interactive: bool, raw: boo
     prompt; a line end follows it. With --json there is an object for each: the prompt, the text
     after it, its seed, why it stopped, its log probability and its bits per character.
 
-    What is asked for is done in this order: --match, --max-copy, --repetition-penalty, --dry,
-    --top-k, --typical, --top-p, --min-p, --temperature, --mirostat.
+    \b
+    What is asked for is done in this order: --match, --max-copy,
+    --repetition-penalty, --dry, --top-k, --typical, --top-p, --min-p,
+    --temperature, --mirostat.
 
     \b
     Examples:

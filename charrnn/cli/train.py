@@ -61,7 +61,7 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     Examples:
       charrnn train corpus.txt --budget 3m
       charrnn train names.txt --lines --model names.safetensors --log run.jsonl
-      cat chapter1.txt chapter2.txt | charrnn train - --epochs 20
+      cat chapter1.txt chapter2.txt | charrnn train - --steps 2000
       charrnn train letters.txt --init-from en.safetensors --model own.safetensors
     """
     from charrnn.cli.resuming import go_on, how_to_go_on, resumed
