@@ -52,8 +52,8 @@ def read_prompt(prime: str | None, file: Any, *, lines: bool) -> str:
     return text.removesuffix("\n") if lines else text
 
 
-def prompts_of_lines() -> Iterator[str]:
-    """Each line of standard input, as it comes, without its end.
+def prompts_of_lines() -> Iterator[list[str]]:
+    """The lines of standard input without their ends, as many at once as there are.
 
     Raises ``CorpusError`` where it is not UTF-8.
     """
@@ -61,7 +61,7 @@ def prompts_of_lines() -> Iterator[str]:
     from charrnn.text.lines import text_of, whole_lines
 
     for block in whole_lines(read_pieces("-", normalize_newlines=True), 1):
-        yield from text_of(block).removesuffix("\n").split("\n")
+        yield text_of(block).removesuffix("\n").split("\n")
 
 
 def unescaped(text: str) -> str:

@@ -136,7 +136,7 @@ def _texts(model: Any, options: dict[str, Any]) -> Iterator[str]:
     show, seed = presented(options), some_seed(options["seed"])
     prompts = _prompts(model, options)
     if _is_streamed(options):
-        (prompt,) = prompts
+        ((prompt,),) = prompts
         yield from show.pieces(prompt, author.stream(prompt, seed))
     else:
         yield from map(show.text, _wanted(author, prompts, seed, options))
@@ -150,9 +150,9 @@ def _is_streamed(options: dict[str, Any]) -> bool:
 
 
 def _wanted(
-    author: Author, prompts: Iterator[str], seed: int, options: dict[str, Any]
+    author: Author, prompts: Iterator[list[str]], seed: int, options: dict[str, Any]
 ) -> Iterator[Text]:
-    """The texts that are asked for."""
+    """The texts that are asked for; prompts that come later are not waited for."""
     from charrnn.inference.selection import Selection, lines_of
 
     count, best_of, beams = options["count"], options["best_of"], options["beams"]
@@ -160,23 +160,32 @@ def _wanted(
     if beams:
         if count > beams:
             raise UsageError(f"--beams {beams} finds no more texts than that: give a larger one")
-        for prompt in prompts:
+        for prompt in itertools.chain.from_iterable(prompts):
             yield from selection.among(author.likeliest(prompt, beams), count)
         return
     written = () if selection.refuses else (count * best_of,)  # of each prompt; (): for ever
-    repeated = (p for prompt in prompts for p in itertools.repeat(prompt, *written))
-    measured = options["as_json"] or best_of > 1
-    texts = author.texts(repeated, itertools.count(seed), measured=measured)
+    seeds, measured = itertools.count(seed), options["as_json"] or best_of > 1
+    texts = (
+        text
+        for group in prompts
+        for text in author.texts(_repeated(group, *written), seeds, measured=measured)
+    )
     yield from selection.among(texts, count if selection.refuses else None)
 
 
-def _prompts(model: Any, options: dict[str, Any]) -> Iterator[str]:
+def _repeated(prompts: list[str], *times: int) -> Iterator[str]:
+    return (same for prompt in prompts for same in itertools.repeat(prompt, *times))
+
+
+def _prompts(model: Any, options: dict[str, Any]) -> Iterator[list[str]]:
+    """What texts go on from, as it comes."""
     from charrnn.storage.summary import reads_lines
 
     if options["prime_lines"]:
-        yield from prompts_of_lines()
-        return
-    lines = reads_lines(model.training)
-    prompt = read_prompt(options["prime"], options["prime_file"], lines=lines)
-    warn_of_unknown(model.vocabulary, prompt)
-    yield prompt
+        groups = prompts_of_lines()
+    else:
+        lines = reads_lines(model.training)
+        groups = iter([[read_prompt(options["prime"], options["prime_file"], lines=lines)]])
+    for prompts in groups:
+        warn_of_unknown(model.vocabulary, "".join(prompts))
+        yield prompts
