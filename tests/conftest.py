@@ -26,11 +26,19 @@ def group_of(nodeid):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """A scheduler of pytest-xdist that keeps groups together, the largest first."""
+    """A scheduler of pytest-xdist that keeps groups together, the largest first.
+
+    Before them those that are alone: at the end the other worker would wait for them.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class GroupScheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             return group_of(nodeid)
+
+        def _assign_work_unit(self, node):
+            for scope in [scope for scope in self.workqueue if "::" in scope]:
+                self.workqueue.move_to_end(scope, last=False)
+            super()._assign_work_unit(node)
 
     return GroupScheduling(config, log)
