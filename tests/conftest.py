@@ -21,7 +21,8 @@ def group_of(nodeid):
     """
     file = nodeid.partition("::")[0]
     cells = ["-".join(cell) for cell in CELLS]
-    return next((cell for cell in cells if cell in nodeid), nodeid if file in ALONE else file)
+    alone = file.rpartition("/")[2] in ALONE
+    return next((cell for cell in cells if cell in nodeid), nodeid if alone else file)
 
 
 @pytest.hookimpl(optionalhook=True)
