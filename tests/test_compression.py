@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from subprocesses import python
 from test_bfloat16 import needs_bfloat16
 from test_target import AVX2, NUMBA_SETTINGS, X86
-from trained import FABLES, fables, language_model, with_biases
+from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, with_biases
 
 from charrnn.compute import target, threads
 from charrnn.compute.cache import kernel
@@ -30,6 +30,9 @@ from charrnn.inference import compression
 from charrnn.inference.compression import compress, decompress
 from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import save_model
+from charrnn.text.vocabulary import START
+from charrnn.training.adaptation import evaluate_adapting
+from charrnn.training.evaluation import evaluate
 
 TEXT = FABLES.read_bytes()
 HEADER = compression._HEADER.size + compression._CRC.size
@@ -71,6 +74,33 @@ def test_the_code_is_as_short_as_the_model_is_good():
     size = {n: len(compress(_model(), text.encode(), streams=n)) for n in (1, 16)}
     assert 8 * size[1] == pytest.approx(bits, rel=0.001, abs=8 * 60)
     assert size[1] < size[16] < size[1] + 16 * 20
+
+
+NAMES = DINOSAURS.read_bytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from([b"Tyrannus", b"\n", b"\r\n", b"a", b"\xff", b""])).map(b"".join),
+       st.integers(1, 3))  # fmt: skip
+@example(b"\n", 1)
+@example(b"\n\n\na\n", 2)
+def test_any_lines_come_back(data, streams):
+    model = language_model(dinosaurs())
+    for adapt in (False, True)[: 2 if streams == 1 else 1]:
+        assert decompress(model, compress(model, data, streams=streams, adapt=adapt)) == data
+
+
+@pytest.mark.parametrize("adapt", [False, True])
+def test_lines_that_are_documents_are_coded_as_such(adapt):
+    """As well as the model foretells each of them, which begins anew."""
+    model = language_model(dinosaurs())
+    lines = NAMES.decode()[:3000].rpartition("\n")[0] + "\n"
+    tokens = model.vocabulary.encode(lines)
+    tokens[np.array(list(lines)) == "\n"] = START
+    measure = evaluate_adapting if adapt else evaluate
+    bits = measure(model.network, np.concatenate([[START], tokens])).nats / math.log(2)
+    size = len(compress(model, lines.encode(), streams=1, adapt=adapt)) - HEADER
+    assert abs(size - bits / 8) < 0.005 * size + 8
 
 
 def test_streams_follow_from_the_length():

@@ -300,6 +300,20 @@ def test_texts_of_a_session_do_not_see_one_another():
         assert_same_bits(alone.feed(text[None, 5:])[0], logits)
 
 
+@every_variant
+def test_a_document_begins_anew_where_its_start_is_read(cell, more):
+    """In one of the texts, while the other goes on."""
+    config = config_of(cell, 2, 20, vocabulary_size=37, **more)
+    network = random_network(config, dtype=np.float32)
+    tokens = np.random.default_rng(1).integers(3, 37, (2, 9))
+    session, alone, whole = session_of(network, 2), session_of(network), session_of(network)
+    begun = tokens.copy()
+    begun[1, 4] = START
+    logits = session.feed(begun)
+    assert_same_bits(logits[0], whole.feed(tokens[:1])[0])
+    assert_same_bits(logits[1], alone.feed(tokens[1:, 5:])[0])
+
+
 def test_a_program_is_made_once_for_many_texts(monkeypatch):
     network = random_network(config_of(("gru", "tanh"), 1, 8), dtype=np.float32, threads=2)
     made, program = [], network.program

@@ -207,12 +207,14 @@ class Coder(NamedTuple):
     """Instead of choosing, writes the given tokens as a code, or reads them from one.
 
     Of a token that is ``unknown`` its number follows, below ``numbers``, of which all are equally
-    likely. The n-th token of a text has its place in column n mod N.
+    likely. Behind one that ends a document the next begins. The n-th token of a text has its place
+    in column n mod N.
     """
 
     writes: bool
     unknown: int
     numbers: int
+    frame: tuple[int, int]  # the tokens that begin and end a document
     possible: np.ndarray  # [W] uint64, 1 for tokens that may be given, else 0
     weights: np.ndarray  # [W] uint64, room to work
     tokens: np.ndarray  # [B, N] int32: given, or made
@@ -245,7 +247,8 @@ class Coder(NamedTuple):
             _narrow(code, self.writes, b, np.uint64(self.given[b, n]), _ONE, count)
         if not self.writes and code.at[b] > code.size[b] + _AHEAD:
             return -1
-        return token
+        start, end = self.frame
+        return start if token == end else token
 
     def follow(self, recall, b, token):
         """Nothing ends a text but its length."""

@@ -63,6 +63,8 @@ class Instructions(NamedTuple):
     steps: np.ndarray  # [I] INSTRUCTION
     weights: np.ndarray  # panels
     rows: np.ndarray  # what is copied
+    initial: np.ndarray  # memory as it is where all texts begin
+    states: np.ndarray  # [S, 2], where in memory each state is, and from one text to the next
     logits: int  # where in memory the program leaves logits [B, width]
     width: int
 
@@ -189,6 +191,16 @@ def _choose(chooser, memory, at, texts, recall, row, b, n, end):
 
 
 @inlined
+def _begin(program, memory, b):
+    """A document begins in a text: its states are those before any."""
+    for s in range(len(program.states)):
+        row = program.states[s, 1]
+        at = program.states[s, 0] + b * row
+        for j in range(at, at + row, lanes(memory)):
+            store(memory, j, load(program.initial, j))
+
+
+@inlined
 def _any_going_on(ended):
     for code in ended:  # noqa: SIM110  (Numba knows no generators here)
         if code == 0:
@@ -197,17 +209,19 @@ def _any_going_on(ended):
 
 
 @kernel
-def generate(program, chooser, memory, recall, row, texts, end, barrier, part, parts):
+def generate(program, chooser, memory, recall, row, texts, frame, barrier, part, parts):
     """Choose a character for each text, and let the network read it; how many times that was done.
 
     The first is chosen from the logits that are in memory, where the program leaves those of what
-    follows. Where a text is over ``end`` is read; when all are, no more is.
+    follows. ``frame`` are the tokens that begin and end a document: where the first is read, a text
+    begins anew; where a text is over the other is, and when all are, nothing.
 
     Every thread of a crew calls this with its ``part`` and the same ``barrier``.
     """
     # Each array by itself: a tuple that is passed on counts references to all that it holds.
     cells, steps, weights, rows = program.cells, program.steps, program.weights, program.rows
     latest, ended = texts.latest, texts.ended
+    start, end = frame
     batch, length = texts.tokens.shape
     for n in range(length):
         if part == 0:
@@ -219,6 +233,8 @@ def generate(program, chooser, memory, recall, row, texts, end, barrier, part, p
                 else:
                     remember(recall, b, token)
                 latest[b] = token
+                if token == start:
+                    _begin(program, memory, b)
         if not meet(barrier, parts):
             return n
         if not _any_going_on(ended):

@@ -3,7 +3,8 @@
 A compressed text is a header, the sizes of codes, and the codes. The characters are cut into equal
 parts, *streams*, that are coded side by side, each as a text that begins where a document does.
 What the vocabulary does not hold, bytes that are no UTF-8 among it, is an unknown token with its
-code point behind it. Where codes would not be shorter than the text, it is kept as it is.
+code point behind it; where lines are documents to a model, a line end is the end of one. Where
+codes would not be shorter than the text, it is kept as it is.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from charrnn.inference.language_model import LanguageModel
 from charrnn.inference.session import Session
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import checksum_of
-from charrnn.text.vocabulary import CODE_POINTS, START, UNKNOWN, Vocabulary, code_points
+from charrnn.storage.summary import reads_lines
+from charrnn.text.lines import NEWLINE
+from charrnn.text.vocabulary import CODE_POINTS, END, START, UNKNOWN, Vocabulary, code_points
 from charrnn.training.adaptation import PIECE, Learner
 
 #: Most streams: more make none faster. Characters of each, at least, where nobody says how many
@@ -84,6 +87,8 @@ def compress(
     _check_precision(model.network)
     text = data.decode("utf-8", "surrogateescape")
     points, tokens = code_points(text, "surrogatepass"), model.vocabulary.encode(text)
+    if reads_lines(model.training):
+        tokens[points == NEWLINE] = END
     coding = _Coding.writing(model, tokens.size, _streams(streams, tokens.size, adapt), adapt)
     codes = coding.encode(tokens, points, watcher)
     body = b"".join([struct.pack(f"<{len(codes)}I", *map(len, codes)), *codes])
@@ -213,6 +218,7 @@ def _possible(model: LanguageModel) -> np.ndarray:
     """1 for tokens that stand for a character, 0 for others and for padding."""
     possible = np.zeros(padded(model.vocabulary.size, model.network.dtype), np.uint64)
     possible[UNKNOWN : model.vocabulary.size] = 1
+    possible[END] = reads_lines(model.training)
     return possible
 
 
@@ -292,7 +298,9 @@ class _Coding:
             texts = (self._tokens[own], self._points[own], self._misses[own])
             code = Code(*(array[own] for array in self._code))
             room = np.empty_like(self._possible)
-            coder = Coder(self._writes, UNKNOWN, CODE_POINTS, self._possible, room, *texts, code)
+            coder = Coder(
+                self._writes, UNKNOWN, CODE_POINTS, (START, END), self._possible, room, *texts, code
+            )
             sessions.append(Session(program, coder, recall))
         return sessions
 
@@ -317,8 +325,9 @@ class _Coding:
 
     def _learn(self, learner: Learner, tokens: np.ndarray) -> None:
         """Let the network learn from what was coded, and go on with what it has become."""
-        learner.learn(np.array([self._latest, *tokens], np.int32))
-        self._latest = tokens[-1]
+        read = np.where(tokens == END, START, tokens)
+        learner.learn(np.array([self._latest, *read], np.int32))
+        self._latest = read[-1]
         before = self._sessions
         self._sessions = self._new_sessions(learner.network)
         for session, old in zip(self._sessions, before, strict=True):
@@ -326,5 +335,7 @@ class _Coding:
 
     def _read(self, vocabulary: Vocabulary) -> np.ndarray:
         """The code points of the chunk that was read [B, N]."""
-        shown = code_points(vocabulary.decode(self._tokens.reshape(-1))).reshape(self._tokens.shape)
-        return np.where(self._tokens == UNKNOWN, self._points, shown)
+        ends = self._tokens == END
+        tokens = np.where(ends, UNKNOWN, self._tokens)
+        shown = code_points(vocabulary.decode(tokens.reshape(-1))).reshape(tokens.shape)
+        return np.where(tokens == UNKNOWN, np.where(ends, NEWLINE, self._points), shown)

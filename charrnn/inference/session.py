@@ -13,6 +13,9 @@ from charrnn.compute.recall import Recall
 from charrnn.network.program import Program
 from charrnn.text.vocabulary import END, START
 
+#: Where the first is read a text begins anew, as a document does in training.
+_FRAME = START, END
+
 
 class Session:
     """Texts, each at its beginning; ``chooser`` is as ``charrnn.compute.choosers`` says.
@@ -70,7 +73,7 @@ class Session:
         """This thread's part of the work that was prepared."""
         program = self._program.instructions
         generate(
-            program, self._chooser, self._memory, self._recall, self._row, self._texts, END,
+            program, self._chooser, self._memory, self._recall, self._row, self._texts, _FRAME,
             self.barrier, part, crew,
         )  # fmt: skip
 

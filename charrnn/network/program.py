@@ -65,6 +65,7 @@ class Program:
 
     def finish(self, logits: Memory) -> None:
         """The network's output is ``logits``: nothing follows."""
+        states = [(place.at, place.row) for place in self.kept]
         self.kept.append(logits)
         self.instructions = Instructions(
             cells=tuple(
@@ -74,6 +75,8 @@ class Program:
             steps=self._records(),
             weights=np.concatenate(self._weights),
             rows=np.concatenate(self._rows),
+            initial=self.memory(),
+            states=np.array(states, np.int64).reshape(-1, 2),
             logits=logits.at,
             width=logits.width,
         )
