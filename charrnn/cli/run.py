@@ -76,7 +76,7 @@ def _steps(trainer: Trainer, path: Path) -> Iterator[Record]:
 
 
 def _sample(trainer: Trainer) -> str:
-    """What the network writes as it is: at temperature 1, as ``charrnn sample`` does by default.
+    """What the network writes as it is, as ``charrnn sample`` does by default.
 
     The step is the seed, so that the run's own random numbers are not touched.
     """
