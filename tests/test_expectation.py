@@ -48,6 +48,11 @@ def test_temperature_sharpens_and_flattens():
         assert [x.name for x in found[1:]] == ["unknown character", "a", "b"]
 
 
+def test_what_is_certain_tells_no_bits():
+    first = language_model(with_biases("ab", biases=[(END, 2.0)])).expect(temperature=1e-9)[0]
+    assert str(first.bits) == "0.0"
+
+
 @pytest.mark.parametrize("temperature", [0, -1, math.nan, math.inf])
 def test_temperatures_that_make_no_sense(temperature):
     with pytest.raises(UsageError, match="temperature must be above 0"):

@@ -237,7 +237,7 @@ def test_only_wanted_texts_come_and_no_more_than_so_many():
     assert _whole(Selection(unique=True).among(texts, None)) == ["a", "b", "abc", "c", "d"]
     known = frozenset(["abc", "b", "bc"])
     assert _whole(Selection(known=known).among(texts, 3)) == ["a", "a", "c"]
-    assert _whole(Selection(1, True, True, known).among(texts, 9)) == ["a", "c"]
+    assert _whole(Selection(1, True, True, known).among(texts, None)) == ["a", "c"]
 
 
 def test_the_best_of_each_group_is_the_likeliest_a_character():
@@ -245,7 +245,7 @@ def test_the_best_of_each_group_is_the_likeliest_a_character():
     texts = [_text("x" * (9 - n), loss=loss) for n, loss in enumerate(losses)]
     best = list(Selection(best_of=3).among(texts, None))
     assert [text.nats_per_prediction for text in best] == [1.0, 4.0, 0.5]
-    wanted = Selection(best_of=3, ended=True).among([*texts[:3], _text("y", stopped="length")], 9)
+    wanted = Selection(best_of=3, ended=True).among([*texts[:3], _text("y", stopped="length")], 1)
     assert _whole(wanted) == ["x" * 8]
 
 
@@ -268,6 +268,19 @@ def test_where_nothing_new_comes_that_is_said():
     endless = _even().author(length=5).texts(itertools.repeat(""), itertools.count())
     with pytest.raises(NothingNewError, match=r"no more than 0 texts: of the next 1,000 .*whole$"):
         list(Selection(ended=True).among(endless, 1))
+
+
+def test_where_the_texts_end_before_there_are_enough_that_is_said():
+    texts, found = [_text("a"), _text("b"), _text("c")], []
+    with pytest.raises(NothingNewError, match="of the 3 texts .* 1 is new: .* more `beams`"):
+        found.extend(Selection(known=frozenset("ab")).among(texts, 2))
+    assert _whole(found) == ["c"]
+    assert _whole(Selection(known=frozenset("d")).among(texts, 9)) == ["a", "b", "c"]
+
+
+def test_a_copy_longer_than_the_corpus_is_allowed():
+    corpus = np.array([3, 4, 5], np.uint16)
+    assert copies_of(corpus, 10**20).length == 3
 
 
 def test_known_lines_are_those_of_all_files(tmp_path):

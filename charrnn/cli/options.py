@@ -56,7 +56,7 @@ _FIELDS = {
     field.name
     for kind in (ModelConfig, TextConfig, TrainingConfig, SamplingConfig)
     for field in dataclasses.fields(kind)
-} | {"model", "force", "output", "streams", "adapt"}
+} | {"model", "force", "output", "streams", "adapt", "beams"}
 
 
 def with_options(message: str) -> str:

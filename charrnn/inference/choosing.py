@@ -82,6 +82,7 @@ def only_matches(
 
 def copies_of(tokens: np.ndarray, length: int) -> Copies:
     """What may not be copied: more than ``length`` characters in a row of a text (tokens)."""
+    length = min(length, tokens.size)  # a longer run stands nowhere, and room is made for it
     hashes = hashes_of(tokens, length)
     places = np.argsort(hashes, kind="stable")
     return Copies(length, hashes[places], places, tokens.astype(np.int32))

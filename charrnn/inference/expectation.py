@@ -29,8 +29,8 @@ class Expected(NamedTuple):
 
     @property
     def bits(self) -> float:
-        """What it would tell: -log2 of the probability."""
-        return -math.log2(self.probability) if self.probability else math.inf
+        """What it would tell: -log2 of the probability, 0.0 (not -0.0) where that is 1."""
+        return 0.0 - math.log2(self.probability) if self.probability else math.inf
 
 
 def expected_after(

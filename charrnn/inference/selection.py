@@ -37,9 +37,10 @@ class Selection:
     def among(self, texts: Iterable[Text], count: int | None) -> Iterator[Text]:
         """The first ``count`` that are wanted, or all; for ``best_of`` they must be measured.
 
-        Raises ``NothingNewError`` where too many in a row are not.
+        Raises ``NothingNewError`` where too many in a row are not, or ``texts`` end before there
+        are ``count`` because some were not.
         """
-        found = refused = 0
+        found = refused = left_out = 0
         written: set[str] = set()
         for text in self._best(texts):
             if self._wants(text, written):
@@ -50,12 +51,17 @@ class Selection:
                 if found == count:
                     return
             else:
-                refused += 1
+                refused, left_out = refused + 1, left_out + 1
                 if refused >= _PATIENCE + 3 * found:
                     raise NothingNewError(
                         f"there are no more than {found:,} texts: of the next {refused:,} that "
                         f"the model wrote none was {self._rules()}"
                     )
+        if left_out and count is not None:
+            raise NothingNewError(
+                f"of the {found + left_out:,} texts that were found, {found:,} "
+                f"{'is' if found == 1 else 'are'} {self._rules()}: search with more `beams`"
+            )
 
     def _best(self, texts: Iterable[Text]) -> Iterator[Text]:
         if self.best_of == 1:

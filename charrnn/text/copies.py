@@ -41,7 +41,7 @@ def hashes_of(tokens: np.ndarray, length: int) -> np.ndarray:
     """
     count = max(tokens.size - length + 1, 0)
     hashes = np.zeros(count, np.uint64)
-    for i in range(length):
+    for i in range(length if count else 0):  # a length may be far beyond the text's
         hashes *= np.uint64(_BASE)
         hashes += tokens[i : i + count]
     return hashes
