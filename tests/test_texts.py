@@ -272,7 +272,7 @@ def test_where_nothing_new_comes_that_is_said():
 
 def test_where_the_texts_end_before_there_are_enough_that_is_said():
     texts, found = [_text("a"), _text("b"), _text("c")], []
-    with pytest.raises(NothingNewError, match="of the 3 texts .* 1 is new: .* more `beams`"):
+    with pytest.raises(NothingNewError, match=r"of the 3 texts .* 1 is new: .* more `beams`"):
         found.extend(Selection(known=frozenset("ab")).among(texts, 2))
     assert _whole(found) == ["c"]
     assert _whole(Selection(known=frozenset("d")).among(texts, 9)) == ["a", "b", "c"]
