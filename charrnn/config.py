@@ -39,11 +39,6 @@ def require_whole(name: str, value: Any, low: int, high: float = math.inf) -> No
     _require_between(name, value, low, high)
 
 
-def plain(value: Any) -> Any:
-    """A number of NumPy as Python's own; anything else as it is."""
-    return value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
-
-
 def require_text(name: str, value: Any) -> None:
     """Raise ``UsageError`` unless ``value`` is a ``str``."""
     _require(isinstance(value, str), f"{name} must be text, not {value!r}")
@@ -253,6 +248,9 @@ class TrainingConfig:
         _require_between("seed", self.seed, 0, 2**63 - 1)
         check_machine(self.threads, self.precision)
 
+
+#: Most beginnings that a search for the likeliest texts follows at once.
+MOST_BEAMS = 1024
 
 #: ``min_p`` where no way of choosing is asked for (docs/measurements.md).
 DEFAULT_MIN_P = 0.05

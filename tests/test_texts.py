@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from samples import config_of, random_network
 from trained import FABLES, dinosaurs, fables, language_model, with_biases
 
-from charrnn.config import SamplingConfig
+from charrnn.config import MOST_BEAMS, SamplingConfig
 from charrnn.errors import UsageError
 from charrnn.inference.choosing import anything, choosing, copies_of, only_matches
 from charrnn.inference.language_model import LanguageModel
@@ -496,3 +496,11 @@ def test_texts_of_a_session_may_change_places():
     before = session.feed(np.array([[5, 6], [7, 8], [9, 10]], np.int32))
     session.take(session, np.array([1, 1, 0]))
     np.testing.assert_array_equal(session.logits(), before[[1, 1, 0]])
+
+
+def test_a_search_with_too_many_beams_is_refused():
+    """Each is a text in memory, with the probability of every character behind it."""
+    author = language_model(dinosaurs()).author(length=3)
+    for beams in (0, MOST_BEAMS + 1):
+        with pytest.raises(UsageError, match="beams must be from 1 to"):
+            author.likeliest("", beams)

@@ -21,6 +21,7 @@ from charrnn.cli.prompt import prompt_options, prompts_of_lines, read_prompt, wa
 from charrnn.cli.terminal import Output
 from charrnn.cli.waiting import announced_compilation
 from charrnn.cli.written import presented
+from charrnn.config import MOST_BEAMS
 from charrnn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ _EXCLUDED = {
 )
 @click.option(
     "--beams",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=MOST_BEAMS),
     help="Search for the likeliest texts, with so many beginnings at once.",
 )
 @click.option("--separator", default="\\n", show_default=True, help="What follows each text.")

@@ -15,7 +15,6 @@ from charrnn.compute.turns import in_turn
 from charrnn.config import (
     SamplingConfig,
     check_machine,
-    plain,
     require_path,
     require_text,
     require_whole,
@@ -112,7 +111,7 @@ class LanguageModel:
         ``copies`` is what may not be copied (see ``choosing.copies_of``); with ``dropped`` a text
         ends before what was to end it. Raises ``UsageError`` for a value of another type or range.
         """
-        config = config or SamplingConfig(**{name: plain(own) for name, own in choices.items()})
+        config = config or SamplingConfig(**{name: _plain(own) for name, own in choices.items()})
         may_end = self.training.get("documents", 1) > 1 and not config.ignore_end
         if config.match is None:
             allowed = anything(self.vocabulary.size, self.network.dtype, may_end=may_end)
@@ -149,6 +148,11 @@ class LanguageModel:
     def expect(self, prime: str = "", *, temperature: float = 1.0) -> list[Expected]:
         """What may follow ``prime``, the likeliest first; see ``expected_after``."""
         return expected_after(self, prime, temperature)
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy as Python's own; anything else as it is."""
+    return value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
 
 
 def _check_prime(prime: Any) -> None:

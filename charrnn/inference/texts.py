@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.compute.generation import AT_END, AT_LENGTH, AT_NOTHING, AT_STOP
-from charrnn.config import SamplingConfig, require_whole
+from charrnn.config import MOST_BEAMS, SamplingConfig, require_whole
 from charrnn.errors import UsageError
 from charrnn.inference.beams import Beams, Found
 from charrnn.inference.choosing import Choosing
@@ -106,6 +106,7 @@ class Author:
         There are as many or fewer, the best first. Chance, filters and penalties have no part in
         it. Raises ``UsageError`` where any of these is asked for, or texts without end.
         """
+        require_whole("beams", beams, 1, MOST_BEAMS)
         self._require_likeliest()
         search = Beams(self._network, self._choosing, beams)
         found = search.search(self._vocabulary.encode(prompt), int(self._config.length))
