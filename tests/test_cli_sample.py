@@ -14,6 +14,7 @@ from trained import DINOSAURS, FABLES, dinosaurs, fables, with_biases
 from charrnn.inference import sampling
 from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import save_model
+from charrnn.text.vocabulary import END
 
 
 @pytest.fixture(scope="module")
@@ -445,3 +446,34 @@ def test_pytorch_is_not_needed(models, command, tmp_path):
     done = execute_code(code, command, "--model", models / "fables", *more)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout
+
+
+def test_texts_that_are_read_may_be_in_another_encoding(tmp_path):
+    """Prompts, what is not to be copied and what is not to be printed; the remedy is there."""
+    save_model(tmp_path / "m", with_biases("é", documents=2, biases=[(END, -9), (3, 20)]))
+    (tmp_path / "latin.txt").write_bytes("éé\né\n".encode("latin-1"))
+    arguments = ["sample", "--model", tmp_path / "m", "--length", 3, "--seed", 1]
+    reading = (
+        ["--prime-lines"],
+        ["--max-copy", 1, "--corpus", tmp_path / "latin.txt"],
+        ["--not-in", tmp_path / "latin.txt"],
+    )
+    written = []
+    for more in reading:
+        stdin = "éé\n".encode("latin-1")
+        done = execute(*arguments, *more, stdin=stdin)
+        assert done.returncode == 1 and b"name its encoding with --encoding" in done.stderr
+        done = execute(*arguments, *more, "--encoding", "latin-1", stdin=stdin)
+        assert (done.returncode, done.stderr) == (0, b"")
+        written.append(done.stdout.decode())
+    assert written == ["ééééé\n", "é\n", "ééé\n"]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_what_a_model_of_lines_may_not_copy_is_found_whatever_ends_the_lines(newline, tmp_path):
+    """A name of two characters is a copy up to its last one, with either line end."""
+    save_model(tmp_path / "m", with_biases("ab", documents=2, biases=[(END, -9), (3, 20)]))
+    (tmp_path / "names.txt").write_bytes(newline.join(["aaa", "ab", ""]).encode())
+    done = invoke("sample", "--model", tmp_path / "m", "--max-copy", 2, "--corpus",
+                  tmp_path / "names.txt", "--length", 3, "--temperature", 0)  # fmt: skip
+    assert done.stdout == "aab\n"

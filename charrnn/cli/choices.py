@@ -87,7 +87,12 @@ def _copies(model: Any, options: dict[str, Any]) -> Any:
     if options["max_copy"] is None:
         return None
     from charrnn.inference.choosing import copies_of
+    from charrnn.storage.summary import reads_lines
     from charrnn.text.corpus import read_corpus
 
-    corpus = read_corpus(options["corpus"], lines=False, vocabulary=model.vocabulary)
+    # As the model read its own: else what it copies would look like something else.
+    translated = model.training.get("text", {}).get("normalize_newlines", False)
+    corpus = read_corpus(options["corpus"], lines=False, vocabulary=model.vocabulary,
+                         encoding=options["encoding"],
+                         normalize_newlines=reads_lines(model.training) or translated)  # fmt: skip
     return copies_of(corpus.tokens, options["max_copy"])

@@ -52,15 +52,15 @@ def read_prompt(prime: str | None, file: Any, *, lines: bool) -> str:
     return text.removesuffix("\n") if lines else text
 
 
-def prompts_of_lines() -> Iterator[list[str]]:
+def prompts_of_lines(encoding: str) -> Iterator[list[str]]:
     """The lines of standard input without their ends, as many at once as there are.
 
-    Raises ``CorpusError`` where it is not UTF-8.
+    Raises ``CorpusError`` where it is no such text.
     """
     from charrnn.text.corpus import read_pieces
     from charrnn.text.lines import text_of, whole_lines
 
-    for block in whole_lines(read_pieces("-", normalize_newlines=True), 1):
+    for block in whole_lines(read_pieces("-", encoding=encoding, normalize_newlines=True), 1):
         yield text_of(block).removesuffix("\n").split("\n")
 
 

@@ -13,6 +13,7 @@ from charrnn.cli.choices import choice_options, read_choices
 from charrnn.cli.options import (
     json_option,
     model_option,
+    option,
     precision_option,
     refuse_together,
     threads_option,
@@ -21,7 +22,7 @@ from charrnn.cli.prompt import prompt_options, prompts_of_lines, read_prompt, wa
 from charrnn.cli.terminal import Output
 from charrnn.cli.waiting import announced_compilation
 from charrnn.cli.written import presented
-from charrnn.config import MOST_BEAMS
+from charrnn.config import MOST_BEAMS, TextConfig
 from charrnn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ _EXCLUDED = {
     type=click.IntRange(min=1, max=MOST_BEAMS),
     help="Search for the likeliest texts, with so many beginnings at once.",
 )
+@option(TextConfig, "--encoding", str, "Encoding of all texts that are read but the prompt file.")
 @click.option("--separator", default="\\n", show_default=True, help="What follows each text.")
 @click.option("--null", is_flag=True, help="A null character follows each text.")
 @json_option
@@ -157,7 +159,8 @@ def _wanted(
     from charrnn.inference.selection import Selection, lines_of
 
     count, best_of, beams = options["count"], options["best_of"], options["beams"]
-    selection = Selection(best_of, options["whole"], options["unique"], lines_of(options["known"]))
+    known = lines_of(options["known"], options["encoding"])
+    selection = Selection(best_of, options["whole"], options["unique"], known)
     if beams:
         if count > beams:
             raise UsageError(f"--beams {beams} finds no more texts than that: give a larger one")
@@ -183,7 +186,7 @@ def _prompts(model: Any, options: dict[str, Any]) -> Iterator[list[str]]:
     from charrnn.storage.summary import reads_lines
 
     if options["prime_lines"]:
-        groups = prompts_of_lines()
+        groups = prompts_of_lines(options["encoding"])
     else:
         lines = reads_lines(model.training)
         groups = iter([[read_prompt(options["prime"], options["prime_file"], lines=lines)]])

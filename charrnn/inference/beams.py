@@ -54,8 +54,7 @@ class Beams:
         The best is that of the lowest mean of -log P: a long text is not worse for being long.
         """
         count = self._nats.size
-        for token in prompt:
-            self._session.feed(np.full((count, 1), token, np.int32))
+        self._session.feed(np.tile(prompt, (count, 1)))
         for left in range(length, 0, -1):
             self._step(left)
             if len(self.found) >= count or not np.isfinite(self._nats).any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from charrnn.errors import UsageError
 from charrnn.inference.pattern import Pattern
 from charrnn.text.copies import hashes_of
 from charrnn.text.vocabulary import END, START, UNKNOWN, Vocabulary
+
+#: What of a ``SamplingPlan`` plain sampling knows.
+_PLAIN = {"length", "ignore_end", "min_p", "temperature"}
 
 #: What stands for a text without end.
 _ENDLESS = 2**62
@@ -119,9 +123,8 @@ def choosing(
 
 def _is_plain(plan: SamplingPlan) -> bool:
     """Whether nothing is asked for but what ``Plain`` does."""
-    plain = SamplingPlan(length=plan.length, min_p=plan.min_p, temperature=plan.temperature,
-                         ignore_end=plan.ignore_end)  # fmt: skip
-    return plan == plain
+    others = (f for f in dataclasses.fields(plan) if f.name not in _PLAIN)
+    return all(getattr(plan, field.name) == field.default for field in others)
 
 
 def _full_choosing(

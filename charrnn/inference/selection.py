@@ -83,12 +83,14 @@ class Selection:
         return " and ".join(rules)
 
 
-def lines_of(paths: Iterable[str]) -> frozenset[str]:
-    """All lines of some files in UTF-8, without their ends.
+def lines_of(paths: Iterable[str], encoding: str = "utf-8") -> frozenset[str]:
+    """All lines of some files, without their ends.
 
     Raises ``CorpusError`` where one cannot be read.
     """
     blocks = (
-        block for path in paths for block in whole_lines(read_pieces(path, normalize_newlines=True))
+        block
+        for path in paths
+        for block in whole_lines(read_pieces(path, encoding=encoding, normalize_newlines=True))
     )
     return frozenset(line for block in blocks for line in text_of(block).split("\n"))
