@@ -21,7 +21,7 @@ import torch
 
 from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.studies.benchmark import create_random_trainer, write_texts
+from charrnn.studies.benchmark import create_random_trainer, create_writer, write_texts
 
 VOCABULARY = 68
 LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "elman": torch.nn.RNN}
@@ -155,7 +155,8 @@ def sampling_contest(cell, layers, size, texts) -> Contest:
     for name, precision in [("charrnn", "float32"), ("charrnn bf16", "bfloat16")]:
         if precision == "float32" or HAS_BFLOAT16:
             network = charrnn_trainer(cell, layers, size, 1, 1, precision).network
-            work[name] = (lambda n=network: write_texts(n, texts, length), texts * length)
+            writer = create_writer(network, length, temperature=1)
+            work[name] = (lambda w=writer: write_texts(w, texts), texts * length)
     return Contest(work)
 
 

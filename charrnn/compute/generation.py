@@ -156,48 +156,41 @@ def _tanh(instruction, memory, batch, part, parts):
 
 
 @inlined
-def _surprise(memory, at, row, token):
+def _surprise(memory, at, chances, token):
     """-log P of a token by the logits at ``at``, to the bits of ``readout.cross_entropy_rows``."""
-    copy(memory, at, row.chances)
-    logit = row.chances[token]
-    top, log_sum = softmax_row(row.chances, 0, row.chances.size)
+    copy(memory, at, chances)
+    logit = chances[token]
+    top, log_sum = softmax_row(chances, 0, chances.size)
     return log_sum + (top - logit)
 
 
 @inlined
-def _choose(chooser, memory, at, texts, recall, row, b, n, end):
-    """Choose the n-th character of a text from the logits at ``at``; ``end`` where it is over."""
-    if texts.ended[b]:
-        return end
-    copy(memory, at, row.logits)
-    token = choose(chooser, row, recall, b, texts.uniforms[b, n])
+def _choose(chooser, recall, row, b, uniform, end):
+    """The next token of a text from the logits of ``row``, and why the text is over with it, or 0.
+
+    ``end`` is what ends a document, and is there where nothing may follow.
+    """
+    token = choose(chooser, row, recall, b, uniform)
     if token < 0:
-        texts.ended[b] = AT_NOTHING
-        return end
-    if texts.nats.size:
-        texts.nats[b, n] = _surprise(memory, at, row, token)
+        return end, AT_NOTHING
     if token == end:
-        texts.ended[b] = AT_END
-        return end
-    texts.written[b] += 1
+        return end, AT_END
     recall.left[b] -= 1
     remember(recall, b, token)
     stop = follow(chooser, recall, b, token)
     if stop >= 0:
-        texts.ended[b] = AT_STOP + stop
-    elif recall.left[b] <= 0:
-        texts.ended[b] = AT_LENGTH
-    return token
+        return token, AT_STOP + stop
+    return token, AT_LENGTH if recall.left[b] <= 0 else 0
 
 
 @inlined
-def _begin(program, memory, b):
+def _begin(states, initial, memory, b):
     """A document begins in a text: its states are those before any."""
-    for s in range(len(program.states)):
-        row = program.states[s, 1]
-        at = program.states[s, 0] + b * row
+    for s in range(len(states)):
+        row = states[s, 1]
+        at = states[s, 0] + b * row
         for j in range(at, at + row, lanes(memory)):
-            store(memory, j, load(program.initial, j))
+            store(memory, j, load(initial, j))
 
 
 @inlined
@@ -218,23 +211,31 @@ def generate(program, chooser, memory, recall, row, texts, frame, barrier, part,
 
     Every thread of a crew calls this with its ``part`` and the same ``barrier``.
     """
-    # Each array by itself: a tuple that is passed on counts references to all that it holds.
+    # Each array by itself: what is taken out of a tuple in the loop is counted each time.
     cells, steps, weights, rows = program.cells, program.steps, program.weights, program.rows
-    latest, ended = texts.latest, texts.ended
+    tokens, uniforms, nats = texts.tokens, texts.uniforms, texts.nats
+    latest, ended, written = texts.latest, texts.ended, texts.written
+    logits, chances, states, initial = row.logits, row.chances, program.states, program.initial
     start, end = frame
-    batch, length = texts.tokens.shape
+    batch, length = tokens.shape
+    first, width = program.logits, program.width
     for n in range(length):
         if part == 0:
             for b in range(batch):
-                token, at = texts.tokens[b, n], program.logits + b * program.width
-                if token < 0:
-                    token = _choose(chooser, memory, at, texts, recall, row, b, n, end)
-                    texts.tokens[b, n] = token
-                else:
+                token, at = tokens[b, n], first + b * width
+                if token >= 0:
                     remember(recall, b, token)
-                latest[b] = token
+                elif ended[b]:
+                    token = end
+                else:
+                    copy(memory, at, logits)
+                    token, ended[b] = _choose(chooser, recall, row, b, uniforms[b, n], end)
+                    if nats.size and ended[b] != AT_NOTHING:
+                        nats[b, n] = _surprise(memory, at, chances, token)
+                    written[b] += token != end
+                latest[b] = tokens[b, n] = token
                 if token == start:
-                    _begin(program, memory, b)
+                    _begin(states, initial, memory, b)
         if not meet(barrier, parts):
             return n
         if not _any_going_on(ended):

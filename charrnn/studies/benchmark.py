@@ -127,12 +127,13 @@ def benchmark(
         percent = 100 * gflops / limit["gflops"]
         return {"characters_per_second": rate, "gflops": gflops, "percent_of_limit": percent}
 
+    one, many = (create_writer(network, length, temperature=1) for length in (512, 64))
     result = {
         "limit": limit,
         "training": figures(_rate(step), 6),
         "evaluation": figures(_rate(evaluation), 2),
-        "sampling": figures(_rate(lambda: write_texts(network, 1, 512)), 2),
-        "sampling_batch": figures(_rate(lambda: write_texts(network, TOGETHER, 64)), 2),
+        "sampling": figures(_rate(lambda: write_texts(one, 1)), 2),
+        "sampling_batch": figures(_rate(lambda: write_texts(many, TOGETHER)), 2),
     }
     if profile:
         result["profile"] = profile_steps(trainer)
@@ -161,26 +162,29 @@ def choosing_speeds(network: Network) -> dict[str, float]:
     """
     ratios: dict[str, list[float]] = {name: [] for name in _WAYS}
 
-    def seconds(**choices: Any) -> float:
+    plain = create_writer(network, 2048, temperature=1)
+    writers = {name: create_writer(network, 2048, **own) for name, own in _WAYS.items()}
+
+    def seconds(writer: Writer) -> float:
         start = time.perf_counter()
-        write_texts(network, 1, 2048, **choices)
+        write_texts(writer, 1)
         return time.perf_counter() - start
 
     for _ in range(3 * _ROUNDS):
-        for name, choices in _WAYS.items():
-            ratios[name].append(100 * seconds() / seconds(**choices))
+        for name, writer in writers.items():
+            ratios[name].append(100 * seconds(plain) / seconds(writer))
     return {name: statistics.median(several) for name, several in ratios.items()}
 
 
-def write_texts(network: Network, texts: int, length: int, **choices: Any) -> float:
-    """Write texts of full length; return how many characters that were.
-
-    ``choices`` are fields of ``SamplingConfig``.
-    """
+def create_writer(network: Network, length: int, **choices: Any) -> Writer:
+    """Who writes texts of full length; ``choices`` are fields of ``SamplingConfig``."""
     characters = Vocabulary(_characters(network.config))
     allowed = anything(characters.size, network.dtype, may_end=False)
-    writer = Writer(
-        network, choosing(SamplingConfig(length=length, **choices), characters, allowed)
-    )
+    config = SamplingConfig(length=length, **choices)
+    return Writer(network, choosing(config, characters, allowed))
+
+
+def write_texts(writer: Writer, texts: int) -> float:
+    """Write texts; return how many characters that were."""
     pieces = writer.write([np.empty(0, np.int32)] * texts, range(texts))
     return sum(piece.tokens.size for some in pieces for piece in some)
