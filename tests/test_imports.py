@@ -63,3 +63,13 @@ def test_the_walk_finds_imports():
 def test_what_answers_at_once_does_not_import_numba(name):
     script = f"import sys, charrnn.{name}; print({{'numba', 'llvmlite'}} & sys.modules.keys())"
     assert python("-c", script).strip() == "set()"
+
+
+def test_help_does_not_import_numpy():
+    """It would take half of the time in which it answers."""
+    script = (
+        "import sys; from charrnn.cli.main import COMMANDS, main\n"
+        "for name in COMMANDS: main.get_command(None, name)\n"
+        "print({'numpy', 'numba'} & sys.modules.keys())"
+    )
+    assert python("-c", script).strip() == "set()"

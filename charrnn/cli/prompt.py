@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,9 @@ from charrnn.cli.options import options
 from charrnn.cli.terminal import say
 from charrnn.errors import UsageError
 from charrnn.text.display import decoded
-from charrnn.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from charrnn.text.vocabulary import Vocabulary
 
 #: What a shell passes on as two characters, and means.
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}

@@ -14,7 +14,6 @@ from charrnn.cli.options import (
     reading_options,
     threads_option,
 )
-from charrnn.cli.scores import presentation
 from charrnn.cli.terminal import Output
 from charrnn.cli.waiting import announced_compilation
 from charrnn.errors import UsageError
@@ -63,6 +62,7 @@ def score(files: tuple[str, ...], paths: tuple[Path, ...], per_character: bool,
     """
     if per_character and (len(paths) > 1 or copied):
         raise UsageError("give --per-character with one --model, and without --copied")
+    from charrnn.cli.scores import presentation
     from charrnn.inference.language_model import load
     from charrnn.inference.scoring import score as scored_blocks
     from charrnn.storage.summary import reads_lines
