@@ -17,6 +17,10 @@ from charrnn.errors import UsageError
 MAX_SIZE = 65_536
 
 INITIAL_STATES = ("zeros", "learned", "random")
+
+#: What a network does with texts: it writes them, or it reads them and tells a label of each, tags
+#: in them, or what was taken out of them.
+TASKS = ("write", "label", "tags", "restore")
 #: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
 ONE_HOT_VOCABULARY = 256
 EMBEDDING_SIZE = 128
@@ -94,6 +98,9 @@ class ModelConfig:
     readout_layers: int = 0  # feed-forward layers between the top recurrent layer and the logits
     readout_size: int = 0  # units of each of them; 0: as many as hidden units
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
+    task: str = "write"  # one of TASKS; all but write read both ways
+    classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told
+    multiple: bool = False  # of the task label: whether a text has any number of them
 
     def __post_init__(self) -> None:
         _require_kinds(self)
@@ -121,6 +128,22 @@ class ModelConfig:
             f"{self.cell} feeds its output back: it takes no readout layers",
         )
         require_choice("initial state", self.initial_state, INITIAL_STATES)
+        self._check_task(feeds_back=feeds_back)
+
+    def _check_task(self, *, feeds_back: bool) -> None:
+        require_choice("task", self.task, TASKS)
+        fewest = 0 if self.writes else 1 if self.multiple else 2
+        _require_between("classes", self.classes, fewest, MAX_SIZE)
+        _require(self.task == "label" or not self.multiple, "`multiple` is for the task label")
+        _require(
+            not (feeds_back and (self.classes or not self.writes)),
+            f"{self.cell} only writes, and without labels: choose another `cell`",
+        )
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes texts; else it reads them, both ways."""
+        return self.task == "write"
 
     @property
     def dense_size(self) -> int:
