@@ -170,9 +170,9 @@ class Embedding(Layer):
 class Recurrent(Layer):
     """A recurrent layer: ``torch.nn.LSTM``, ``GRU`` or ``RNN`` of one layer, or what is like it.
 
-    It reads characters or units, and after these it may read ``Labels``. Beside PyTorch's parameters
-    it has its cell's per-unit ones, such as ``peephole_i`` [H], and learned first states, such as
-    ``initial_h`` [H].
+    It reads characters or units, and after these it may read ``Labels``. Beside PyTorch's
+    parameters it has its cell's per-unit ones, such as ``peephole_i`` [H], and learned first
+    states, such as ``initial_h`` [H].
     """
 
     cell: Any
