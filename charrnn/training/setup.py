@@ -17,7 +17,7 @@ from charrnn.text.display import decoded
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.training.planning import suited_shape, training_precision, with_length
 from charrnn.training.trainer import Trainer
-from charrnn.training.transfer import carry_over, shape_of
+from charrnn.training.transfer import carry_over, refuse_another_task, shape_of
 
 
 def create_trainer(
@@ -41,6 +41,8 @@ def create_trainer(
     if init_from is not None:
         require_path("init_from", init_from)
     start = load_finite_model(init_from) if init_from else None
+    if start:
+        refuse_another_task(start, text)
     rng = np.random.default_rng([training.seed, 0])
     known = start.vocabulary.characters if start else ""
     labels = start.labels if start else ()
