@@ -2,8 +2,8 @@
 
 A line such as ``<Number>12</Number> <Street>Main &amp; Sons</Street>`` is a text with spans that
 have names. The name of a tag is a letter or ``_``, then letters, digits, ``_``, ``-`` and ``.``; a
-``<`` that begins no such tag is a character as any other. ``&lt;``, ``&gt;`` and ``&amp;`` stand for
-their characters, any other ``&`` for itself. Spans hold at least one character and never overlap.
+``<`` that begins no such tag is a character as any other. ``&lt;``, ``&gt;`` and ``&amp;`` stand
+for their characters, any other ``&`` for itself. Spans are never empty and never overlap.
 """
 
 from __future__ import annotations
