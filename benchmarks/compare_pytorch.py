@@ -126,7 +126,7 @@ def training_contest(cell, layers, size, lanes, steps) -> Contest:
     reference = Reference(cell, layers, size)
     optimizer = torch.optim.Adam([*reference.rnn.parameters(), *reference.readout.parameters()])
     batch = trainer.lanes.next()
-    tensors = torch.tensor(batch[0]).long(), torch.tensor(batch[1]).long().flatten()
+    tensors = torch.tensor(batch.inputs).long(), torch.tensor(batch.targets).long().flatten()
     count = lanes * steps
     work = {
         "torch": (lambda: reference.train_step(tensors, optimizer), count),

@@ -17,6 +17,16 @@ from charrnn.errors import UsageError
 MAX_SIZE = 65_536
 
 INITIAL_STATES = ("zeros", "learned", "random")
+
+#: What a network does with texts: it writes them, or it reads them and tells a label of each, tags
+#: in them, or what was taken out of them.
+TASKS = ("write", "label", "tags", "restore")
+
+#: Where the labels of texts to write come from: columns behind tabs, or the names of files.
+LABELS = ("columns", "files")
+
+#: What can be taken out of a text and put back.
+RESTORABLE = ("case", "accents", "punctuation", "spaces", "newlines", "gaps")
 #: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
 ONE_HOT_VOCABULARY = 256
 EMBEDDING_SIZE = 128
@@ -94,6 +104,9 @@ class ModelConfig:
     readout_layers: int = 0  # feed-forward layers between the top recurrent layer and the logits
     readout_size: int = 0  # units of each of them; 0: as many as hidden units
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
+    task: str = "write"  # one of TASKS; all but write read both ways
+    classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told
+    multiple: bool = False  # of the task label: whether a text has any number of them
 
     def __post_init__(self) -> None:
         _require_kinds(self)
@@ -121,6 +134,22 @@ class ModelConfig:
             f"{self.cell} feeds its output back: it takes no readout layers",
         )
         require_choice("initial state", self.initial_state, INITIAL_STATES)
+        self._check_task(feeds_back=feeds_back)
+
+    def _check_task(self, *, feeds_back: bool) -> None:
+        require_choice("task", self.task, TASKS)
+        fewest = 0 if self.writes else 1 if self.multiple else 2
+        _require_between("classes", self.classes, fewest, MAX_SIZE)
+        _require(self.task == "label" or not self.multiple, "`multiple` is for the task label")
+        _require(
+            not (feeds_back and (self.classes or not self.writes)),
+            f"{self.cell} only writes, and without labels: choose another `cell`",
+        )
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes texts; else it reads them, both ways."""
+        return self.task == "write"
 
     @property
     def dense_size(self) -> int:
@@ -152,6 +181,11 @@ class TextConfig:
     normalize_newlines: bool = False  # read \r\n and \r as \n
     validation: str | None = None  # a file of its own to validate on
     validation_fraction: float = 0.1  # share of the corpus that is kept for validation
+    task: str = "write"  # what is learned of it: one of TASKS
+    labels: str | None = None  # of texts to write: from columns of lines, or names of files
+    multiple: bool = False  # label: whether a text has any number of labels, with commas
+    balance: bool = False  # label: whether rare labels count as much as others
+    restore: str = ""  # what is taken out of the text and put back: some of RESTORABLE, with commas
 
     def __post_init__(self) -> None:
         _require_kinds(self)
@@ -161,6 +195,34 @@ class TextConfig:
             0 <= self.validation_fraction <= 0.9,
             f"validation fraction must be from 0 to 0.9, not {self.validation_fraction}",
         )
+        self._check_task()
+
+    def _check_task(self) -> None:
+        require_choice("task", self.task, TASKS)
+        if self.labels is not None:
+            require_choice("labels", self.labels, LABELS)
+        told_in_vain = self.labels is not None and self.task != "write"
+        _require(not told_in_vain, f"`labels` is for texts to write, not for the task {self.task}")
+        for name in ("multiple", "balance"):
+            _require(self.task == "label" or not getattr(self, name),
+                     f"`{name}` is for the task label")  # fmt: skip
+        _require(not (self.balance and self.multiple), "give `balance` or `multiple`, not both")
+        _require(
+            (self.task == "restore") == bool(self.restore),
+            f"the task restore takes what to `restore`, any of {', '.join(RESTORABLE)}",
+        )
+        for kind in self.restored:
+            require_choice("what to restore", kind, RESTORABLE)
+
+    @property
+    def restored(self) -> tuple[str, ...]:
+        """What is taken out of the text and put back."""
+        return tuple(kind.strip() for kind in self.restore.split(",")) if self.restore else ()
+
+    @property
+    def by_line(self) -> bool:
+        """Whether every line is a document of its own."""
+        return self.lines or self.task in ("label", "tags") or self.labels == "columns"
 
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -172,6 +234,9 @@ OPTIMIZERS = tuple(MOMENTS)
 LEARNING_RATES = {"adam": 0.03, "rmsprop": 6e-3, "sgd": 0.5}
 #: Weight decay of each that suits a text which is read once with a weight for each character.
 WEIGHT_DECAYS = {"adam": 0.14, "rmsprop": 0.05, "sgd": 2e-4}
+
+#: Steps through which gradients flow where a text is read on and on.
+SEQUENCE_LENGTH = 64
 
 #: Beyond this an extent would be no number of steps.
 MAX_EXTENT = 1e15
@@ -192,7 +257,7 @@ class TrainingConfig:
     """
 
     batch_size: int | None = None  # B: lanes that read the corpus side by side
-    sequence_length: int = 64  # T: steps of truncated backpropagation through time
+    sequence_length: int | None = None  # T: steps of truncated backpropagation through time
     epochs: float | None = None  # passes over the training text
     steps: int | None = None  # updates
     budget: float | None = None  # seconds
@@ -228,7 +293,8 @@ class TrainingConfig:
         require_choice("optimizer", self.optimizer, OPTIMIZERS)
         if self.batch_size is not None:
             _require_between("batch size", self.batch_size, 1, MAX_SIZE)
-        _require_between("sequence length", self.sequence_length, 1, MAX_SIZE)
+        if self.sequence_length is not None:
+            _require_between("sequence length", self.sequence_length, 1, MAX_SIZE)
         if self.learning_rate is not None:
             _require(0 < self.learning_rate < 100, "learning rate must be above 0 and below 100")
         _require_between("warm-up steps", self.warmup_steps, 0, 10**9)
@@ -340,6 +406,7 @@ class Plan(TrainingConfig):
     """
 
     batch_size: int
+    sequence_length: int
     most_epochs: float
     learning_rate: float
     dropout: float

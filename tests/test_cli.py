@@ -56,7 +56,7 @@ def test_every_parameter_is_documented(name, parameter):
 
 def test_defaults_are_shown():
     shown = invoke("train", "--help").stdout
-    for part in ("model.safetensors", "[default: 64]", "[default: 0.995]", "[default: adam]"):
+    for part in ("model.safetensors", "[default: 0.995]", "[default: adam]"):
         assert part in shown
     assert "None" not in shown
     assert "[default: 128]" in invoke("benchmark", "--help").stdout

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from charrnn.errors import CorpusError, UsageError
 from charrnn.text import corpus as corpus_module
-from charrnn.text.corpus import Corpus, Lanes, frame, read_corpus, split
+from charrnn.text.corpus import Corpus, frame, read_corpus, split
+from charrnn.text.running import Lanes
 from charrnn.text.vocabulary import END, START, UNKNOWN, Vocabulary
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
@@ -506,7 +507,8 @@ def test_lanes_read_in_circles(tokens, batch, length, position):
     positions = len(tokens) - 1
     lanes = Lanes(tokens, batch, length, position)
     for window in range(3):
-        inputs, targets, resets = lanes.next()
+        chunk = lanes.next()
+        inputs, targets, resets = chunk.inputs, chunk.targets, chunk.resets
         for t in range(length):
             for lane in range(batch):
                 at = (lane * positions // batch + position + window * length + t) % positions
@@ -523,14 +525,15 @@ def test_lanes_go_on_from_a_position():
     for _ in range(20):
         first.next()
     second = Lanes(tokens, 3, 7, first.position)
-    for one, other in zip(first.next(), second.next(), strict=True):
-        assert np.array_equal(one, other)
+    one, other = first.next(), second.next()
+    for name in ("inputs", "targets", "resets"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
 
 
 def test_an_epoch_of_lanes_that_divide_the_text_predicts_every_token_once():
     tokens = np.arange(0, 241, dtype=np.uint8)
     lanes = Lanes(tokens, 8, 6)
-    targets = np.concatenate([lanes.next()[1].ravel() for _ in range(240 // 48)])
+    targets = np.concatenate([lanes.next().targets.ravel() for _ in range(240 // 48)])
     assert sorted(targets) == list(range(1, 241))
 
 

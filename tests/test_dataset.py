@@ -9,7 +9,8 @@ import pytest
 from trained import DINOSAURS, FABLES
 
 from charrnn.text.corpus import read_corpus
-from charrnn.text.dataset import one_item_a_line
+from charrnn.text.dataset import looks_like_a_list
+from charrnn.text.running import RunningText
 
 NAMES = DINOSAURS.read_text(encoding="utf-8").splitlines()
 LIBRARY = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
@@ -29,7 +30,7 @@ def _looks_like_a_list(tmp_path, text, **reading):
     path = tmp_path / "text"
     path.write_bytes(text.encode())
     corpus = read_corpus([path], **reading)
-    return one_item_a_line(corpus.tokens, corpus.vocabulary)
+    return looks_like_a_list(RunningText(corpus.tokens), corpus.vocabulary)
 
 
 def _titles(words):

@@ -86,6 +86,29 @@ def test_a_scheme_is_learned_in_the_order_of_names():
         TagScheme.learn([])
 
 
+@given(st.lists(_NAMES, min_size=1, unique=True))
+def test_a_scheme_is_read_back_from_the_names_of_its_classes(names):
+    scheme = _scheme(*names)
+    assert TagScheme.of(scheme.names) == scheme
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        (),
+        ("O",),
+        ("O", "B-x"),
+        ("O", "B-x", "I-y"),
+        ("O", "x", "I-x"),
+        ("B-x", "I-x", "O"),
+        ("", "B-x", "I-x"),
+    ],
+)
+def test_other_classes_are_none_of_tags(classes):
+    with pytest.raises(CharrnnError):
+        TagScheme.of(classes)
+
+
 @pytest.mark.parametrize("name", ["", "1a", "a b", "-a", "a>", "a\n"])
 def test_names_that_are_no_tags_are_refused(name):
     with pytest.raises(CharrnnError, match="no name of a tag"):

@@ -25,8 +25,7 @@ from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count, recurrent_parameter_count
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path
-from charrnn.text.batch import Batch
-from charrnn.text.corpus import Lanes
+from charrnn.text.running import Lanes
 from charrnn.training import planning
 from charrnn.training.planning import (
     EPOCHS,
@@ -81,7 +80,14 @@ def _rises(values):
 def test_only_what_was_left_open_is_chosen(speed, field, extent):
     config = TrainingConfig(**extent)
     filled = complete(config, _network(), 50_000, 5000)
-    chosen = {"batch_size", "learning_rate", "dropout", "weight_decay", "precision"}
+    chosen = {
+        "batch_size",
+        "sequence_length",
+        "learning_rate",
+        "dropout",
+        "weight_decay",
+        "precision",
+    }
     chosen |= {"validations", "validation_positions", "most_epochs"}
     chosen |= set() if extent else {"steps"}
     assert (getattr(filled, field) != getattr(config, field)) == (field in chosen)
@@ -305,7 +311,7 @@ def test_a_run_has_as_many_validations_as_were_planned():
     assert short.plan.validations == 4
     assert remarks_on(short)[1].endswith("dropout 0, float32, 4 validations")
     assert sum(record.validation_loss is not None for record in run(short)) == 4
-    positions = len(long.validation) - 1
+    positions = long.validation.positions
     assert long.plan.validations == planning._validations(positions, 20_000 * 64)
     assert 4 < long.plan.validations < 50
 
@@ -368,11 +374,11 @@ def test_measuring_leaves_the_network_as_it_is(cell, more):
     network = random_network(config_of(cell, 2, **more), dtype=np.float32)
     values, state = network.values.copy(), network.initial_state(3)
     text = Lanes(np.arange(40, dtype=np.int32) % 11, 3, 8).next()
-    before = network.losses(Batch(*text), state)
+    before = network.losses(text, state)
     assert 0 < planning._speed(network, 3, 8) < math.inf
     assert_same_bits(network.values, values)
     assert_same_bits(network.initial_state(3), state)
-    for one, other in zip(network.losses(Batch(*text), state), before, strict=True):
+    for one, other in zip(network.losses(text, state), before, strict=True):
         assert_same_bits(one, other)
 
 

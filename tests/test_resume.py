@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import signal
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,7 +107,7 @@ def test_every_network_ends_with_the_same_bits(cell, more, tmp_path):
 
 def test_validated_on_a_part_of_the_text_it_ends_with_the_same_bits(tmp_path):
     trainer = new_trainer(corpus=FABLES)
-    assert len(trainer.validation) == 8192 + 1 < len(trainer.held_back)
+    assert trainer.validation.positions == 8192 < trainer.held_back.positions
     assert_resumes_after(tmp_path / "run.resume", 5, whole_run(corpus=FABLES), corpus=FABLES)
 
 
@@ -236,10 +235,7 @@ def test_another_text_is_refused_with_the_way_to_train_on_with_it(tmp_path):
 
 def test_a_run_that_finds_nothing_better_says_which_model_there_is(tmp_path, monkeypatch):
     losses = iter([3.0, 2.0, 2.5, 4.0, 5.0, 1.0])
-    monkeypatch.setattr(
-        "charrnn.training.trainer.evaluate",
-        lambda *_: SimpleNamespace(nats_per_character=next(losses)),
-    )
+    monkeypatch.setattr("charrnn.training.trainer.loss_of", lambda *_: next(losses))
     model = tmp_path / "model.safetensors"
     first = train(model, *QUICK)
     assert first.stderr.splitlines()[-1].startswith(f"saved {model}: validation loss 2.0000 nats")
@@ -305,7 +301,7 @@ def test_a_resumed_run_validates_on_the_same_part_of_the_text(tmp_path, monkeypa
     assert "8,192 of 8,496 to validate" in extended.stderr
     training = load_model(model).training
     whole = create_trainer([FABLES], training=TRAINING, hidden_size=8)
-    part = whole.held_back[: 8192 + 1]
+    part = whole.held_back.tokens[: 8192 + 1]
     assert training["validation_loss"] == evaluate(load(model).network, part).nats_per_character
 
 

@@ -181,7 +181,7 @@ def test_the_best_model_is_kept():
     figures = trainer.best.training
     assert (figures["steps"], figures["validation_loss"]) == (best, losses[best])
     model = language_model(trainer.best)
-    assert evaluate(model.network, trainer.validation).nats_per_character == losses[best]
+    assert evaluate(model.network, trainer.validation.tokens).nats_per_character == losses[best]
     improved = [r.step for r in records if r.improved]
     running = np.minimum.accumulate(list(losses.values()))
     assert improved == [s for s, low in zip(losses, running, strict=True) if losses[s] == low]
@@ -229,7 +229,7 @@ def test_another_file_may_validate(tmp_path):
 
 def _states(network, trainer):
     """The weights, and what the network makes of the run's validation text."""
-    return network.values.copy(), evaluate(network, trainer.validation)
+    return network.values.copy(), evaluate(network, trainer.validation.tokens)
 
 
 def test_the_averaged_weights_are_those_of_another_model():
@@ -239,7 +239,8 @@ def test_the_averaged_weights_are_those_of_another_model():
     average, (values, loss) = trainer.optimizer.average.copy(), _states(trainer.network, trainer)
     inside, averaged_loss = _states(trainer.averaged(), trainer)
     assert_same_bits(inside, average)
-    assert averaged_loss == evaluate(language_model(trainer.best).network, trainer.validation)
+    best = language_model(trainer.best).network
+    assert averaged_loss == evaluate(best, trainer.validation.tokens)
     assert averaged_loss.nats_per_character == trainer.best.training["validation_loss"]
     assert averaged_loss != loss
     after, loss_after = _states(trainer.network, trainer)
@@ -334,8 +335,7 @@ def test_weights_that_are_no_numbers_are_never_the_best():
 
 def test_an_average_that_is_no_number_is_not_the_best_even_if_its_loss_is_one(monkeypatch):
     """As where only the row of a character is spoilt that the validation text has not."""
-    found = types.SimpleNamespace(nats_per_character=1.0)
-    monkeypatch.setattr("charrnn.training.trainer.evaluate", lambda *_: found)
+    monkeypatch.setattr("charrnn.training.trainer.loss_of", lambda *_: 1.0)
     trainer = small_trainer(steps=4, validations=4, averaging=0.9)
     trainer.optimizer.average[3] = np.nan
     assert not any(record.improved for record in trainer.run())

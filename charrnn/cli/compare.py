@@ -17,11 +17,13 @@ from charrnn.cli.options import (
     json_option,
     planned_size_option,
     size_options,
+    task_options,
     text_options,
     training_options,
     with_options,
 )
 from charrnn.cli.outputs import refuse_to_overwrite
+from charrnn.cli.request import text_of
 from charrnn.cli.tables import comparison_table, to_json
 from charrnn.cli.terminal import print_result
 from charrnn.cli.waiting import announced_compilation, shown_reading
@@ -53,6 +55,7 @@ DEFAULT_BUDGET = 60.0
 @click.option("--force", is_flag=True, help="Overwrite the models in the folder.")
 @planned_size_option
 @size_options
+@task_options
 @text_options
 @extent_options(budget=f"  [default: {duration(DEFAULT_BUDGET)}]")
 @training_options
@@ -75,7 +78,8 @@ def compare(corpus: tuple[str, ...], cells: list[str], equal: str, folder: Path 
 
     comparison.refuse_doubles(cells)
     sizes = {name: options.pop(name) for name in SIZES}
-    text = TextConfig(**{n: options.pop(n) for n in TextConfig.__dataclass_fields__})
+    text = TextConfig(**text_of(options))
+    options = {name: value for name, value in options.items() if name not in vars(text)}
     if all(options[name] is None for name in EXTENT):
         options["budget"] = DEFAULT_BUDGET
     training = TrainingConfig(**options)

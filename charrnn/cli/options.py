@@ -14,10 +14,13 @@ from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.config import (
     EMBEDDING_SIZE,
     INITIAL_STATES,
+    LABELS,
     LEARNING_RATES,
     ONE_HOT_VOCABULARY,
     OPTIMIZERS,
     PRECISIONS,
+    RESTORABLE,
+    TASKS,
     ModelConfig,
     SamplingConfig,
     TextConfig,
@@ -186,6 +189,23 @@ reading_options = options(
     click.option("--normalize-newlines", is_flag=True, help="Read \\r\\n and \\r as \\n."),
 )  # fmt: skip
 
+task_options = options(
+    click.option("--task", type=click.Choice(TASKS[:-1]), default=TASKS[0], show_default=True,
+                 help="What is learned: to write texts, to tell the label of each line "
+                      "TEXT<tab>LABEL, or to find tags as in the lines, <name>Ada</name> writes."),
+    option(TextConfig, "--restore", str,
+           "Learn to put back what is taken out of the text: any of "
+           f"{', '.join(RESTORABLE)}, with commas between them.", metavar="KIND,..."),
+    option(TextConfig, "--labels", click.Choice(LABELS),
+           "Write texts by labels: those behind each line, TEXT<tab>LABEL<tab>..., or the names "
+           "of the files."),
+    click.option("--multiple", is_flag=True,
+                 help="With --task label: a text has any number of labels, with commas between "
+                      "them."),
+    click.option("--balance", is_flag=True,
+                 help="With --task label: rare labels count as much as others."),
+)  # fmt: skip
+
 text_options = options(
     click.option("--lines", is_flag=True,
                  help="Every line is a document of its own, as in a list of names."),
@@ -215,7 +235,8 @@ training_options = options(
     option(TrainingConfig, "--batch-size", int,
            "Lanes that read the corpus side by side.  [default: 32 to 64, as suits the text]"),
     option(TrainingConfig, "--sequence-length", int,
-            "Characters back through which gradients flow."),
+            "Characters back through which gradients flow.  [default: 64, or as many as most of "
+           "the texts have that are read whole]"),
     option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
     option(TrainingConfig, "--learning-rate", float,
             f"Highest learning rate.  [default: {_RATES}, less for few lanes and large networks]"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from charrnn.network.description import architecture
 from charrnn.network.parameters import parameter_count
-from charrnn.text.dataset import one_item_a_line
+from charrnn.text.dataset import looks_like_a_list
 from charrnn.training.clock import duration
 from charrnn.training.planning import characters_read, fills_the_text
 from charrnn.training.trainer import Trainer
@@ -19,7 +19,7 @@ def remarks_on(trainer: Trainer) -> list[str]:
 
 def _network(trainer: Trainer) -> str:
     config = trainer.network.config
-    validated, held_back = (max(len(t) - 1, 0) for t in (trainer.validation, trainer.held_back))
+    validated, held_back = (t.positions for t in (trainer.validation, trainer.held_back))
     share = f" of {held_back:,}" if validated < held_back else ""
     return (
         f"{architecture(config)}, {parameter_count(config):,} weights, "
@@ -30,7 +30,7 @@ def _network(trainer: Trainer) -> str:
 
 def _plan(trainer: Trainer) -> str:
     config, lanes, optimizer = trainer.plan, trainer.lanes, trainer.optimizer
-    validations = f", {config.validations} validations" if trainer.validation.size else ""
+    validations = f", {config.validations} validations" if trainer.validation.positions else ""
     return (
         f"{lanes.batch} lanes × {lanes.length} steps, {config.optimizer} with a learning rate of "
         f"{optimizer.highest_rate:g}, weight decay {optimizer.decay:g}, dropout "
@@ -61,10 +61,10 @@ def _reasons(trainer: Trainer) -> Iterator[str]:
 def _warnings(trainer: Trainer) -> Iterator[str]:
     if trainer.too_short:
         yield "the text is too short for more lanes"
-    if not trainer.step and one_item_a_line(trainer.lanes.tokens, trainer.vocabulary):
+    if not trainer.step and looks_like_a_list(trainer.training, trainer.vocabulary):
         yield (
             "the lines are short, as those of a list are: --lines makes each of them a text of "
             "its own, which begins and ends; losses with and without it cannot be compared"
         )
-    if not trainer.validation.size:
+    if not trainer.validation.positions:
         yield "no validation text: the last model is kept, not the best"

@@ -23,10 +23,16 @@ class Request:
     @classmethod
     def of(cls, context: click.Context, options: dict[str, Any]) -> Request:
         """The request that the ``options`` of a command are, those of training being the rest."""
-        text = TextConfig.__dataclass_fields__
+        text = text_of(options)
         return cls(
             shape={name: options[name] for name in SHAPE},
-            text={name: options[name] for name in text},
+            text=text,
             training={n: v for n, v in options.items() if n not in SHAPE and n not in text},
             given=given_options(context),
         )
+
+
+def text_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that are of the text; to say what to restore is to give the task."""
+    text = {name: options[name] for name in TextConfig.__dataclass_fields__}
+    return {**text, "task": "restore"} if text["restore"] and text["task"] == "write" else text

@@ -13,6 +13,7 @@ from charrnn.cli.options import (
     model_option,
     planned_size_option,
     shape_options,
+    task_options,
     text_options,
     training_options,
 )
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
               help="Show what the model writes after every so many steps.")  # fmt: skip
 @planned_size_option
 @shape_options
+@task_options
 @text_options
 @extent_options(epochs="  [default: 10, within 4 to 20 million characters]")
 @training_options

@@ -115,6 +115,44 @@ def gather_rows(table, indices, result, first, last):
 
 
 @kernel
+def add_rows(table, indices, result, first, last):
+    """result[:, first:last] += the rows of the table [K, width] that ``indices`` [A, T, B] choose.
+
+    Each of A is added in turn; an index below 0 chooses none.
+    """
+    steps, batch, width = result.shape
+    flat_table, flat_result = table.reshape(-1), result.reshape(-1)
+    for t in range(steps):
+        for b in range(first, last):
+            target = (t * batch + b) * width
+            for a in range(indices.shape[0]):
+                source = indices[a, t, b] * width
+                for j in range(0, width if source >= 0 else 0, lanes(table)):
+                    value = load(flat_result, target + j) + load(flat_table, source + j)
+                    store(flat_result, target + j, value)
+
+
+@kernel
+def scatter_added_rows(d, columns, indices, dtable, part, parts):
+    """dtable = sum of the rows of ``d`` by index, as ``scatter_rows``: add_rows' gradient."""
+    steps, batch, row = d.shape
+    width = dtable.shape[1]
+    unit = lanes(d)
+    units = width // unit
+    start, end = units * part // parts * unit, units * (part + 1) // parts * unit
+    dtable[:, start:end] = 0
+    flat_d, flat_table = d.reshape(-1), dtable.reshape(-1)
+    for t in range(steps):
+        for b in range(batch):
+            source = (t * batch + b) * row + columns
+            for a in range(indices.shape[0]):
+                target = indices[a, t, b] * width
+                for j in range(start, end if target >= 0 else start, unit):
+                    value = load(flat_table, target + j) + load(flat_d, source + j)
+                    store(flat_table, target + j, value)
+
+
+@kernel
 def scatter_rows(d, columns, indices, dtable, part, parts):
     """dtable = sum of the rows of ``d`` by index, from column ``columns`` on: gather's gradient.
 

@@ -56,7 +56,8 @@ class Gradients(NamedTuple):
 class Inputs(NamedTuple):
     """The product of what a layer reads, made step by step, while the gates are in cache.
 
-    Without ``columns`` there is none: the gates hold what is read, with the bias, already.
+    Without ``columns`` there is none: the gates hold what is read, with the bias, already. Where
+    they are ``begun`` the product is added to what they hold in place of the bias.
     """
 
     x: Any  # [T, B, K], or on the way back its gradient
@@ -64,6 +65,7 @@ class Inputs(NamedTuple):
     bias: Any  # [blocks·width]
     first: int  # column of the gates that the product feeds
     columns: int
+    begun: int = 0
 
 
 class Product(NamedTuple):
@@ -113,14 +115,17 @@ def _through_middle(cell, gates, states, stride, width, product, lane_count):
 def _read_inputs(gates, inputs, t, first, last):
     """The rows of a step become bias + x·W; the blocks that x does not feed, their bias alone."""
     batch, depth = inputs.x.shape[1], inputs.x.shape[2]
-    for b in range(last - first):
-        for j in range(0, gates.stride, lanes(gates.flat)):
-            if j < inputs.first or j >= inputs.first + inputs.columns:
-                store(gates.flat, gates.at + b * gates.stride + j, load(inputs.bias, j))
     x = Rows(inputs.x.reshape(-1), (t * batch + first) * depth, depth)
     target = Rows(gates.flat, gates.at + inputs.first, gates.stride)
-    multiply(x, last - first, inputs.panels, depth, Rows(inputs.bias, inputs.first, 0), target,
-             inputs.columns)  # fmt: skip
+    start = Rows(inputs.bias, inputs.first, 0)
+    if inputs.begun:
+        start = target
+    else:
+        for b in range(last - first):
+            for j in range(0, gates.stride, lanes(gates.flat)):
+                if j < inputs.first or j >= inputs.first + inputs.columns:
+                    store(gates.flat, gates.at + b * gates.stride + j, load(inputs.bias, j))
+    multiply(x, last - first, inputs.panels, depth, start, target, inputs.columns)
 
 
 @kernel

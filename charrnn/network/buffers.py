@@ -9,6 +9,7 @@ import numpy as np
 
 from charrnn.network.graph import Graph, Node
 from charrnn.network.layers.place import LayerBuffers
+from charrnn.text.batch import Batch
 
 
 class PassBuffers:
@@ -50,10 +51,11 @@ class PassBuffers:
     def _gradient_of(self, source: Node) -> np.ndarray | None:
         return None if source.chosen else self._of_node[source].doutput
 
-    def sources(self, node: Node, characters: np.ndarray) -> list[np.ndarray]:
-        """What a layer reads: the outputs of others, or characters."""
+    def sources(self, node: Node, batch: Batch) -> list[np.ndarray]:
+        """What a layer reads: the outputs of others, or a stream of the batch."""
         return [
-            characters if source.chosen else self._of_node[source].output for source in node.reads
+            getattr(batch, source.stream) if source.chosen else self._of_node[source].output
+            for source in node.reads
         ]
 
     def add_gradients(self, layer: int, first: int, last: int) -> None:

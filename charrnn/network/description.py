@@ -13,4 +13,13 @@ def architecture(config: ModelConfig) -> str:
         f", readout {config.readout_layers}×{config.dense_size}" if config.readout_layers else ""
     )
     start = "" if config.initial_state == "zeros" else f", {config.initial_state} initial state"
-    return f"{cell} {config.layers}×{config.hidden_size}{inputs}{dense}{start}"
+    shape = f"{cell} {config.layers}×{config.hidden_size}{inputs}{dense}{start}"
+    return shape + _task(config)
+
+
+def _task(config: ModelConfig) -> str:
+    """What it does, where that is not to write without labels."""
+    if config.writes:
+        return f", told {config.classes} labels" if config.classes else ""
+    told = {"label": "labels", "tags": "classes of tags", "restore": "edits"}[config.task]
+    return f" both ways, tells {config.classes} {told}"

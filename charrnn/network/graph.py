@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -74,8 +74,9 @@ class Node:
 
     #: What matrices that read it begin with: see ``_uniform``.
     gain = _GAIN
-    #: Whether it is indices, each of which chooses a row of what reads it.
-    chosen = False
+    #: Whether it is indices, each of which chooses a row of what reads it: of which ``stream`` of a
+    #: batch.
+    chosen, stream = False, ""
 
     @property
     def fan_in(self) -> int:
@@ -86,6 +87,11 @@ class Node:
     def room(self) -> int:
         """Elements that its output takes, the ones that are always zero included."""
         return self.size
+
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        """What its output consists of, each padded by itself."""
+        return (self,)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -101,11 +107,19 @@ class Node:
         """The name of its parameter that it calls ``own``."""
         return self.names.format(own)
 
-    def _matrix(self, own: str, rows: int, source: Node, most_growth: float) -> Parameter:
-        """A matrix that reads ``source``."""
-        units = 0 if source.chosen else source.size
-        return Parameter(self.named(own), (rows, source.size), _uniform(rows, source),
-                         units, most_growth, source.chosen)  # fmt: skip
+    def _matrix(
+        self, own: str, rows: int, sources: tuple[Node, ...], most_growth: float
+    ) -> Parameter:
+        """A matrix that reads ``sources``, of which the first is what counts."""
+        draws = [_uniform(rows, source) for source in sources]
+        shape = rows, sum(source.size for source in sources)
+        chosen = sources[0].chosen
+        units = 0 if chosen else sources[0].size
+
+        def draw(rng: np.random.Generator) -> np.ndarray:
+            return np.concatenate([own(rng) for own in draws], axis=1)
+
+        return Parameter(self.named(own), shape, draw, units, most_growth, chosen)
 
     def _vector(self, own: str, size: int) -> Parameter:
         return Parameter(self.named(own), (size,), _zeros(size))
@@ -115,7 +129,13 @@ class Characters(Node):
     """What the network reads: indices of characters, each a one-hot vector in effect."""
 
     gain, fan_in = 1.0, 1
-    chosen = True
+    chosen, stream = True, "inputs"
+
+
+class Labels(Characters):
+    """What a network is told of a document: any number of labels, or none."""
+
+    stream = "told"
 
 
 class Layer(Node, ABC):
@@ -150,8 +170,9 @@ class Embedding(Layer):
 class Recurrent(Layer):
     """A recurrent layer: ``torch.nn.LSTM``, ``GRU`` or ``RNN`` of one layer, or what is like it.
 
-    Beside PyTorch's parameters it has its cell's per-unit ones, such as ``peephole_i`` [H], and
-    learned first states, such as ``initial_h`` [H].
+    It reads characters or units, and after these it may read ``Labels``. Beside PyTorch's
+    parameters it has its cell's per-unit ones, such as ``peephole_i`` [H], and learned first
+    states, such as ``initial_h`` [H].
     """
 
     cell: Any
@@ -182,7 +203,7 @@ class Recurrent(Layer):
         first_bias = np.repeat(np.float32(cell.first_bias), self.size)
         start = self.memory if self.start == "learned" else {}
         return (
-            self._matrix("weight_ih", rows, self.reads[0], self.most_growth),
+            self._matrix("weight_ih", rows, self.reads, self.most_growth),
             self._recurrent_matrix(rows),
             Parameter(self.named("bias_ih"), (rows,), lambda rng: first_bias),
             self._vector("bias_hh", rows),
@@ -193,7 +214,7 @@ class Recurrent(Layer):
     def _recurrent_matrix(self, rows: int) -> Parameter:
         if self.feedback:  # it reads a distribution over characters, much as they are read
             output = Characters("", (), self.feedback)
-            return self._matrix("weight_hh", rows, output, math.inf)._replace(chosen=False)
+            return self._matrix("weight_hh", rows, (output,), math.inf)._replace(chosen=False)
         draw = _orthogonal(self.cell.gates, self.size)
         shape = rows, self.size
         return Parameter(self.named("weight_hh"), shape, draw, self.size, self.most_growth)
@@ -204,13 +225,32 @@ class Recurrent(Layer):
         return RecurrentLayer(self, place)
 
 
+@dataclass(frozen=True, eq=False)
+class Joined(Layer):
+    """The outputs of some layers side by side, as ``torch.nn.LSTM`` joins its two directions."""
+
+    @classmethod
+    def of(cls, *layers: Layer) -> Joined:
+        """These layers, joined."""
+        return cls("", layers, sum(layer.size for layer in layers))
+
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        return tuple(part for layer in self.reads for part in layer.parts)
+
+    def create(self, place: Any) -> Any:
+        from charrnn.network.layers.joined import JoinedLayer
+
+        return JoinedLayer(self, place)
+
+
 class _Linear(Layer):
     """A matrix and a bias: ``torch.nn.Linear``."""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        source = self.reads[0]
-        matrix = self._matrix("weight", self.size, source, source.most_growth)
+        growth = self.reads[0].most_growth
+        matrix = self._matrix("weight", self.size, self.reads, growth)
         return matrix, self._vector("bias", self.size)
 
 
@@ -230,6 +270,30 @@ class NextCharacter(_Linear):
         from charrnn.network.layers.next_character import NextCharacterHead
 
         return NextCharacterHead(self, place)
+
+
+class PositionClass(NextCharacter):
+    """The head that tells the class of each position: as the next character is told."""
+
+
+@dataclass(frozen=True, eq=False)
+class DocumentClass(_Linear):
+    """The head that tells the label of a document, or with ``multiple`` which labels it has.
+
+    Attention with a learned query weighs the units of all its positions (Lin et al. 2017, with one
+    query): e = y q/√size, α = softmax(e), logits = (Σ α y) W + b.
+    """
+
+    multiple: bool = False
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return self._vector("query", self.reads[0].size), *super().parameters
+
+    def create(self, place: Any) -> Any:
+        from charrnn.network.layers.document_class import DocumentClassHead
+
+        return DocumentClassHead(self, place)
 
 
 class Graph(NamedTuple):
@@ -256,21 +320,45 @@ class Graph(NamedTuple):
 
 @functools.lru_cache(maxsize=256)
 def build(config: ModelConfig) -> Graph:
-    """Characters → embedding → recurrent layers → feed-forward layers → next character."""
-    cell = CELLS[config.cell, config.activation]
-    vocabulary = config.vocabulary_size
+    """Characters → embedding → recurrent layers → feed-forward layers → head.
+
+    A network that reads has two recurrent layers in place of each, one for each direction.
+    """
     layers: list[Layer] = []
+
+    def add(layer: Layer) -> Layer:
+        layers.append(layer)
+        return layer
+
+    vocabulary = config.vocabulary_size
     below: Node = Characters("", (), vocabulary)
+    told = (Labels("", (), config.classes),) if config.writes and config.classes else ()
     if config.embedding_size:
-        below = Embedding("embedding.{}", (below,), config.embedding_size)
-        layers.append(below)
+        below = add(Embedding("embedding.{}", (below,), config.embedding_size))
     for number in range(config.layers):
-        below = Recurrent(
-            f"rnn.{{}}_l{number}", (below,), config.hidden_size, cell, config.initial_state,
-            feedback=0 if cell.output_block is None else vocabulary,
-        )  # fmt: skip
-        layers.append(below)
+        directions = [add(layer) for layer in _recurrent(config, number, (below, *told))]
+        below = directions[0] if config.writes else add(Joined.of(*directions))
+        told = ()
     for number in range(config.readout_layers):
-        below = Dense(f"dense.{number}.{{}}", (below,), config.dense_size)
-        layers.append(below)
-    return Graph(tuple(layers), NextCharacter("readout.{}", (below,), vocabulary))
+        below = add(Dense(f"dense.{number}.{{}}", (below,), config.dense_size))
+    return Graph(tuple(layers), _head(config, below))
+
+
+def _recurrent(config: ModelConfig, number: int, reads: tuple[Node, ...]) -> Iterator[Recurrent]:
+    """The recurrent layers with a number: one, or of a network that reads, one for each way."""
+    cell = CELLS[config.cell, config.activation]
+    feedback = 0 if cell.output_block is None else config.vocabulary_size
+    for reverse in (False,) if config.writes else (False, True):
+        names = f"rnn.{{}}_l{number}{'_reverse' if reverse else ''}"
+        yield Recurrent(
+            names, reads, config.hidden_size, cell, config.initial_state, feedback, reverse
+        )
+
+
+def _head(config: ModelConfig, below: Node) -> Layer:
+    names, reads = "readout.{}", (below,)
+    if config.writes:
+        return NextCharacter(names, reads, config.vocabulary_size)
+    if config.task == "label":
+        return DocumentClass(names, reads, config.classes, config.multiple)
+    return PositionClass(names, reads, config.classes)

@@ -143,9 +143,13 @@ class Network:
         """All matrices that take part in products."""
         return [matrix for part in (*self.layers, self.head) for matrix in part.matrices()]
 
-    def program(self, batch: int) -> Program:
-        """The network for one character of ``batch`` texts."""
-        program = Program(batch, self.dtype)
+    def program(self, batch: int, labels: np.ndarray | None = None) -> Program:
+        """The network for one character of ``batch`` texts with the weights of ``labels`` [K].
+
+        Without these they have none. Raises ``UsageError`` where it reads backwards.
+        """
+        told = np.zeros(self.config.classes) if labels is None else labels
+        program = Program(batch, self.dtype, told.astype(self.dtype))
         places: dict[Any, Memory] = {}
         nothing = Memory(0, 0, 0)  # characters choose rows by themselves
         for node, layer in zip(self.graph.layers, self.layers, strict=True):
@@ -165,12 +169,25 @@ class Network:
         return state
 
     def losses(self, batch: Batch, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """-log P of each target [T, B] in nats, and the state after the last step."""
+        """-log P of each target in nats, and the state after the last step.
+
+        Targets are those of all steps [T, B], or of documents [D].
+        """
         run = self._run(batch)
         self._start(batch, run, state)
         self._forward(batch, run, _NO_DROPOUT)
         self.head.losses(run.head, batch, self.team)
-        return run.head.losses.reshape(batch.targets.shape).copy(), self._state(run, state)
+        return self.head.found(run.head, batch), self._state(run, state)
+
+    def logits(self, batch: Batch) -> np.ndarray:
+        """Of each class at each step [T, B, K], or of each document [D, K].
+
+        Documents begin and end in the batch: no state is carried on.
+        """
+        run = self._run(batch)
+        self._start(batch, run, self.initial_state(batch.inputs.shape[1]))
+        self._forward(batch, run, _NO_DROPOUT)
+        return self.head.logits(run.head, batch, self.team)
 
     def loss_and_gradients(
         self, batch: Batch, state: np.ndarray, dropout: tuple[float, int | None] = (0.0, None)
@@ -192,7 +209,7 @@ class Network:
         self._backward(batch, run, mask)
         self._collect_gradients(batch, run)
         self.initial_gradients = self._padded([own.dstates for own in run.recurrent], state)
-        return run.head.losses.reshape(batch.targets.shape).copy(), self._state(run, state)
+        return self.head.found(run.head, batch), self._state(run, state)
 
     def state_gradients(self, batch: Batch, state: np.ndarray) -> np.ndarray:
         """Gradient of the last step's losses, each lane's own, for every hidden state before it.
@@ -257,7 +274,7 @@ class Network:
         return calls
 
     def _forward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> None:
-        sources = [run.sources(node, batch.inputs) for node in self.graph.layers]
+        sources = [run.sources(node, batch) for node in self.graph.layers]
         chain = list(zip(self.layers, sources, run.layers, self._calls(run, mask), strict=True))
 
         def work(first: int, last: int) -> None:
@@ -277,7 +294,7 @@ class Network:
         self._share_lanes(batch, work)
 
     def _collect_gradients(self, batch: Batch, run: PassBuffers) -> None:
-        sources = [run.sources(node, batch.inputs) for node in self.graph.layers]
+        sources = [run.sources(node, batch) for node in self.graph.layers]
 
         def sums(part: int, parts: int) -> None:
             for layer, read, own in zip(self.layers, sources, run.layers, strict=True):

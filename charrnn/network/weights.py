@@ -142,6 +142,14 @@ class Table:
         """result[:, first:last] = rows[indices]."""
         readout.gather_rows(self.rows, indices, result, first, last)
 
+    def add(self, indices: np.ndarray, result: np.ndarray, first: int, last: int) -> None:
+        """result[:, first:last] += rows[indices[a]] for each a; below 0: nothing."""
+        readout.add_rows(self.rows, indices, result, first, last)
+
+    def scatter_added(self, d: np.ndarray, indices: np.ndarray, part: int, parts: int) -> None:
+        """As ``scatter``, of the rows that were added [A, T, B]."""
+        readout.scatter_added_rows(d, self.first, indices, self.gradient, part, parts)
+
     def scatter(self, d: np.ndarray, indices: np.ndarray, part: int, parts: int) -> None:
         """Sum the gradients ``d`` [T, B, ·] of the chosen rows, this thread's columns."""
         readout.scatter_rows(d, self.first, indices, self.gradient, part, parts)

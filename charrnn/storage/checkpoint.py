@@ -37,7 +37,7 @@ from charrnn.text.vocabulary import Vocabulary
 FORMAT = "charrnn"
 RESUME_FORMAT = "charrnn-resume"
 FORMAT_VERSION = 1
-RESUME_FORMAT_VERSION = 3
+RESUME_FORMAT_VERSION = 4
 _KINDS = {
     FORMAT: ("charrnn model", FORMAT_VERSION),
     RESUME_FORMAT: ("charrnn resume file", RESUME_FORMAT_VERSION),
@@ -52,6 +52,7 @@ class SavedModel:
     vocabulary: Vocabulary
     tensors: dict[str, np.ndarray]  # float32, as parameter_shapes(config) names them
     training: dict[str, Any] = field(default_factory=dict)  # figures and origin, JSON values
+    labels: tuple[str, ...] = ()  # the names of ``config.classes``
 
     @property
     def finite(self) -> bool:
@@ -129,6 +130,7 @@ def save_model(path: str | Path, model: SavedModel) -> None:
         "format_version": str(FORMAT_VERSION),
         "config": json.dumps(dataclasses.asdict(model.config)),
         "characters": json.dumps(model.vocabulary.characters),
+        "labels": json.dumps(model.labels),
         "training": json.dumps(model.training),
         "checksum": checksum_of(tensors),
     }
@@ -200,15 +202,17 @@ def load_model(path: str | Path) -> SavedModel:
     advice = f"train it with 'charrnn train CORPUS --model {path}'"
     with _opened(path, FORMAT, advice) as (file, metadata):
         with _sensible(path):
-            config, vocabulary = read_network(
-                parse(metadata["config"]), parse(metadata["characters"])
+            config, vocabulary, labels = read_network(
+                parse(metadata["config"]),
+                parse(metadata["characters"]),
+                parse(metadata.get("labels", "[]")),
             )
             training, checksum = read_figures(parse(metadata["training"])), metadata["checksum"]
         _check_tensors(path, file, parameter_shapes(config))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if checksum_of(tensors) != checksum:
         raise ModelFileError(f"{path} is damaged: its weights do not match their checksum")
-    return SavedModel(config, vocabulary, tensors, training)
+    return SavedModel(config, vocabulary, tensors, training, labels)
 
 
 def load_finite_model(path: str | Path) -> SavedModel:

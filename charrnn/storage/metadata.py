@@ -105,12 +105,16 @@ def read_figures(found: Any) -> dict[str, Any]:
     return found | _read(known, found)
 
 
-def read_network(config: Any, characters: Any) -> tuple[ModelConfig, Vocabulary]:
-    """The shape of a network and the characters that it knows, which must fit together."""
-    shape, vocabulary = ModelConfig(**config), Vocabulary(characters)
+def read_network(
+    config: Any, characters: Any, labels: Any
+) -> tuple[ModelConfig, Vocabulary, tuple[str, ...]]:
+    """The shape of a network, its characters and its labels, which must fit together."""
+    shape, vocabulary, names = ModelConfig(**config), Vocabulary(characters), tuple(_words(labels))
     if vocabulary.size != shape.vocabulary_size:
         raise ValueError("its vocabulary has another size")
-    return shape, vocabulary
+    if len(set(names)) != len(names) or len(names) != shape.classes:
+        raise ValueError("it has another number of labels")
+    return shape, vocabulary, names
 
 
 def _config(kind: type) -> Reader:
@@ -171,11 +175,12 @@ _RESUME: dict[str, Reader] = {
     "training": _config(TrainingConfig),
     "origin": _origin,
     "characters": lambda value: Vocabulary(value).characters,
+    "labels": _words,
 }
 
 
 def read_resume(found: Any) -> dict[str, Any]:
     """What a resume file says of its run: see ``training.Trainer.capture``."""
     values = _read(_RESUME, found)
-    read_network(values["shape"], values["characters"])
+    read_network(values["shape"], values["characters"], values["labels"])
     return values

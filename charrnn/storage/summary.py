@@ -13,7 +13,8 @@ from charrnn.storage.checkpoint import SavedModel, checksum_of
 
 def reads_lines(training: dict[str, Any]) -> bool:
     """Whether every line was a document in the ``training`` that a model tells of."""
-    return bool(training.get("text", {}).get("lines", False))
+    text = training.get("text", {})
+    return bool(text.get("lines", False)) or text.get("labels") == "columns"
 
 
 def describe(model: SavedModel) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def describe(model: SavedModel) -> dict[str, Any]:
         "checksum": checksum_of(model.tensors),
         "finite": model.finite,
         "characters": model.vocabulary.characters,
+        "labels": list(model.labels) or None,
         "validation_loss": loss,
         "validation_bits": loss / math.log(2) if loss is not None else None,
         "training_loss": training.get("training_loss"),

@@ -18,8 +18,8 @@ from charrnn.inference.choosing import anything, choosing
 from charrnn.inference.sampling import TOGETHER, Writer
 from charrnn.network.network import Network
 from charrnn.studies.profile import profile_steps
-from charrnn.text.batch import Batch
 from charrnn.text.dataset import Dataset
+from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import SPECIALS, Vocabulary
 from charrnn.training.planning import training_precision
 from charrnn.training.trainer import Trainer
@@ -81,7 +81,8 @@ def create_random_trainer(config: ModelConfig, training: TrainingConfig) -> Trai
     network = Network(config, threads=training.threads, precision=precision)
     network.initialize(rng=rng)
     tokens = rng.integers(SPECIALS, config.vocabulary_size, 2**18).astype(np.uint16)
-    dataset = Dataset(Vocabulary(_characters(config)), tokens, tokens[:0], {})
+    texts = RunningText(tokens), RunningText(tokens[:0])
+    dataset = Dataset(Vocabulary(_characters(config)), *texts, {})
     return Trainer(network, dataset, training)
 
 
@@ -110,7 +111,7 @@ def benchmark(
     network = Network(config, threads=training.threads, precision=training.precision)
     network.load(trainer.network.parameters)
     weights = weights_in_products(network)
-    batch = Batch(*trainer.lanes.next())
+    batch = trainer.lanes.next()
     state = network.initial_state(trainer.lanes.batch)
     size = batch.inputs.size
 

@@ -9,14 +9,31 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Batch:
-    """A chunk of T steps over B lanes; all arrays [T, B]."""
+    """A chunk of T steps over B lanes; arrays are [T, B] unless they say otherwise."""
 
     inputs: np.ndarray  # int32, the character read at each step
-    targets: np.ndarray  # int32, the character to predict
+    targets: np.ndarray  # int32, the character or class to tell; with spans, of each of these
     resets: np.ndarray  # uint8, nonzero where a document starts
-    counted: np.ndarray | None = None  # bool, which predictions count; None: all
+    counted: np.ndarray | None = None  # bool, which targets count; None: all
+    labels: np.ndarray | None = None  # int32 [A, T, B], those that a writer is told; -1: none
+    spans: np.ndarray | None = None  # int32 [D, 3], documents: lane, first step, one past the last
+    weights: np.ndarray | None = None  # float [D], how much each document counts; None: 1
 
     @property
-    def count(self) -> int:
-        """How many predictions count."""
+    def told(self) -> np.ndarray:
+        """The labels that a writer is told, none where the texts have none."""
+        if self.labels is not None:
+            return self.labels
+        return np.full((1, *self.inputs.shape), -1, np.int32)
+
+    @property
+    def count(self) -> float:
+        """How many targets count, by their weights."""
+        if self.weights is not None:
+            return float(self.weights.sum())
+        return len(self.targets) if self.spans is not None else self.read
+
+    @property
+    def read(self) -> int:
+        """How many positions count."""
         return self.inputs.size if self.counted is None else int(np.count_nonzero(self.counted))

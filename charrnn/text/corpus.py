@@ -273,32 +273,3 @@ def frame(inputs: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, ...]:
     targets[targets == START] = END
     resets = np.array(inputs == START, np.uint8, order="C")
     return np.array(inputs, np.int32, order="C"), targets, resets
-
-
-class Lanes:
-    """B readers of a circular text of N positions; lane b starts at b·N // B.
-
-    All go on together for ever. Past the end of its share a lane runs on into the next lane's and
-    past the last position into the first, so its state can be carried on exactly: the text that it
-    reads never breaks off, but for the wrap of a text that does not end with a document.
-    """
-
-    def __init__(self, tokens: np.ndarray, batch: int, length: int, position: int = 0) -> None:
-        """Reads ``tokens`` [N + 1], N ≥ 1, in windows of ``length`` steps from ``position`` on."""
-        self.tokens, self.batch, self.length = tokens, batch, length
-        self.position = position  # characters that each lane has read
-        self._positions = tokens.size - 1
-        starts = np.arange(batch) * self._positions // batch
-        self._offsets = starts + np.arange(length)[:, np.newaxis]
-
-    @staticmethod
-    def fit(positions: int, batch: int, length: int) -> tuple[int, int]:
-        """Batch and length, made smaller where a text has too few ``positions`` for them."""
-        length = min(length, positions)
-        return max(1, min(batch, positions // length)), length
-
-    def next(self) -> tuple[np.ndarray, ...]:
-        """The next T steps of every lane as ``frame`` gives them; moves ``position`` on by T."""
-        index = (self._offsets + self.position % self._positions) % self._positions
-        self.position += self.length
-        return frame(self.tokens[index], self.tokens[index + 1])

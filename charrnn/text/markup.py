@@ -156,6 +156,14 @@ class TagScheme:
             )
         return cls(Labels(names))
 
+    @classmethod
+    def of(cls, classes: Sequence[str]) -> TagScheme:
+        """The scheme whose classes have these names; raises ``CharrnnError`` where none has."""
+        scheme = cls(Labels(tuple(name.removeprefix("B-") for name in classes[1::2])))
+        if scheme.names != tuple(classes):
+            raise CharrnnError("the names of its classes are not those of tags")
+        return scheme
+
     @property
     def size(self) -> int:
         """K: how many classes there are."""

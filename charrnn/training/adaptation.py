@@ -22,6 +22,7 @@ _RATE, _DECAY = 3e-4, 1e-3
 #: Adam without its first moment is RMSprop with the second moment corrected for its start.
 _PLAN = Plan(
     batch_size=1,
+    sequence_length=PIECE,
     optimizer="adam",
     beta1=0.0,
     beta2=0.999,

@@ -12,6 +12,8 @@ import numpy as np
 from charrnn.network.network import Network
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import BLOCK, Corpus, frame
+from charrnn.text.dataset import Learned
+from charrnn.text.running import Labelling, RunningText
 from charrnn.text.vocabulary import START, UNKNOWN
 
 #: Characters that a lane reads before its own share begins, to arrive there with the state that
@@ -157,7 +159,12 @@ def _fitting_lanes(positions: int) -> int:
     return max(1, min(_LANES, positions // (8 * BURN_IN)))
 
 
-def batch_at(tokens: np.ndarray, positions: np.ndarray, counted: np.ndarray | None = None) -> Batch:
+def batch_at(
+    tokens: np.ndarray,
+    positions: np.ndarray,
+    counted: np.ndarray | None = None,
+    labelling: Labelling | None = None,
+) -> Batch:
     """The ``positions`` [T, B] of a text; each lane's go up by 1 from step to step.
 
     They may lie outside of the text: before it a lane waits in the initial state, behind it the
@@ -166,22 +173,42 @@ def batch_at(tokens: np.ndarray, positions: np.ndarray, counted: np.ndarray | No
     at = np.clip(positions, 0, len(tokens) - 2)
     inputs, targets, resets = frame(tokens[at], tokens[at + 1])
     resets[positions <= 0] = 1
-    return Batch(inputs, targets, resets, counted)
+    labels = None if labelling is None else labelling.at(at)
+    return Batch(inputs, targets, resets, counted, labels)
 
 
-def evaluate(network: Network, tokens: np.ndarray, losses: np.ndarray | None = None) -> Evaluation:
+def loss_of(network: Network, text: Learned) -> float:
+    """Mean loss of what is to be told of a text: of each character, document or position."""
+    if isinstance(text, RunningText):
+        return evaluate(network, text.tokens, labelling=text.labelling).nats_per_character
+    nats = count = 0.0
+    for _, batch in text.chunks(_LANES, text.suited_length):
+        losses, _ = network.losses(batch, network.initial_state(_LANES))
+        nats += float(losses.sum(dtype=np.float64))
+        count += batch.count
+    return nats / count if count else math.nan
+
+
+def evaluate(
+    network: Network,
+    tokens: np.ndarray,
+    losses: np.ndarray | None = None,
+    *,
+    labelling: Labelling | None = None,
+) -> Evaluation:
     """Loss of predicting ``tokens[1:]`` from what stands before each; START as target is END.
 
     The text is read in lanes side by side. A lane starts ``BURN_IN`` characters before its share
     without counting them; where a document starts within these, its state is exact. ``losses``
-    [N], if given, becomes the loss of each prediction, in nats.
+    [N], if given, becomes the loss of each prediction, in nats. ``labelling`` says which labels the
+    network is told of, if any.
     """
     shares = even_shares(len(tokens) - 1)
     state = network.initial_state(len(shares.starts))
     nats = unknown_nats = 0.0
     for t in range(0, shares.steps, _STEPS):
         positions, counted = shares.at(np.arange(t, t + _STEPS))
-        batch = batch_at(tokens, positions, counted)
+        batch = batch_at(tokens, positions, counted, labelling)
         found, state = network.losses(batch, state)
         nats += float(found.sum(where=counted, dtype=np.float64))
         unknown = counted & (batch.targets == UNKNOWN)

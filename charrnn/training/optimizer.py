@@ -98,14 +98,14 @@ class Optimizer(ABC):
         self.average[:] = self.network.values
         self.updates = 0
 
-    def gradient_norm(self, count: int) -> float:
+    def gradient_norm(self, count: float) -> float:
         """Euclidean norm of the gradient of the mean over ``count`` losses; may be NaN or inf."""
         self._share(
             lambda a, b: updates.squares_of_blocks(self.network.gradients, self._sums, a, b)
         )
         return math.sqrt(self._sums.sum()) / count
 
-    def update(self, count: int, norm: float, rate: float) -> None:
+    def update(self, count: float, norm: float, rate: float) -> None:
         """One update with the gradient of the mean over ``count`` losses, whose norm is given.
 
         It is scaled down to ``clip_norm`` where it is longer, then each element is cut to

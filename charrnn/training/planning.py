@@ -15,11 +15,20 @@ from typing import Any
 import numpy as np
 
 from charrnn.compute.target import HAS_BFLOAT16
-from charrnn.config import LEARNING_RATES, WEIGHT_DECAYS, ModelConfig, Plan, TrainingConfig
+from charrnn.config import (
+    LEARNING_RATES,
+    SEQUENCE_LENGTH,
+    WEIGHT_DECAYS,
+    ModelConfig,
+    Plan,
+    TrainingConfig,
+)
 from charrnn.network.network import Network
 from charrnn.network.parameters import recurrent_parameter_count, with_weights
 from charrnn.text.batch import Batch
-from charrnn.text.corpus import Lanes
+from charrnn.text.dataset import Dataset
+from charrnn.text.documents import Documents
+from charrnn.text.running import Lanes
 
 #: Without an extent a run passes so often over the text, but within these limits in characters: a
 #: small text is read often enough to learn from it, and a large one does not take days.
@@ -48,6 +57,9 @@ _SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
 
 #: Updates that a pass over a text should have, and the lanes that are chosen for it.
 _UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
+
+#: Lanes below which two threads have less to do at once than a tile of the products has rows.
+_LEAST_LANES = 16
 
 _HIGHEST_DROPOUT = 0.4
 
@@ -102,9 +114,10 @@ def complete(config: TrainingConfig, network: Network, positions: int, held_back
     It learns from so many ``positions``; a validation can read no more than are ``held_back``.
     """
     weights = recurrent_parameter_count(network.config)
-    batch, length = Lanes.fit(positions, _lanes_of(config, positions), config.sequence_length)
+    batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
     most = _most_epochs(positions, weights) * positions
     chosen: dict[str, Any] = {"batch_size": config.batch_size or batch}
+    chosen["sequence_length"] = _length_of(config)
     if config.epochs is config.steps is config.budget is None:
         characters = min(characters_read(config, positions), most)
         chosen["steps"] = math.ceil(characters / (batch * length))
@@ -138,18 +151,34 @@ def characters_read(config: TrainingConfig, positions: int) -> float:
     if config.epochs is not None:
         return config.epochs * positions
     if config.steps is not None:
-        batch, length = Lanes.fit(positions, _lanes_of(config, positions), config.sequence_length)
+        batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
         return float(config.steps * batch * length)
     return min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
 
 
+def with_length(config: TrainingConfig, dataset: Dataset) -> TrainingConfig:
+    """``config``, where texts are read whole and it does not say so, with a length for them."""
+    if config.sequence_length is None and isinstance(dataset.training, Documents):
+        return dataclasses.replace(config, sequence_length=dataset.training.suited_length)
+    return config
+
+
+def _length_of(config: TrainingConfig) -> int:
+    return config.sequence_length or SEQUENCE_LENGTH
+
+
 def _lanes_of(config: TrainingConfig, positions: int) -> int:
-    """Those that are given, or a power of two: a pass over the text should have enough updates."""
+    """Those that are given, or a power of two: a pass over the text should have enough updates.
+
+    Where sequences are longer there are fewer, so that an update is of no more characters.
+    """
     if config.batch_size is not None:
         return config.batch_size
-    wanted = positions / (config.sequence_length * _UPDATES_OF_AN_EPOCH)
+    wanted = positions / (_length_of(config) * _UPDATES_OF_AN_EPOCH)
     power = 2 ** round(math.log2(max(wanted, 1)))
-    return min(max(power, _FEWEST_LANES), _MOST_LANES)
+    longer = max(1, 2 ** round(math.log2(_length_of(config) / SEQUENCE_LENGTH)))
+    least, most = (max(lanes // longer, _LEAST_LANES) for lanes in (_FEWEST_LANES, _MOST_LANES))
+    return min(max(power, least), most)
 
 
 def _most_epochs(positions: int, weights: int) -> float:
@@ -216,16 +245,26 @@ def _multiply_adds_a_second(shape: ModelConfig, config: TrainingConfig) -> float
     network.initialize(rng=np.random.default_rng(0))
     network.prepare_training()
     batch = config.batch_size or _MOST_LANES
-    return recurrent_parameter_count(measured) * _speed(network, batch, config.sequence_length)
+    return recurrent_parameter_count(measured) * _speed(network, batch, _length_of(config))
 
 
 def _speed(network: Network, batch: int, length: int) -> float:
     """Characters a second in forward and backward passes of the network; it stays as it is."""
-    characters = np.zeros((length, batch), np.int32)
-    chunk = Batch(characters, characters, np.zeros((length, batch), np.uint8))
+    chunk = _typical_batch(network.config, batch, length)
     state, times = network.initial_state(batch), []
     for _ in range(1 + _MEASURED_STEPS):
         started = time.perf_counter()
         network.loss_and_gradients(chunk, state)
         times.append(time.perf_counter() - started)
-    return characters.size / min(times[1:])  # the first may have compiled
+    return batch * length / min(times[1:])  # the first may have compiled
+
+
+def _typical_batch(config: ModelConfig, batch: int, length: int) -> Batch:
+    """One whose time does not depend on what is in it: of documents, one a lane."""
+    characters = np.zeros((length, batch), np.int32)
+    resets = np.zeros((length, batch), np.uint8)
+    if config.task != "label":
+        return Batch(characters, characters, resets)
+    spans = [(lane, 0, length) for lane in range(batch)]
+    shape, dtype = ((batch, config.classes), np.bool_) if config.multiple else (batch, np.int32)
+    return Batch(characters, np.zeros(shape, dtype), resets, spans=np.array(spans, np.int32))

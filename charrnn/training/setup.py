@@ -15,9 +15,9 @@ from charrnn.storage.checkpoint import SavedModel, load_finite_model
 from charrnn.text.dataset import Dataset, read_dataset
 from charrnn.text.display import decoded
 from charrnn.text.vocabulary import Vocabulary
-from charrnn.training.planning import suited_shape, training_precision
+from charrnn.training.planning import suited_shape, training_precision, with_length
 from charrnn.training.trainer import Trainer
-from charrnn.training.transfer import carry_over, shape_of
+from charrnn.training.transfer import carry_over, refuse_another_task, shape_of
 
 
 def create_trainer(
@@ -41,9 +41,14 @@ def create_trainer(
     if init_from is not None:
         require_path("init_from", init_from)
     start = load_finite_model(init_from) if init_from else None
+    if start:
+        refuse_another_task(start, text)
     rng = np.random.default_rng([training.seed, 0])
     known = start.vocabulary.characters if start else ""
-    dataset = read_dataset(sources, text, rng=rng, vocabulary=vocabulary, known=known)
+    labels = start.labels if start else ()
+    dataset = read_dataset(
+        sources, text, rng=rng, vocabulary=vocabulary, known=known, labels=labels
+    )
     if start:
         dataset.origin["init_from"] = decoded(Path(str(init_from)).name)
         shape = shape_of(start, shape)
@@ -73,10 +78,12 @@ def shape_for(
     """
     if hidden_size is not None:
         shape["hidden_size"] = hidden_size
+    shape |= {name: dataset.origin["text"][name] for name in ("task", "multiple")}
+    shape["classes"] = len(dataset.labels)
     config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
     if hidden_size is not None:
         return config
-    return suited_shape(config, training, dataset.training.size - 1)
+    return suited_shape(config, with_length(training, dataset), dataset.training.positions)
 
 
 def trainer_on(
@@ -96,4 +103,4 @@ def trainer_on(
     network.initialize(rng=rng)
     if start:
         carry_over(start, network)
-    return Trainer(network, dataset, training)
+    return Trainer(network, dataset, with_length(training, dataset))

@@ -23,12 +23,11 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count, state_shape
 from charrnn.storage.checkpoint import ResumeState, SavedModel
 from charrnn.storage.metadata import ATTRIBUTES
-from charrnn.text.batch import Batch
-from charrnn.text.corpus import Lanes
 from charrnn.text.dataset import Dataset
 from charrnn.text.display import printable
+from charrnn.text.running import Lanes
 from charrnn.training.clock import Extent
-from charrnn.training.evaluation import evaluate
+from charrnn.training.evaluation import loss_of
 from charrnn.training.optimizer import create_optimizer, learning_rate
 from charrnn.training.planning import complete
 from charrnn.training.recovery import SLOWER, Recovery
@@ -75,20 +74,20 @@ class Trainer:
     ) -> None:
         self.network = network
         self.vocabulary, self.origin = dataset.vocabulary, dataset.origin
-        training, validation = dataset.training, dataset.validation
+        self.labels, self.training = dataset.labels, dataset.training
+        self.held_back = dataset.validation
         network.prepare_training()
-        if config.patience and not validation.size:
+        if config.patience and not self.held_back.positions:
             raise UsageError("`patience` needs a text to validate on, and there is none: give "
                              "`validation`, or leave `patience` out")  # fmt: skip
-        self.positions = len(training) - 1
-        self.held_back = validation
-        most = min(max(len(validation) - 1, 0), VALIDATION_POSITIONS)
+        self.positions = self.training.positions
+        most = min(self.held_back.positions, VALIDATION_POSITIONS)
         self.plan = plan = complete(config, network, self.positions, most)
-        self.validation = validation[: plan.validation_positions + 1]
+        self.validation = self.held_back.up_to(plan.validation_positions)
         batch, length = Lanes.fit(self.positions, plan.batch_size, plan.sequence_length)
         # Whether there are fewer lanes, or shorter ones, than were asked for.
         self.too_short = (batch, length) != (plan.batch_size, plan.sequence_length)
-        self.lanes = Lanes(training, batch, length)
+        self.lanes = self.training.lanes(batch, length, seed=plan.seed)
         self.optimizer = create_optimizer(plan, network)
         self.state = network.initial_state(batch)
         self.rng = np.random.default_rng([plan.seed, 1])
@@ -96,7 +95,7 @@ class Trainer:
         self._in_vain = 0  # validations since the best
         self.best_loss = math.inf
         self.best: SavedModel | None = None
-        self.extent = Extent(plan, self.positions / (batch * length))
+        self.extent = Extent(plan, self.lanes.epoch)
         self.recovery = Recovery.create(network.values, batch * length)
         self.size_planned = False  # whether the network's size was left open
         self._stopping = False
@@ -179,6 +178,7 @@ class Trainer:
             "training": dataclasses.asdict(self.plan),
             "origin": self.origin,
             "characters": self.vocabulary.characters,
+            "labels": self.labels,
         }
 
     def restore(self, saved: ResumeState, best: SavedModel | None) -> None:
@@ -213,14 +213,15 @@ class Trainer:
     def _fingerprint(self) -> str:
         """Hash of what is learned and validated on, the vocabulary included."""
         digest = hashlib.sha256(self.vocabulary.characters.encode())
-        for tokens in (self.lanes.tokens, self.held_back[: VALIDATION_POSITIONS + 1]):
-            digest.update(np.ascontiguousarray(tokens).data)
+        for text in (self.training, self.held_back.up_to(VALIDATION_POSITIONS)):
+            for array in text.arrays:
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     @in_turn
     def train_step(self) -> Record:
         """One update: the next chunk forward and backward, clipping, the optimizer."""
-        batch = Batch(*self.lanes.next())
+        batch = self.lanes.next()
         dropout = (self.plan.dropout, int(self.rng.integers(2**32)))
         losses, self.state = self.network.loss_and_gradients(batch, self.state, dropout)
         count = batch.count
@@ -234,7 +235,7 @@ class Trainer:
         else:
             self._skip()
         self.extent.start()  # after the first step, which compiled: a budget is for training
-        record = self._record(loss, norm, rate, losses.size)
+        record = self._record(loss, norm, rate, batch.read)
         return self._go_back(record) if self.recovery.is_lost else record
 
     def _rate(self) -> float:
@@ -266,7 +267,7 @@ class Trainer:
             )
 
     def _record(self, loss: float, norm: float, rate: float, size: int) -> Record:
-        characters, seconds = self.step * size, self.extent.seconds
+        characters, seconds = self.lanes.read, self.extent.seconds
         return Record(
             step=self.step,
             characters=characters,
@@ -283,8 +284,8 @@ class Trainer:
     def _close_interval(self, record: Record) -> Record:
         """Validate, and keep the model if it is the best so far."""
         better = math.isfinite(record.loss)
-        if self.validation.size:
-            loss = evaluate(self.averaged(), self.validation).nats_per_character
+        if self.validation.positions:
+            loss = loss_of(self.averaged(), self.validation)
             record = dataclasses.replace(record, validation_loss=loss)
             better = loss < self.best_loss
         improved = better and bool(np.isfinite(self.optimizer.average).all())
@@ -310,7 +311,7 @@ class Trainer:
         """The model as it is now, its weights averaged, with its origin and figures."""
         config = self.network.config
         tensors = self.network.views(self.optimizer.average.copy())
-        return SavedModel(config, self.vocabulary, tensors, training)
+        return SavedModel(config, self.vocabulary, tensors, training, self.labels)
 
 
 def _refuse_another(then: dict[str, Any], now: dict[str, Any]) -> None:

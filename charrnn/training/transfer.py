@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+from charrnn.config import TextConfig
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel
@@ -26,18 +27,31 @@ def shape_of(start: SavedModel, given: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def refuse_another_task(start: SavedModel, text: TextConfig) -> None:
+    """Raise ``UsageError`` where a model does something else than is to be learned of ``text``."""
+    told = bool(start.config.classes and start.config.writes)
+    if start.config.task != text.task or told != bool(text.labels):
+        does = "writes by labels" if told else f"has the `task` {start.config.task}"
+        raise UsageError(f"the model to start from {does}: a run from it keeps that; start anew, "
+                         "or give the same options")  # fmt: skip
+
+
 def carry_over(start: SavedModel, network: Network) -> None:
     """Give an initialized ``network`` the weights of ``start``.
 
     Its vocabulary is that of ``start`` with characters added at the end; all else has the same
-    shape, so that every tensor of ``start`` is the first corner of the network's. What lies beyond
-    it stays as it was drawn, but for the biases of the readout: there the new characters together
+    shape, so that every tensor of ``start`` is the first corner of the network's, but for the
+    columns of labels, which lie behind those of characters. What lies beyond it stays as it was
+    drawn, but for the biases of the readout: there the new characters together
     begin as an average one, so that a text without them is predicted as before, however many they
     are (docs/measurements.md).
     """
     for name, tensor in network.parameters.items():
         old = start.tensors[name]
         tensor[tuple(map(slice, old.shape))] = old
+    if told := network.config.classes if network.config.writes else 0:
+        name = "rnn.weight_ih_l0"
+        network.parameters[name][:, -told:] = start.tensors[name][:, -told:]
     old = start.tensors["readout.bias"]
     if added := network.parameters["readout.bias"][old.size :].size:
         network.parameters["readout.bias"][old.size :] = old.mean() - math.log(added)

@@ -6,6 +6,7 @@ matrix is a table with the layer's bias in it: choosing a row is the whole produ
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from charrnn.compute.recurrence import Inputs
 from charrnn.network.graph import Node
 from charrnn.network.layers.place import Place
 from charrnn.network.program import Memory, Program
-from charrnn.network.weights import Matrix, Table, plain_index
+from charrnn.network.weights import Matrix, Table
 
 
 class _Packed:
@@ -48,7 +49,7 @@ class Product(_Packed):
     def __init__(
         self, place: Place, at: int, source: Node, columns: np.ndarray, first: int, bias: np.ndarray
     ) -> None:
-        depth = plain_index(source.size, place.width(source), 1)
+        depth = place.units(source)
         self._weights = Matrix(at, depth, columns, place.dtype, place.panels)
         self._bias, self._span = bias, (first, columns.size)
 
@@ -77,9 +78,9 @@ class Product(_Packed):
         own = self._weights
         own.differentiate(own.made(d, self._span[0]), own.read(x), scratch, part, parts)
 
-    def emit(self, program: Program, source: Memory) -> Memory:
-        """The gates: the bias, and the product added to it."""
-        gates = program.copy_row(self._bias)
+    def emit(self, program: Program, source: Memory, told: Iterable[np.ndarray]) -> Memory:
+        """The gates: the bias with what is ``told`` by labels, and the product added to it."""
+        gates = program.copy_row(_with(self._bias, told))
         program.multiply(self._weights, source, gates.columns(*self._span))
         return gates
 
@@ -123,9 +124,53 @@ class ChosenRows(_Packed):
         """Sum the gradients of each row, this thread's columns."""
         self._weights.scatter(gates, x, part, parts)
 
-    def emit(self, program: Program, source: Memory) -> Memory:
-        """The gates: the character's row."""
-        return program.copy_rows(self._weights.rows)
+    def emit(self, program: Program, source: Memory, told: Iterable[np.ndarray]) -> Memory:
+        """The gates: the character's row with what is ``told`` by labels."""
+        return program.copy_rows(_with(self._weights.rows, told))
+
+
+class LabelRows(_Packed):
+    """What a document's labels add to the gates: the sum of their rows, in every step.
+
+    They are columns of the input matrix behind those of what else the layer reads.
+    """
+
+    _weights: Table
+
+    def __init__(
+        self, place: Place, at: int, count: int, columns: np.ndarray, first: int, bias: np.ndarray
+    ) -> None:
+        self._weights = Table(at, np.arange(count), columns, bias.size, first, place.dtype)
+        self._bias, self._nothing = bias, np.zeros_like(bias)
+
+    def pack(self, values: np.ndarray, part: int, parts: int) -> None:
+        """Write this thread's share of the rows."""
+        self._weights.pack(values, self._nothing, part, parts)
+
+    def begin(
+        self, labels: np.ndarray, gates: np.ndarray, first: int, last: int, inputs: Inputs
+    ) -> Inputs:
+        """Add the rows to the gates; where a product is to come these begin with the bias."""
+        if inputs.columns:
+            gates[:, first:last] = self._bias
+            inputs = inputs._replace(begun=1)
+        self._weights.add(labels, gates, first, last)
+        return inputs
+
+    def differentiate(self, gates: np.ndarray, labels: np.ndarray, part: int, parts: int) -> None:
+        """Sum the gradients of each row, this thread's columns."""
+        self._weights.scatter_added(gates, labels, part, parts)
+
+    def told(self, weights: np.ndarray) -> list[np.ndarray]:
+        """w R of each label whose weight w among the ``weights`` [K] is not 0, in their order."""
+        return [weights[number] * self._weights.rows[number] for number in np.flatnonzero(weights)]
+
+
+def _with(rows: np.ndarray, added: Iterable[np.ndarray]) -> np.ndarray:
+    """The rows with each of what is ``added`` in turn, as in a batch."""
+    for row in added:
+        rows = rows + row
+    return rows
 
 
 def create_input(

@@ -83,6 +83,21 @@ class NextCharacterHead:
         """What is predicted at each step [T, B], and which steps count (None: all)."""
         return batch.targets, batch.counted
 
+    def found(self, run: HeadBuffers, batch: Batch) -> np.ndarray:
+        """The losses of a pass [T, B]."""
+        return run.losses.reshape(batch.targets.shape).copy()
+
+    def logits(self, run: HeadBuffers, batch: Batch, team: Team) -> np.ndarray:
+        """Of each class at each step [T, B, K]."""
+        rows = np.empty((run.losses.size, self.width), run.logits.dtype)
+
+        def work(first: int, last: int) -> None:
+            hidden, logits = run.hidden[first:last], rows[first:last]
+            readout.logits_of_rows(hidden, self.matrix.forward, self.bias, logits)
+
+        _share_rows(team, 0, run.losses.size, work)
+        return rows[:, : self._vocabulary].reshape(*batch.inputs.shape, -1)
+
     def losses(self, run: HeadBuffers, batch: Batch, team: Team) -> None:
         """Let ``run.losses`` be -log P of each target in nats, 0 where it does not count."""
         targets, counted = self.targets(batch)

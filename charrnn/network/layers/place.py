@@ -25,11 +25,20 @@ class Place(NamedTuple):
 
     def width(self, node: Node) -> int:
         """Columns of a node's output, padded."""
-        return packing.padded(node.room, self.dtype)
+        return sum(packing.padded(part.room, self.dtype) for part in node.parts)
+
+    def units(self, node: Node) -> np.ndarray:
+        """Which unit each column of a node's output holds; -1: it is padding."""
+        indices, units = [], 0
+        for part in node.parts:
+            index = plain_index(part.size, packing.padded(part.room, self.dtype), 1)
+            indices.append(np.where(index < 0, index, index + units))
+            units += part.size
+        return np.concatenate(indices)
 
     def linear(self, name: str, source: Node, size: int) -> Matrix:
         """The matrix of a feed-forward layer that makes ``size`` units of ``source``."""
-        depth = plain_index(source.size, self.width(source), 1)
+        depth = self.units(source)
         columns = plain_index(size, packing.padded(size, self.dtype), source.size)
         return Matrix(self.at[name], depth, columns, self.dtype, self.panels)
 

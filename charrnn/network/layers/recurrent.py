@@ -10,7 +10,7 @@ from charrnn.compute import recurrence
 from charrnn.compute.readout import NEVER
 from charrnn.errors import UsageError
 from charrnn.network.graph import Recurrent
-from charrnn.network.layers.inputs import create_input
+from charrnn.network.layers.inputs import LabelRows, create_input
 from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix, block_index, block_places, plain_index
@@ -124,10 +124,15 @@ class RecurrentLayer:
         self._biases.append((at, columns, matrix, min(blocks) * self.width))
 
     def _place_input(self) -> None:
-        blocks, width, source = self.cell.input_blocks, self.width, self.node.reads[0]
-        columns = block_index(blocks, self.node.size, width, source.size)
+        blocks, width, (source, *told) = self.cell.input_blocks, self.width, self.node.reads
+        stride = source.size + sum(labels.size for labels in told)
+        columns = block_index(blocks, self.node.size, width, stride)
         first, at = min(blocks) * width, self._at("weight_ih")
         self.input = create_input(self._place, at, source, columns, first, self.bias)
+        self.labels = [
+            LabelRows(self._place, at + source.size, own.size, columns, first, self.bias)
+            for own in told
+        ]
         self._add_bias(self._at("bias_ih"), blocks, self.input)
 
     def _place_products(self) -> None:
@@ -172,7 +177,7 @@ class RecurrentLayer:
 
     def prepare_training(self) -> None:
         """Allocate what only training needs."""
-        for part in (self.input, *self._own):
+        for part in (self.input, *self.labels, *self._own):
             part.prepare_training()
 
     def pack_vectors(self, values: np.ndarray) -> None:
@@ -193,7 +198,7 @@ class RecurrentLayer:
 
     def pack(self, values: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the packed weights; ``pack_vectors`` comes first."""
-        for matrix in (self.input, *self._own):
+        for matrix in (self.input, *self.labels, *self._own):
             matrix.pack(values, part, parts)
 
     def start(self, run: RecurrentBuffers, state: np.ndarray) -> None:
@@ -220,6 +225,8 @@ class RecurrentLayer:
     ) -> None:
         """All steps of the lanes ``first … last``."""
         inputs = self.input.begin(sources[0], run.gates, first, last)
+        for labels, told in zip(self.labels, sources[1:], strict=True):
+            inputs = labels.begin(told, run.gates, first, last, inputs)
         middle = self.middle.forward if self.middle else self._no_product()
         recurrence.forward_lanes(
             self.cell, run.forward(call.starts), inputs, self.recurrent.forward, middle,
@@ -253,10 +260,12 @@ class RecurrentLayer:
             added = bool(self.node.feedback)  # the head's matrix has a gradient already
             own.differentiate(own.made(d, first), own.read(d, source), *shared, accumulate=added)
         self.input.differentiate(run.gates, sources[0], *shared)
+        for labels, told in zip(self.labels, sources[1:], strict=True):
+            labels.differentiate(run.gates, told, part, parts)
 
     def unpack(self, gradients: np.ndarray, run: RecurrentBuffers, part: int, parts: int) -> None:
         """Write this thread's share of the gradients to the flat ``gradients``."""
-        for matrix in (self.input, *self._own):
+        for matrix in (self.input, *self.labels, *self._own):
             matrix.unpack(gradients, part, parts)
         if part == 0:
             self._unpack_vectors(gradients, run)
@@ -274,7 +283,8 @@ class RecurrentLayer:
         """The gates, the products that they wait for, and the step; its hidden state."""
         if self.node.reverse:
             raise UsageError("a network with a layer that reads backwards writes no text")
-        gates = self.input.emit(program, sources[0])
+        told = [row for labels in self.labels for row in labels.told(program.labels)]
+        gates = self.input.emit(program, sources[0], told)
         states = program.states(self.initial)
         step = program.step(self.cell, gates, states)
         memory = program.state(states, self.recurrent.source)

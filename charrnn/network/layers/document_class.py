@@ -1,0 +1,151 @@
+"""The head that tells the label of a document: attention with a learned query, then logits."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from charrnn.compute import attention, readout
+from charrnn.compute.readout import NEVER
+from charrnn.compute.threads import Team, share
+from charrnn.network.graph import DocumentClass
+from charrnn.network.layers.place import LayerBuffers, Place
+from charrnn.text.batch import Batch
+
+
+class HeadBuffers:
+    """What the head reads in a pass, and what it makes of the documents that are in it."""
+
+    def __init__(self, head: DocumentClassHead, source: LayerBuffers) -> None:
+        self.hidden, self.dhidden = source.output, source.doutput
+        self.weights = np.zeros(source.output.shape[:2], source.output.dtype)  # of attention
+        self._head = head
+        self.begin(0)
+
+    def begin(self, documents: int) -> None:
+        """Let a pass with so many documents follow."""
+        head, dtype, width = self._head, self.hidden.dtype, self.hidden.shape[2]
+        self.pooled = np.empty((documents, width), dtype)
+        self.dpooled, self.dquery = np.empty_like(self.pooled), np.empty_like(self.pooled)
+        self.logits = np.empty((documents, head.width), dtype)
+        self.losses = np.empty(documents, dtype)
+
+
+class DocumentClassHead:
+    """The query, the matrix and the bias that make logits [D, ``width``] of documents."""
+
+    def __init__(self, node: DocumentClass, place: Place) -> None:
+        source = node.reads[0]
+        self.node, self.width = node, place.width(node)
+        self.matrix = place.linear(node.named("weight"), source, node.size)
+        self.bias = np.full(self.width, NEVER, place.dtype)
+        self.query = np.zeros(place.width(source), place.dtype)
+        self._units, self._scale = place.units(source) >= 0, 1 / math.sqrt(source.size)
+        self._bias_at, self._query_at = (place.at[node.named(own)] for own in ("bias", "query"))
+
+    def matrices(self) -> list:
+        """The one that it has."""
+        return [self.matrix]
+
+    def prepare_training(self) -> None:
+        """Allocate what only training needs."""
+        self.matrix.prepare_training()
+
+    def pack_vectors(self, values: np.ndarray) -> None:
+        """Take the bias and the query from the parameters."""
+        self.bias[: self.node.size] = values[self._bias_at :][: self.node.size]
+        self.query[self._units] = values[self._query_at :][: self._units.sum()]
+
+    def pack(self, values: np.ndarray, part: int, parts: int) -> None:
+        """Write this thread's share of the packed weights."""
+        self.matrix.pack(values, part, parts)
+
+    def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
+        """Write this thread's share of the gradients to the flat ``gradients``."""
+        self.matrix.unpack(gradients, part, parts)
+        if part == 0:
+            own = gradients[self._bias_at :][: self.node.size]
+            own[:] = self.matrix.bias_gradient[: self.node.size]
+            gradients[self._query_at :][: self._units.sum()] = self._dquery[self._units]
+
+    def buffers(self, source: LayerBuffers) -> HeadBuffers:
+        """Room for a pass; ``source`` is what the head reads."""
+        return HeadBuffers(self, source)
+
+    def found(self, run: HeadBuffers, batch: Batch) -> np.ndarray:
+        """The losses of a pass [D], by their weights."""
+        return run.losses if batch.weights is None else run.losses * batch.weights
+
+    def logits(self, run: HeadBuffers, batch: Batch, team: Team) -> np.ndarray:
+        """Of each label in each document [D, K]."""
+        self._read(run, batch, team)
+        return run.logits[:, : self.node.size].copy()
+
+    def losses(self, run: HeadBuffers, batch: Batch, team: Team) -> None:
+        """Let ``run.losses`` be -log P of each document's label, or of all it has and lacks."""
+        self._read(run, batch, team)
+        self._measure(run, batch)
+
+    def differentiate(
+        self, run: HeadBuffers, batch: Batch, team: Team, scratch: list[np.ndarray]
+    ) -> None:
+        """As ``losses``; then gradients of the hidden states, and sums of those of the rest."""
+        self.losses(run, batch, team)
+        if batch.weights is not None:
+            run.logits *= batch.weights[:, None].astype(run.logits.dtype)
+        run.dhidden[:] = 0
+
+        def documents(first: int, last: int) -> None:
+            part = slice(first, last)
+            readout.rows_times_weights(run.logits[part], self.matrix.backward, run.dpooled[part])
+            attention.unpool_documents(
+                run.hidden, self.query, self._scale, batch.spans, run.weights,
+                run.dpooled, run.dhidden, run.dquery, first, last,
+            )  # fmt: skip
+
+        _share_documents(team, run, documents)
+        self._dquery = run.dquery.sum(axis=0)  # in one order, however many threads there are
+        team.run(functools.partial(self._differentiate_matrix, run, scratch))
+
+    def _differentiate_matrix(
+        self, run: HeadBuffers, scratch: list[np.ndarray], part: int, parts: int
+    ) -> None:
+        own = self.matrix
+        own.differentiate(own.made(run.logits), own.read(run.pooled), scratch[part], part, parts)
+
+    def _read(self, run: HeadBuffers, batch: Batch, team: Team) -> None:
+        """Logits of all documents, and how much attention each of their positions has."""
+        assert batch.spans is not None, "there are no documents to tell labels of"
+        run.begin(len(batch.spans))
+
+        def documents(first: int, last: int) -> None:
+            part = slice(first, last)
+            attention.pool_documents(
+                run.hidden, self.query, self._scale, batch.spans, run.weights, run.pooled,
+                first, last,
+            )  # fmt: skip
+            readout.logits_of_rows(
+                run.pooled[part], self.matrix.forward, self.bias, run.logits[part]
+            )
+
+        _share_documents(team, run, documents)
+
+    def _measure(self, run: HeadBuffers, batch: Batch) -> None:
+        """Losses; logits become their gradients."""
+        if not self.node.multiple:
+            readout.cross_entropy_rows(run.logits, batch.targets, run.losses)
+            return
+        size = self.node.size
+        logits, targets = run.logits[:, :size], batch.targets
+        # log(1 + e^x) without overflow: -log P that a label is not there; that it is, less x.
+        absent = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+        run.losses[:] = (absent - targets * logits).sum(axis=1)
+        run.logits[:, :size] = np.exp(logits - absent) - targets
+        run.logits[:, size:] = 0
+
+
+def _share_documents(team: Team, run: HeadBuffers, work: Callable[[int, int], None]) -> None:
+    team.run(lambda part, parts: work(*share(len(run.losses), part, parts)))

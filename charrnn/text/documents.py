@@ -1,0 +1,256 @@
+"""Texts that are read whole, each with what is to be told of it, packed into lanes.
+
+A document is one piece, or, where it is longer than the steps of a chunk, several. Pieces are
+packed into lanes of T steps, so that few steps read nothing, and B lanes make a chunk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from charrnn.text.batch import Batch
+from charrnn.text.vocabulary import START
+
+#: Steps of a chunk: as many as this share of the texts have, within bounds, in whole grains.
+_WHOLE, _SHORTEST, _LONGEST, _GRAIN = 0.99, 64, 256, 32
+
+#: A position in an endless reading: so many times its pass, and the chunk within that.
+_PASS = 2**24
+
+
+class Pieces(NamedTuple):
+    """Parts of documents that are read by themselves; all [P]."""
+
+    first: np.ndarray  # the token where each begins
+    last: np.ndarray  # one past its end
+    counted_first: np.ndarray  # of these tokens: those whose classes count, without the margins
+    counted_last: np.ndarray
+    document: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> Pieces:
+        """Some of them, in this order."""
+        return Pieces(*(array[chosen] for array in self))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each."""
+        return self.last - self.first
+
+
+@dataclass(frozen=True, eq=False)
+class Documents:
+    """D texts as tokens, and the classes of each text or of each of their N positions."""
+
+    tokens: np.ndarray  # uint8 or uint16 [N], one text after the other, without START and END
+    ends: np.ndarray  # int64 [D]
+    classes: np.ndarray  # int32 [D], bool [D, K] (any number) or int32 [N]; -1: not known
+    by_position: bool  # whether classes are those of positions
+    weights: np.ndarray | None = None  # float32 [D], how much each text counts; None: 1
+
+    @property
+    def positions(self) -> int:
+        """N, all tokens."""
+        return self.tokens.size
+
+    @property
+    def begins(self) -> np.ndarray:
+        """Where each text begins [D]."""
+        return self.ends - self.lengths
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each text [D]."""
+        return np.diff(self.ends, prepend=0)
+
+    def take(self, chosen: np.ndarray) -> Documents:
+        """Some of the texts, in this order."""
+        begins, lengths = self.begins[chosen], self.lengths[chosen]
+        at = ranges(begins, lengths)
+        classes = self.classes[at if self.by_position else chosen]
+        weights = None if self.weights is None else self.weights[chosen]
+        return Documents(self.tokens[at], np.cumsum(lengths), classes, self.by_position, weights)
+
+    def up_to(self, positions: int) -> Documents:
+        """The first texts that have no more than so many positions together, at least one."""
+        count = max(1, int(np.searchsorted(self.ends, positions, "right")))
+        return self if count >= self.ends.size else self.take(np.arange(count))
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """All that it consists of."""
+        weights = [] if self.weights is None else [self.weights]
+        return [self.tokens, self.ends, self.classes, *weights]
+
+    def balanced(self) -> Documents:
+        """The same with weights by which all classes count alike, and a text 1 in the mean."""
+        counts = np.bincount(self.classes)
+        share = self.classes.size / np.count_nonzero(counts)
+        return dataclasses.replace(self, weights=(share / counts[self.classes]).astype(np.float32))
+
+    def lanes(self, batch: int, length: int, *, seed: int = 0) -> Packs:
+        """All texts in chunks, again and again, in another order in each pass."""
+        return Packs(self, batch, length, seed)
+
+    def chunks(self, batch: int, length: int, margin: int = 0) -> Iterator[tuple[Pieces, Batch]]:
+        """All texts once, the longest first, with the pieces that are in each batch.
+
+        Pieces of long texts overlap by ``margin`` tokens on both sides, which do not count.
+        """
+        pieces = self.pieces(length, margin=margin)
+        pieces = pieces.take(np.argsort(-pieces.lengths, kind="stable"))
+        plan = _in_chunks(pieces, batch, length)
+        for first, last in itertools.pairwise(plan.bounds):
+            own = Pieces(*(array[first:last] for array in plan.pieces))
+            lane, steps = plan.lane[first:last] % batch, plan.first[first:last]
+            yield own, self.batch(own, lane, steps, (length, batch))
+
+    @property
+    def suited_length(self) -> int:
+        """Steps of a chunk that hold most texts whole: see ``_LONGEST``."""
+        longest = int(np.quantile(self.lengths, _WHOLE)) if self.ends.size else 1
+        return min(max(-(-longest // _GRAIN) * _GRAIN, _SHORTEST), _LONGEST)
+
+    def pieces(self, length: int, *, margin: int = 0, shift: int = 0) -> Pieces:
+        """The documents, those of more than ``length`` tokens in parts of no more than that.
+
+        A long one is first cut after ``shift`` tokens, where that is not 0.
+        """
+        begins, ends = self.begins, self.ends
+        short = np.flatnonzero(self.lengths <= length)
+        parts = [[begins[short], ends[short], begins[short], ends[short], short]]
+        stride = length - 2 * margin
+        for document in np.flatnonzero(self.lengths > length):
+            begin, end = begins[document], ends[document]
+            cuts = np.arange(begin + (shift % stride or stride), end, stride)
+            starts, stops = np.append(begin, cuts), np.append(cuts, end)
+            parts.append([np.maximum(starts - margin, begin), np.minimum(stops + margin, end),
+                          starts, stops, np.full(starts.size, document)])  # fmt: skip
+        return Pieces(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def batch(
+        self, pieces: Pieces, lane: np.ndarray, first: np.ndarray, shape: tuple[int, int]
+    ) -> Batch:
+        """Pieces [P] as they lie in a batch [T, B], each from step ``first`` of its ``lane`` on."""
+        lengths = pieces.lengths
+        tokens = ranges(pieces.first, lengths)
+        at = ranges(first, lengths), np.repeat(lane, lengths)
+        after = first + lengths
+        inputs, resets = np.full(shape, START, np.int32), np.zeros(shape, np.uint8)
+        inputs[at] = self.tokens[tokens]
+        resets[0] = resets[first, lane] = 1
+        inside = after < shape[0]  # what is read behind a piece is not of it
+        resets[after[inside], lane[inside]] = 1
+        counted = np.zeros(shape, np.bool_)
+        if not self.by_position:
+            counted[at] = True
+            spans = np.stack([lane, first, after], axis=1).astype(np.int32)
+            own = self.classes[pieces.document]
+            weights = None if self.weights is None else self.weights[pieces.document]
+            return Batch(inputs, own, resets, counted, spans=spans, weights=weights)
+        targets, classes = np.zeros(shape, np.int32), self.classes[tokens]
+        margin = tokens < np.repeat(pieces.counted_first, lengths)
+        margin |= tokens >= np.repeat(pieces.counted_last, lengths)
+        targets[at], counted[at] = np.maximum(classes, 0), ~margin & (classes >= 0)
+        return Batch(inputs, targets, resets, counted)
+
+
+class _Pass(NamedTuple):
+    """The chunks of one pass: pieces in the order of their lanes, and where each chunk's begin."""
+
+    pieces: Pieces
+    lane: np.ndarray  # [P]
+    first: np.ndarray  # [P], steps
+    bounds: np.ndarray  # [chunks + 1]
+
+
+class Packs:
+    """Endless chunks of whole documents: each pass over them in an order of its own.
+
+    ``position`` says which chunk comes next; it may be set, to go on where another one was.
+    """
+
+    def __init__(self, documents: Documents, batch: int, length: int, seed: int) -> None:
+        self.batch, self.length, self.position = batch, length, 0
+        self._documents, self._seed = documents, seed
+        self._planned: tuple[int, _Pass] | None = None
+
+    @property
+    def epoch(self) -> float:
+        """Chunks of a pass; another may have one more or less."""
+        return float(self._plan(0).bounds.size - 1)
+
+    @property
+    def read(self) -> int:
+        """Characters that have been read."""
+        number, chunk = divmod(self.position, _PASS)
+        plan = self._plan(number)
+        begun = int(plan.pieces.lengths[: plan.bounds[chunk]].sum())
+        return number * self._documents.positions + begun
+
+    def next(self) -> Batch:
+        """The next chunk."""
+        number, chunk = divmod(self.position, _PASS)
+        plan = self._plan(number)
+        last = chunk + 2 == plan.bounds.size
+        self.position = (number + 1) * _PASS if last else self.position + 1
+        own = slice(*plan.bounds[chunk : chunk + 2])
+        pieces, lane = Pieces(*(array[own] for array in plan.pieces)), plan.lane[own] % self.batch
+        return self._documents.batch(pieces, lane, plan.first[own], (self.length, self.batch))
+
+    def _plan(self, number: int) -> _Pass:
+        """The pass with this number, which is the same whenever it is asked for."""
+        if self._planned is None or self._planned[0] != number:
+            rng = np.random.default_rng([self._seed, number])
+            pieces = self._documents.pieces(self.length, shift=int(rng.integers(self.length)))
+            pieces = pieces.take(rng.permutation(pieces.document.size))
+            self._planned = number, _in_chunks(pieces, self.batch, self.length, rng)
+        return self._planned[1]
+
+
+def _in_chunks(
+    pieces: Pieces, batch: int, length: int, rng: np.random.Generator | None = None
+) -> _Pass:
+    """Pieces packed into lanes in their order; ``rng`` says in which order these are read."""
+    lane, first = pack(pieces.lengths, length)
+    lanes = int(lane.max(initial=-1)) + 1
+    if rng:  # the last are less full than others
+        lane = rng.permutation(lanes)[lane]
+    order = np.argsort(lane, kind="stable")
+    bounds = np.searchsorted(lane[order], np.arange(0, lanes + batch, batch))
+    return _Pass(pieces.take(order), lane[order], first[order], bounds)
+
+
+def pack(lengths: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
+    """A lane of ``room`` steps for each of the ``lengths`` [P], and where in it each begins.
+
+    Best fit: each goes where it leaves the least room, in a new lane where it fits into no other.
+    No length is 0 or more than the room.
+    """
+    lane, first = np.empty(len(lengths), np.int64), np.empty(len(lengths), np.int64)
+    lanes_with: list[list[int]] = [[] for _ in range(room)]  # by the room that is left
+    rooms = count = 0  # bit r of rooms: whether there are lanes with r steps left
+    for number, length in enumerate(lengths.tolist()):
+        fitting = rooms >> length
+        if fitting:
+            left = length + (fitting & -fitting).bit_length() - 1
+            own = lanes_with[left].pop()
+            rooms ^= 0 if lanes_with[left] else 1 << left
+        else:
+            own, left, count = count, room, count + 1
+        lane[number], first[number] = own, room - left
+        if left > length:
+            lanes_with[left - length].append(own)
+            rooms |= 1 << (left - length)
+    return lane, first
+
+
+def ranges(begins: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """begin … begin + length - 1 of each, one after the other."""
+    before = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.arange(int(lengths.sum())) - before + np.repeat(begins, lengths)

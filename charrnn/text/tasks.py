@@ -1,0 +1,210 @@
+"""What a run learns where more than the next character is to be told, or is told to the network.
+
+For each task its texts become ``Told``: what is learned, the names of the classes, and what a split
+of the texts has to respect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from charrnn.config import TextConfig
+from charrnn.errors import CorpusError, UsageError
+from charrnn.text import markup
+from charrnn.text.corpus import read_corpus, read_pieces
+from charrnn.text.display import decoded
+from charrnn.text.documents import Documents
+from charrnn.text.examples import Examples, indices_of, lines_of, read_examples
+from charrnn.text.labels import Labels
+from charrnn.text.restoring import Removed, Restorer
+from charrnn.text.running import RunningText
+from charrnn.text.vocabulary import CODE_POINTS, START, Vocabulary, code_points
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is settled before texts are read: by a model to start from, or by other texts."""
+
+    vocabulary: Vocabulary | None = None
+    characters: str = ""  # that come first in a vocabulary that is not settled
+    labels: tuple[str, ...] = ()  # () where they are not settled
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """D texts, with what is to be told of each."""
+
+    texts: RunningText | Documents
+    vocabulary: Vocabulary
+    labels: tuple[str, ...]
+    groups: np.ndarray | None = None  # [D]: texts of one group must not be split
+    strata: np.ndarray | None = None  # [D]: each is to be split alike
+    ends: np.ndarray | None = None  # bool [D]: ends that were cut off, to validate on
+
+
+def read_told(
+    sources: Sequence[str], config: TextConfig, known: Known, rng: np.random.Generator
+) -> Told:
+    """Read the texts of a task; ``rng`` draws what is random in them.
+
+    Raises ``CorpusError`` or ``UsageError``.
+    """
+    return _readers(config)(sources, config, known, rng)
+
+
+def _readers(config: TextConfig) -> Callable[..., Told]:
+    if config.labels:
+        return {"columns": _told_by_columns, "files": _told_by_files}[config.labels]
+    return {"label": _labelled, "tags": _tagged, "restore": _restored}[config.task]
+
+
+def _vocabulary(examples: Examples, config: TextConfig, known: Known) -> Vocabulary:
+    return known.vocabulary or examples.vocabulary(config.min_count, known.characters)
+
+
+def _names(examples: Examples, known: Known) -> Labels:
+    names = known.labels or examples.distinct_names()
+    if len(names) < 1 or (not known.labels and len(names) < 2):
+        only = f": {names[0]}" if names else ""
+        raise CorpusError(f"there is nothing to tell apart: the lines have {len(names)} labels"
+                          f"{only}; give lines with two or more")  # fmt: skip
+    return Labels(names)
+
+
+def _labelled(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+    """Texts with their labels, to be told."""
+    examples = read_examples(sources, config)
+    vocabulary, labels = _vocabulary(examples, config, known), _names(examples, known)
+    if config.multiple:
+        classes = np.zeros((len(examples.names), labels.size), np.bool_)
+        for row, names in zip(classes, examples.names, strict=True):
+            row[[labels.index(name) for name in names]] = True
+        strata = np.array([labels.index(own[0]) if own else -1 for own in examples.names])
+    else:
+        classes = strata = np.array([labels.index(own[0]) for own in examples.names], np.int32)
+    texts = Documents(vocabulary.table[examples.all_codes()], examples.ends, classes, False)
+    return Told(texts, vocabulary, labels.names, np.array(examples.groups), strata)
+
+
+def _told_by_columns(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+    """Texts to be written, each told the labels of its line."""
+    examples = read_examples(sources, config)
+    vocabulary, labels = _vocabulary(examples, config, known), _names(examples, known)
+    own = {name: labels.index(name) for names in examples.names for name in names if name}
+    columns = np.array(indices_of(examples.names, own), np.int32)
+    starts = examples.ends - np.array(examples.lengths)
+    framed = np.insert(vocabulary.table[examples.all_codes()], starts, START)
+    texts = RunningText(np.append(framed, np.array(START, framed.dtype)), columns)
+    return Told(texts, vocabulary, labels.names, np.array(examples.groups), columns[:, 0])
+
+
+def _told_by_files(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+    """Texts to be written, each told the name of its file."""
+    if "-" in map(str, sources):
+        raise UsageError("standard input has no name that could be a label: give files")
+    corpus = read_corpus(
+        sources, lines=config.lines, min_count=config.min_count, encoding=config.encoding,
+        normalize_newlines=config.normalize_newlines, vocabulary=known.vocabulary,
+        known=known.characters,
+    )  # fmt: skip
+    names = [decoded(Path(source).stem) for source in sources]
+    labels = Labels(known.labels or tuple(sorted(set(names))))
+    if labels.size < 2:
+        raise CorpusError(f"there is one file, {names[0]}: give two or more to tell apart")
+    starts = np.flatnonzero(corpus.tokens[:-1] == START)
+    source = np.searchsorted(np.cumsum(corpus.sizes), starts, "right")
+    columns = np.array([labels.index(name) for name in names], np.int32)[source]
+    texts = RunningText(corpus.tokens, columns[:, np.newaxis])
+    if config.lines or known.labels:
+        return Told(texts, corpus.vocabulary, labels.names, None, columns)
+    texts, ends = _cut(texts, config.validation_fraction)
+    return Told(texts, corpus.vocabulary, labels.names, ends=ends)
+
+
+def _cut(text: RunningText, fraction: float) -> tuple[RunningText, np.ndarray]:
+    """The text with a document of its own for the end of each, and which documents these are."""
+    starts = np.flatnonzero(text.tokens[:-1] == START)
+    stops = np.append(starts[1:], text.tokens.size - 1)
+    cuts = stops - np.round(fraction * (stops - starts - 1)).astype(np.int64)
+    cuts = np.unique(cuts[cuts < stops])
+    tokens = np.insert(text.tokens, cuts, START)
+    begins = np.flatnonzero(tokens[:-1] == START)
+    ends = np.isin(begins, cuts + np.arange(cuts.size))
+    assert text.labels is not None
+    return RunningText(tokens, text.labels[np.cumsum(~ends) - 1]), ends
+
+
+def _tagged(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+    """Lines with tags in them, a class for each character."""
+    examples, spans = Examples(), []
+    for source in sources:
+        for number, line in lines_of(source, config):
+            text, own = markup.parse(line, number)
+            if text:
+                examples.add(text)
+                spans.append(own)
+    if not spans:
+        raise CorpusError("there are no lines; name a file that has tagged lines in it")
+    vocabulary = _vocabulary(examples, config, known)
+    if known.labels:
+        scheme = markup.TagScheme.of(known.labels)
+    else:
+        scheme = markup.TagScheme.learn(span for own in spans for span in own)
+    classes = [scheme.classes(n, own) for n, own in zip(examples.lengths, spans, strict=True)]
+    tokens = vocabulary.table[examples.all_codes()]
+    texts = Documents(tokens, examples.ends, np.concatenate(classes), True)
+    return Told(texts, vocabulary, scheme.names, np.array(examples.groups))
+
+
+def _restored(
+    sources: Sequence[str], config: TextConfig, known: Known, rng: np.random.Generator
+) -> Told:
+    """Texts from which something was taken out, and what it was at each character."""
+    texts, ends = _plain_texts(sources, config, cut=not known.labels)
+    kinds = config.restored
+    settled = Restorer(kinds, Labels(known.labels)) if known.labels else None
+    restorer = settled or Restorer.learn(kinds, texts)
+    removed = restorer.remove(texts, rng)
+    vocabulary = known.vocabulary or _vocabulary_of(removed, config, known)
+    tokens = [np.append(START, vocabulary.table[own.kept]) for own in removed]
+    documents = Documents(
+        np.concatenate(tokens).astype(vocabulary.dtype),
+        np.cumsum([own.size for own in tokens]),
+        np.concatenate([own.classes for own in removed]),
+        True,
+    )
+    return Told(documents, vocabulary, restorer.labels.names, ends=ends)
+
+
+def _vocabulary_of(removed: Sequence[Removed], config: TextConfig, known: Known) -> Vocabulary:
+    counts = np.bincount(np.concatenate([own.kept for own in removed]), minlength=CODE_POINTS)
+    return Vocabulary.from_counts(counts, config.min_count, known.characters)
+
+
+def _plain_texts(
+    sources: Sequence[str], config: TextConfig, *, cut: bool
+) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """The lines of all sources, or their whole texts, in two parts where these are ``cut``.
+
+    With them, of whole texts, which of them are ends that were cut off.
+    """
+    if config.by_line:
+        lines = [line for source in sources for _, line in lines_of(source, config)]
+        if not lines:
+            raise CorpusError("there are no lines; name a file that has some text in it")
+        return [code_points(line, "surrogatepass") for line in lines], None
+    parts: list[np.ndarray] = []
+    for source in sources:
+        pieces = read_pieces(source, encoding=config.encoding, normalize_newlines=True)
+        codes = np.concatenate([*pieces, np.empty(0, np.uint32)])
+        stop = codes.size - round(config.validation_fraction * codes.size) if cut else codes.size
+        parts += [codes[:stop], codes[stop:]]
+    ends = np.arange(len(parts)) % 2 == 1
+    some = np.array([part.size > 0 for part in parts])
+    if not some.any():
+        raise CorpusError("no characters in the texts; name a file that has some text in it")
+    return [part for part in parts if part.size], ends[some]
