@@ -114,8 +114,7 @@ class Labeller(Reader):
         is given.
         """
         some = [text for text in texts if text]
-        heat = temperature or self.training.get("temperature") or 1.0
-        logits = self.logits(some)
+        logits, heat = self.logits(some), self.temperature(temperature)
         decisive = self._terms(some, logits, terms) if terms else [[] for _ in some]
         found = map(self._labelled, some, logits / heat, decisive)
         return [next(found) if text else None for text in texts]
@@ -124,6 +123,10 @@ class Labeller(Reader):
     def multiple(self) -> bool:
         """Whether a text may have several labels, or none."""
         return self.network.config.multiple
+
+    def temperature(self, given: float | None) -> float:
+        """The one that is ``given``, or that suits the model."""
+        return given or self.training.get("temperature") or 1.0
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Of each label for each text [D, K]; no text is empty."""

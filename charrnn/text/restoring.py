@@ -97,6 +97,11 @@ class Restorer:
         """K: how many classes there are."""
         return self.labels.size
 
+    @property
+    def gone(self) -> np.ndarray:
+        """Which code points are taken out [0x110001], bool."""
+        return self._characters.gone
+
     @cached_property
     def edits(self) -> tuple[Edit, ...]:
         """The edit of each class."""
