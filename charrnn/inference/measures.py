@@ -11,6 +11,9 @@ import numpy as np
 from charrnn.text.markup import Span
 from charrnn.training.reading import document_losses
 
+#: Probability from which on a label is told that may stand beside others.
+LIKELY = 0.5
+
 #: Bins of certainty in which it is compared with how often it is right.
 _BINS = 15
 
@@ -46,7 +49,7 @@ def label_set_measures(
     logits: np.ndarray, chances: np.ndarray, classes: np.ndarray
 ) -> dict[str, Any]:
     """Of any number of labels a document: ``classes`` are bool [D, K]."""
-    told = chances >= 0.5
+    told = chances >= LIKELY
     right, counts = (told & classes).sum(axis=0), (told.sum(axis=0), classes.sum(axis=0))
     return {
         "texts": len(classes),
