@@ -231,12 +231,10 @@ def _dropout(repetition: float, shape: ModelConfig) -> float:
 def _weight_decay(repetition: float, optimizer: str, shape: ModelConfig) -> float:
     """Weight decay for a network with so many passes times weights for each character.
 
-    It is what keeps a network that writes from learning the text by heart; one that reads is told
-    too little to learn against more of it than suits a single pass.
+    It is what keeps a network from learning the text by heart; one that reads is told little, and
+    with as much of it as one that writes it learns too little.
     """
-    if not shape.writes:
-        return WEIGHT_DECAYS[optimizer]
-    decay = WEIGHT_DECAYS[optimizer] * repetition**0.35
+    decay = WEIGHT_DECAYS[optimizer] * repetition ** (0.35 if shape.writes else 0.2)
     return min(float(f"{decay:.2g}"), 1.0)
 
 
