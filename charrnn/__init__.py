@@ -4,7 +4,8 @@
 >>> model = charrnn.load("model.safetensors")
 >>> model.sample(200, temperature=0.8)
 
-``charrnn.load`` gives a ``charrnn.inference.language_model.LanguageModel``. Training:
+``charrnn.load`` gives a ``charrnn.inference.language_model.LanguageModel``, or where a model reads
+one of ``charrnn.inference.readers``. Training:
 
 >>> trainer = charrnn.create_trainer(["corpus.txt"], training=charrnn.TrainingConfig(steps=500))
 >>> for record in trainer.run():
@@ -21,7 +22,7 @@ __version__ = "0.1.0"
 
 #: Where the public names are: they compile code, so they are imported when first asked for.
 _PUBLIC = {
-    "load": ("inference.language_model", "load"),
+    "load": ("inference.models", "load"),
     "save_model": ("storage.checkpoint", "save_model"),
     "create_trainer": ("training.setup", "create_trainer"),
     "TextConfig": ("config", "TextConfig"),

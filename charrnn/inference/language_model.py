@@ -19,6 +19,7 @@ from charrnn.config import (
     require_text,
     require_whole,
 )
+from charrnn.errors import UsageError
 from charrnn.inference.choosing import anything, choosing, only_matches
 from charrnn.inference.expectation import Expected, expected_after
 from charrnn.inference.pattern import compile_pattern
@@ -55,7 +56,7 @@ class LanguageModel:
     @in_turn
     def __reduce__(self) -> tuple:
         saved = self._saved(copy.deepcopy(self.network.parameters))
-        return _restored, (saved, self.network.options)
+        return restored, (saved, self.network.options)
 
     def _saved(self, tensors: dict[str, np.ndarray]) -> SavedModel:
         return SavedModel(self.network.config, self.vocabulary, tensors, self.training)
@@ -160,14 +161,19 @@ def _check_prime(prime: Any) -> None:
 
 
 def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> LanguageModel:
-    """Read a model file; 0 threads: one for each processor; ``precision`` as in ``Network``.
+    """Read the file of a model that writes; 0 threads: one for each processor.
 
+    ``precision`` is as in ``Network``.
     Raises ``ModelFileError`` where the file is missing, damaged or foreign, or where its weights
     are not finite, ``UsageError`` for a value of another type or range.
     """
     require_path("path", path)
     check_machine(threads, precision)
-    return _restored(load_finite_model(path), {"threads": threads, "precision": precision})
+    saved = load_finite_model(path)
+    if not saved.config.writes:
+        does = {"label": "tells labels", "tags": "finds tags"}.get(saved.config.task, "restores")
+        raise UsageError(f"{path} writes no text, it {does}: use charrnn apply or charrnn evaluate")
+    return restored(saved, {"threads": threads, "precision": precision})
 
 
 def averaged_model(trainer: Trainer) -> LanguageModel:
@@ -175,7 +181,8 @@ def averaged_model(trainer: Trainer) -> LanguageModel:
     return LanguageModel(trainer.averaged(), trainer.vocabulary, trainer.origin)
 
 
-def _restored(saved: SavedModel, options: dict[str, Any]) -> LanguageModel:
+def restored(saved: SavedModel, options: dict[str, Any]) -> LanguageModel:
+    """A model that writes, with the ``options`` of its network."""
     network = Network(saved.config, **options)
     network.load(saved.tensors)
     return LanguageModel(network, saved.vocabulary, saved.training)

@@ -189,6 +189,11 @@ class Network:
         self._forward(batch, run, _NO_DROPOUT)
         return self.head.logits(run.head, batch, self.team)
 
+    def attention(self, batch: Batch) -> np.ndarray:
+        """How much each step counts in what ``logits`` tells of its document [T, B]."""
+        self.logits(batch)
+        return self._run(batch).head.weights.copy()
+
     def loss_and_gradients(
         self, batch: Batch, state: np.ndarray, dropout: tuple[float, int | None] = (0.0, None)
     ) -> tuple[np.ndarray, np.ndarray]:

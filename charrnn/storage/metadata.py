@@ -79,7 +79,7 @@ def _words(value: Any) -> list[str]:
 _FIGURES: dict[str, Reader] = {
     **dict.fromkeys(("documents", "steps", "characters", "corpus_characters"), _count),
     **dict.fromkeys(("skipped", "returns"), _count),
-    **dict.fromkeys(("validation_loss", "training_loss", "seconds"), _figure),
+    **dict.fromkeys(("validation_loss", "training_loss", "seconds", "temperature"), _figure),
     **dict.fromkeys(("text", "options"), _of(dict)),
     **dict.fromkeys(("version", "init_from"), _text),
     "corpus": _words,

@@ -32,6 +32,7 @@ def describe(model: SavedModel) -> dict[str, Any]:
         "validation_loss": loss,
         "validation_bits": loss / math.log(2) if loss is not None else None,
         "training_loss": training.get("training_loss"),
+        "temperature": training.get("temperature"),
         "steps": training.get("steps"),
         "characters_trained": training.get("characters"),
         "seconds": training.get("seconds"),

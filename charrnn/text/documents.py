@@ -7,7 +7,6 @@ packed into lanes of T steps, so that few steps read nothing, and B lanes make a
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +18,9 @@ from charrnn.text.vocabulary import START
 
 #: Steps of a chunk: as many as this share of the texts have, within bounds, in whole grains.
 _WHOLE, _SHORTEST, _LONGEST, _GRAIN = 0.99, 64, 256, 32
+
+#: Lanes of a chunk that is the only one: a whole number of tiles of the products.
+_FEW = 8
 
 #: A position in an endless reading: so many times its pass, and the chunk within that.
 _PASS = 2**24
@@ -41,6 +43,24 @@ class Pieces(NamedTuple):
     def lengths(self) -> np.ndarray:
         """Tokens of each."""
         return self.last - self.first
+
+
+class Plan(NamedTuple):
+    """Pieces packed into lanes and chunks, in the order of their lanes."""
+
+    pieces: Pieces
+    lane: np.ndarray  # [P]
+    first: np.ndarray  # [P], the step at which each begins
+    bounds: np.ndarray  # [chunks + 1], where the pieces of each chunk begin
+
+
+class Chunk(NamedTuple):
+    """A batch, and what it is of the documents."""
+
+    batch: Batch
+    pieces: Pieces
+    tokens: np.ndarray  # [n], those that count, by their place in all
+    at: tuple[np.ndarray, np.ndarray]  # steps and lanes at which these lie in the batch, both [n]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,18 +117,18 @@ class Documents:
         """All texts in chunks, again and again, in another order in each pass."""
         return Packs(self, batch, length, seed)
 
-    def chunks(self, batch: int, length: int, margin: int = 0) -> Iterator[tuple[Pieces, Batch]]:
-        """All texts once, the longest first, with the pieces that are in each batch.
+    def chunks(self, batch: int, length: int, margin: int = 0) -> Iterator[Chunk]:
+        """All texts once, the longest first, in chunks of up to ``batch`` lanes.
 
         Pieces of long texts overlap by ``margin`` tokens on both sides, which do not count.
         """
         pieces = self.pieces(length, margin=margin)
         pieces = pieces.take(np.argsort(-pieces.lengths, kind="stable"))
         plan = _in_chunks(pieces, batch, length)
-        for first, last in itertools.pairwise(plan.bounds):
-            own = Pieces(*(array[first:last] for array in plan.pieces))
-            lane, steps = plan.lane[first:last] % batch, plan.first[first:last]
-            yield own, self.batch(own, lane, steps, (length, batch))
+        if len(plan.bounds) == 2:  # there is one, which may have few lanes
+            batch = min(batch, -(-(int(plan.lane[-1]) + 1) // _FEW) * _FEW)
+        for number in range(len(plan.bounds) - 1):
+            yield self.chunk(plan, number, (length, batch))
 
     @property
     def suited_length(self) -> int:
@@ -133,11 +153,11 @@ class Documents:
                           starts, stops, np.full(starts.size, document)])  # fmt: skip
         return Pieces(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def batch(
-        self, pieces: Pieces, lane: np.ndarray, first: np.ndarray, shape: tuple[int, int]
-    ) -> Batch:
-        """Pieces [P] as they lie in a batch [T, B], each from step ``first`` of its ``lane`` on."""
-        lengths = pieces.lengths
+    def chunk(self, plan: Plan, number: int, shape: tuple[int, int]) -> Chunk:
+        """One of the chunks of a plan as a batch [T, B]."""
+        own = slice(*plan.bounds[number : number + 2])
+        pieces = Pieces(*(array[own] for array in plan.pieces))
+        lane, first, lengths = plan.lane[own] % shape[1], plan.first[own], pieces.lengths
         tokens = ranges(pieces.first, lengths)
         at = ranges(first, lengths), np.repeat(lane, lengths)
         after = first + lengths
@@ -146,27 +166,27 @@ class Documents:
         resets[0] = resets[first, lane] = 1
         inside = after < shape[0]  # what is read behind a piece is not of it
         resets[after[inside], lane[inside]] = 1
+        counts = tokens >= np.repeat(pieces.counted_first, lengths)
+        counts &= tokens < np.repeat(pieces.counted_last, lengths)
+        tokens, at = tokens[counts], (at[0][counts], at[1][counts])
+        if self.by_position:
+            targets, counted = self._targets(tokens, at, shape)
+            return Chunk(Batch(inputs, targets, resets, counted), pieces, tokens, at)
         counted = np.zeros(shape, np.bool_)
-        if not self.by_position:
-            counted[at] = True
-            spans = np.stack([lane, first, after], axis=1).astype(np.int32)
-            own = self.classes[pieces.document]
-            weights = None if self.weights is None else self.weights[pieces.document]
-            return Batch(inputs, own, resets, counted, spans=spans, weights=weights)
-        targets, classes = np.zeros(shape, np.int32), self.classes[tokens]
-        margin = tokens < np.repeat(pieces.counted_first, lengths)
-        margin |= tokens >= np.repeat(pieces.counted_last, lengths)
-        targets[at], counted[at] = np.maximum(classes, 0), ~margin & (classes >= 0)
-        return Batch(inputs, targets, resets, counted)
+        counted[at] = True
+        spans = np.stack([lane, first, after], axis=1).astype(np.int32)
+        own_classes = self.classes[pieces.document]
+        weights = None if self.weights is None else self.weights[pieces.document]
+        batch = Batch(inputs, own_classes, resets, counted, spans=spans, weights=weights)
+        return Chunk(batch, pieces, tokens, at)
 
-
-class _Pass(NamedTuple):
-    """The chunks of one pass: pieces in the order of their lanes, and where each chunk's begin."""
-
-    pieces: Pieces
-    lane: np.ndarray  # [P]
-    first: np.ndarray  # [P], steps
-    bounds: np.ndarray  # [chunks + 1]
+    def _targets(
+        self, tokens: np.ndarray, at: tuple[np.ndarray, np.ndarray], shape: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The classes of positions [T, B], and which of them are known."""
+        targets, counted = np.zeros(shape, np.int32), np.zeros(shape, np.bool_)
+        targets[at], counted[at] = np.maximum(self.classes[tokens], 0), self.classes[tokens] >= 0
+        return targets, counted
 
 
 class Packs:
@@ -178,7 +198,7 @@ class Packs:
     def __init__(self, documents: Documents, batch: int, length: int, seed: int) -> None:
         self.batch, self.length, self.position = batch, length, 0
         self._documents, self._seed = documents, seed
-        self._planned: tuple[int, _Pass] | None = None
+        self._planned: tuple[int, Plan] | None = None
 
     @property
     def epoch(self) -> float:
@@ -199,11 +219,9 @@ class Packs:
         plan = self._plan(number)
         last = chunk + 2 == plan.bounds.size
         self.position = (number + 1) * _PASS if last else self.position + 1
-        own = slice(*plan.bounds[chunk : chunk + 2])
-        pieces, lane = Pieces(*(array[own] for array in plan.pieces)), plan.lane[own] % self.batch
-        return self._documents.batch(pieces, lane, plan.first[own], (self.length, self.batch))
+        return self._documents.chunk(plan, chunk, (self.length, self.batch)).batch
 
-    def _plan(self, number: int) -> _Pass:
+    def _plan(self, number: int) -> Plan:
         """The pass with this number, which is the same whenever it is asked for."""
         if self._planned is None or self._planned[0] != number:
             rng = np.random.default_rng([self._seed, number])
@@ -215,7 +233,7 @@ class Packs:
 
 def _in_chunks(
     pieces: Pieces, batch: int, length: int, rng: np.random.Generator | None = None
-) -> _Pass:
+) -> Plan:
     """Pieces packed into lanes in their order; ``rng`` says in which order these are read."""
     lane, first = pack(pieces.lengths, length)
     lanes = int(lane.max(initial=-1)) + 1
@@ -223,7 +241,7 @@ def _in_chunks(
         lane = rng.permutation(lanes)[lane]
     order = np.argsort(lane, kind="stable")
     bounds = np.searchsorted(lane[order], np.arange(0, lanes + batch, batch))
-    return _Pass(pieces.take(order), lane[order], first[order], bounds)
+    return Plan(pieces.take(order), lane[order], first[order], bounds)
 
 
 def pack(lengths: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:

@@ -175,20 +175,33 @@ def characters_of(kinds: tuple[str, ...]) -> Characters:
     form = np.zeros(CODE_POINTS + 1, np.int32)
     indices = {Form(): 0}
     is_gone = _removal(kinds)
-    for code in range(_LAST + 1):
-        character = chr(code)
+    for character in _alterable():
+        code = ord(character)
         gone[code] = is_gone(character)
         base, own = _taken_apart(character, kinds)
         if base != character:
             kept[code], form[code] = ord(base), indices.setdefault(own, len(indices))
-    unstable = gone | gone[kept] | (kept[kept] != kept)
-    kept[unstable], form[unstable] = np.flatnonzero(unstable), 0
+    codes = np.flatnonzero(gone | (form > 0))
+    unstable = codes[gone[codes] | gone[kept[codes]] | (form[kept[codes]] > 0)]
+    kept[unstable], form[unstable] = unstable, 0
     changed = np.flatnonzero(form)
     pairs = _paired(kept[changed], form[changed])
     order = np.argsort(pairs)
     # With one at the end that is never asked for, so that the tables are not empty.
     pairs, whole = np.append(pairs[order], 2**62), np.append(changed[order], 0)
     return Characters(gone, kept, form, tuple(indices), pairs, whole.astype(np.uint32))
+
+
+@lru_cache(maxsize=1)
+def _alterable() -> str:
+    """All characters that any kinds do something to."""
+    kinds = tuple(kind for kind in KINDS if kind != "gaps")
+    is_gone = _removal(kinds)
+    return "".join(c for c in map(chr, range(_LAST + 1)) if is_gone(c) or _base(c, kinds) != c)
+
+
+def _base(character: str, kinds: tuple[str, ...]) -> str:
+    return _taken_apart(character, kinds)[0]
 
 
 def _removal(kinds: tuple[str, ...]) -> Callable[[str], bool]:

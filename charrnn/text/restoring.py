@@ -97,6 +97,11 @@ class Restorer:
         """K: how many classes there are."""
         return self.labels.size
 
+    @property
+    def gone(self) -> np.ndarray:
+        """Which code points are taken out [0x110001], bool."""
+        return self._characters.gone
+
     @cached_property
     def edits(self) -> tuple[Edit, ...]:
         """The edit of each class."""
@@ -153,9 +158,10 @@ class Restorer:
         apart = self._characters.take_apart(texts, self._strings)
         afters_fit = self._fitting(apart.strings)
         codes, afters = apart.codes.copy(), apart.afters.copy()
-        begin = 0
+        end = 0
         for block in _blocks(scores):
-            here = slice(begin, begin := begin + len(block))
+            begin, end = end, end + len(block)
+            here = slice(begin, end)
             distinct, row = np.unique(codes[here], return_inverse=True)
             formed, forms_fit = self._possible(distinct)
             after = afters[here]
@@ -276,11 +282,8 @@ def _counted(kinds: tuple[str, ...], texts: Sequence[np.ndarray], min_count: int
     """
     characters = characters_of(kinds)
     codes, afters, strings = characters.take_apart(texts, {"": 0})
-    can_be_missing = _can_be_missing(codes)
-    if "gaps" in kinds:
-        known, missing = can_be_missing | (codes == START), can_be_missing
-    else:
-        known, missing = np.ones_like(can_be_missing), np.zeros_like(can_be_missing)
+    known = (codes != GAP) | ("gaps" not in kinds)
+    missing = _can_be_missing(codes) & ("gaps" in kinds)
     counts: Counter[Edit] = Counter()
     forms = characters.form[codes[known]]
     for form, after, count in _frequent(forms, afters[known], min_count):

@@ -6,7 +6,7 @@ of the texts has to respect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,15 +138,26 @@ def _cut(text: RunningText, fraction: float) -> tuple[RunningText, np.ndarray]:
     return RunningText(tokens, text.labels[np.cumsum(~ends) - 1]), ends
 
 
+def tagged_lines(
+    sources: Sequence[str], config: TextConfig
+) -> Iterator[tuple[str, list[markup.Span]]]:
+    """The text of each line with its tags; lines without text are left out.
+
+    Raises ``CorpusError`` where a line is not well formed, or a source cannot be read.
+    """
+    for source in sources:
+        for number, line in lines_of(source, config):
+            text, spans = markup.parse(line, number)
+            if text:
+                yield text, spans
+
+
 def _tagged(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
     """Lines with tags in them, a class for each character."""
     examples, spans = Examples(), []
-    for source in sources:
-        for number, line in lines_of(source, config):
-            text, own = markup.parse(line, number)
-            if text:
-                examples.add(text)
-                spans.append(own)
+    for text, own in tagged_lines(sources, config):
+        examples.add(text)
+        spans.append(own)
     if not spans:
         raise CorpusError("there are no lines; name a file that has tagged lines in it")
     vocabulary = _vocabulary(examples, config, known)
@@ -164,10 +175,14 @@ def _restored(
     sources: Sequence[str], config: TextConfig, known: Known, rng: np.random.Generator
 ) -> Told:
     """Texts from which something was taken out, and what it was at each character."""
-    texts, ends = _plain_texts(sources, config, cut=not known.labels)
-    kinds = config.restored
-    settled = Restorer(kinds, Labels(known.labels)) if known.labels else None
-    restorer = settled or Restorer.learn(kinds, texts)
+    texts, ends = plain_texts(sources, config), None
+    if not config.by_line and not known.labels:
+        texts, ends = _with_ends(texts, config.validation_fraction)
+    if known.labels:
+        restorer = Restorer(config.restored, Labels(known.labels))
+    else:
+        learned = texts if ends is None else [texts[n] for n in np.flatnonzero(~ends)]
+        restorer = Restorer.learn(config.restored, learned)
     removed = restorer.remove(texts, rng)
     vocabulary = known.vocabulary or _vocabulary_of(removed, config, known)
     tokens = [np.append(START, vocabulary.table[own.kept]) for own in removed]
@@ -185,26 +200,30 @@ def _vocabulary_of(removed: Sequence[Removed], config: TextConfig, known: Known)
     return Vocabulary.from_counts(counts, config.min_count, known.characters)
 
 
-def _plain_texts(
-    sources: Sequence[str], config: TextConfig, *, cut: bool
-) -> tuple[list[np.ndarray], np.ndarray | None]:
-    """The lines of all sources, or their whole texts, in two parts where these are ``cut``.
+def plain_texts(sources: Sequence[str], config: TextConfig) -> list[np.ndarray]:
+    """The code points of each line of the sources, or of each source, of those that have any.
 
-    With them, of whole texts, which of them are ends that were cut off.
+    Raises ``CorpusError`` where there is none, or a source cannot be read.
     """
     if config.by_line:
-        lines = [line for source in sources for _, line in lines_of(source, config)]
-        if not lines:
-            raise CorpusError("there are no lines; name a file that has some text in it")
-        return [code_points(line, "surrogatepass") for line in lines], None
-    parts: list[np.ndarray] = []
-    for source in sources:
-        pieces = read_pieces(source, encoding=config.encoding, normalize_newlines=True)
-        codes = np.concatenate([*pieces, np.empty(0, np.uint32)])
-        stop = codes.size - round(config.validation_fraction * codes.size) if cut else codes.size
-        parts += [codes[:stop], codes[stop:]]
-    ends = np.arange(len(parts)) % 2 == 1
-    some = np.array([part.size > 0 for part in parts])
-    if not some.any():
+        lines = (line for source in sources for _, line in lines_of(source, config))
+        texts = [code_points(line, "surrogatepass") for line in lines]
+    else:
+        texts = []
+        for source in sources:
+            pieces = read_pieces(source, encoding=config.encoding, normalize_newlines=True)
+            texts.append(np.concatenate([*pieces, np.empty(0, np.uint32)]))
+    texts = [text for text in texts if text.size]
+    if not texts:
         raise CorpusError("no characters in the texts; name a file that has some text in it")
-    return [part for part in parts if part.size], ends[some]
+    return texts
+
+
+def _with_ends(texts: Sequence[np.ndarray], fraction: float) -> tuple[list[np.ndarray], np.ndarray]:
+    """The texts with their ends cut off, as texts of their own, and which these are."""
+    cuts = [text.size - round(fraction * text.size) for text in texts]
+    parts = [
+        part for text, cut in zip(texts, cuts, strict=True) for part in (text[:cut], text[cut:])
+    ]
+    some = np.array([part.size > 0 for part in parts])
+    return [part for part in parts if part.size], (np.arange(len(parts)) % 2 == 1)[some]

@@ -15,12 +15,16 @@ from charrnn.text.corpus import BLOCK, Corpus, frame
 from charrnn.text.dataset import Learned
 from charrnn.text.running import Labelling, RunningText
 from charrnn.text.vocabulary import START, UNKNOWN
+from charrnn.training.reading import MARGIN, document_logits, document_losses
 
 #: Characters that a lane reads before its own share begins, to arrive there with the state that
 #: one long pass would have (docs/measurements.md).
 BURN_IN = 512
 
 _LANES, _STEPS = 64, 64
+
+#: Steps of a chunk of texts that are read whole.
+_LONG = 256
 
 #: Of characters before a prediction: one for each number of binary digits.
 _BINS = 64
@@ -181,11 +185,13 @@ def loss_of(network: Network, text: Learned) -> float:
     """Mean loss of what is to be told of a text: of each character, document or position."""
     if isinstance(text, RunningText):
         return evaluate(network, text.tokens, labelling=text.labelling).nats_per_character
+    if not text.by_position:
+        return float(document_losses(document_logits(network, text), text.classes).mean())
     nats = count = 0.0
-    for _, batch in text.chunks(_LANES, text.suited_length):
-        losses, _ = network.losses(batch, network.initial_state(_LANES))
-        nats += float(losses.sum(dtype=np.float64))
-        count += batch.count
+    for chunk in text.chunks(_LANES, _LONG, MARGIN):
+        state = network.initial_state(chunk.batch.inputs.shape[1])
+        nats += float(network.losses(chunk.batch, state)[0].sum(dtype=np.float64))
+        count += chunk.batch.count
     return nats / count if count else math.nan
 
 

@@ -1,0 +1,69 @@
+"""``charrnn apply``: what a model that reads tells of each line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from charrnn.cli.options import (
+    json_option,
+    model_option,
+    option,
+    precision_option,
+    threads_option,
+)
+from charrnn.cli.terminal import Output
+from charrnn.cli.waiting import announced_compilation
+from charrnn.config import TextConfig
+from charrnn.errors import UsageError
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="[FILES]...")
+@model_option
+@click.option("--best", type=click.IntRange(min=1), metavar="N",
+              help="Of a model that tells labels: the N likeliest, each with its "
+                   "probability.")  # fmt: skip
+@click.option("--terms", type=click.IntRange(min=1), metavar="N",
+              help="Of a model that tells labels: the N words without which the label is less "
+                   "likely.")  # fmt: skip
+@click.option("--temperature", type=click.FloatRange(min=0, min_open=True),
+              help="Of a model that tells labels: what logits are divided by.  [default: as found "
+                   "in training]")  # fmt: skip
+@option(TextConfig, "--encoding", str, "Encoding of the text.")
+@threads_option
+@precision_option
+@json_option
+def apply(files: tuple[str, ...], model_path: Path, best: int | None, terms: int | None,
+          temperature: float | None, encoding: str, threads: int, precision: str,
+          as_json: bool) -> None:  # fmt: skip
+    """Answer each line of FILES with its label, its tags, or what was missing put back.
+
+    Without FILES, or for -, it reads standard input. A line is printed for each line, an empty one
+    for an empty one, as soon as no more lines wait.
+
+    \b
+    Examples:
+      charrnn apply --model sexes.safetensors < names.txt
+      charrnn apply --model sentiment.safetensors --best 2 --terms 3 reviews.txt
+      charrnn apply --model tags.safetensors --json < lines.txt | jq -c .spans
+    """
+    from charrnn.cli.answers import presentation
+    from charrnn.inference.applying import apply as answered_blocks
+    from charrnn.inference.models import load
+    from charrnn.inference.readers import Labeller, Reader
+
+    asked: dict[str, Any] = {"temperature": temperature, "terms": terms}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    output = Output()
+    with announced_compilation():
+        model = load(model_path, threads=threads, precision=precision)
+        if not isinstance(model, Reader):
+            raise UsageError(f"{model_path} writes texts: use charrnn sample or charrnn score")
+        if not isinstance(model, Labeller) and (asked or best):
+            raise UsageError("--best, --terms and --temperature are for models that tell labels")
+        show = presentation(best, as_json)
+        for answers in answered_blocks(model, files or ("-",), encoding=encoding, **asked):
+            output.write("".join(show(answer) + "\n" for answer in answers))

@@ -1,0 +1,29 @@
+"""Texts that come line by line, and what a model that reads tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from charrnn.inference.readers import Reader, TextRestorer
+from charrnn.text.corpus import read_pieces
+from charrnn.text.lines import text_of, whole_lines
+
+
+def apply(
+    reader: Reader, sources: Sequence[str], *, encoding: str = "utf-8", **asked: Any
+) -> Iterator[list[Any]]:
+    """The answers to all lines of the sources, in blocks: an empty line has none, None.
+
+    A block is what has come in whole lines when the one before is answered: one line where they
+    come slowly, many where they come fast. ``asked`` is what ``reader.answers`` takes. Raises
+    ``CorpusError`` where a source cannot be read.
+    """
+    for source in sources:
+        before = ""
+        pieces = read_pieces(source, encoding=encoding, normalize_newlines=True)
+        for block in whole_lines(pieces, size=1):
+            lines = text_of(block).removesuffix("\n").split("\n")
+            context = {"before": before} if isinstance(reader, TextRestorer) else {}
+            yield reader.answers(lines, **asked, **context)
+            before = lines[-1]

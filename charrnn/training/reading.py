@@ -1,0 +1,91 @@
+"""What a network that reads tells of documents: of each of them, or of each of their positions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from charrnn.network.network import Network
+from charrnn.text.documents import Documents
+
+_LANES = 64
+
+#: Steps of a chunk: the first in which all documents are whole, or else the last.
+_LENGTHS = 64, 128, 256
+
+#: Characters on both sides of a part of a long document that are read beside it, so that its
+#: classes are those that one long pass would tell (docs/measurements.md).
+MARGIN = 32
+
+#: Temperatures between which the one is sought that suits a model, and how often they are narrowed.
+_COLDEST, _HOTTEST, _NARROWINGS = 0.05, 20.0, 40
+
+
+def _length(documents: Documents) -> int:
+    longest = documents.lengths.max(initial=1)
+    return next((length for length in _LENGTHS if length >= longest), _LENGTHS[-1])
+
+
+def document_logits(network: Network, documents: Documents) -> np.ndarray:
+    """Logits of each document [D, K], float64: of one read in parts, their mean by length."""
+    logits = np.zeros((documents.ends.size, network.config.classes))
+    for chunk in documents.chunks(_LANES, _length(documents)):
+        found = network.logits(chunk.batch) * chunk.pieces.lengths[:, np.newaxis]
+        np.add.at(logits, chunk.pieces.document, found)
+    return logits / documents.lengths[:, np.newaxis]
+
+
+def attention(network: Network, documents: Documents) -> np.ndarray:
+    """The share of each position [N] in what is told of its document; they add up to 1."""
+    shares = np.empty(documents.positions)
+    for chunk in documents.chunks(_LANES, _length(documents)):
+        pieces = chunk.pieces
+        of_piece = pieces.lengths / documents.lengths[pieces.document]
+        weights = network.attention(chunk.batch)[chunk.at]
+        shares[chunk.tokens] = weights * np.repeat(of_piece, pieces.lengths)
+    return shares
+
+
+def position_logits(network: Network, documents: Documents, margin: int = MARGIN) -> np.ndarray:
+    """Logits of each position [N, K]."""
+    logits = np.empty((documents.positions, network.config.classes), network.dtype)
+    for chunk in documents.chunks(_LANES, _length(documents), margin):
+        logits[chunk.tokens] = network.logits(chunk.batch)[chunk.at]
+    return logits
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """log softmax along the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def document_losses(logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """-log P of the class of each document [D], in nats; of bool ``classes`` [D, K], of all.
+
+    ``logits`` are [D, K].
+    """
+    if classes.ndim == 1:
+        return -log_probabilities(logits)[np.arange(classes.size), classes]
+    return (np.logaddexp(0, logits) - classes * logits).sum(axis=1)
+
+
+def suited_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
+    """What logits are to be divided by, so that the loss is least (Guo et al. 2017).
+
+    Found by golden section: the loss has one minimum, as it is convex in the inverse.
+    """
+    ratio = (math.sqrt(5) - 1) / 2
+    low, high = math.log(_COLDEST), math.log(_HOTTEST)
+
+    def loss(at: float) -> float:
+        return float(document_losses(logits / math.exp(at), classes).mean())
+
+    for _ in range(_NARROWINGS):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return math.exp((low + high) / 2)
