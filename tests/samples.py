@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def random_documents(config, steps=20, lanes=3, *, weights=False, seed=2):
     for lane in range(lanes):
         bounds = np.unique([0, steps, *rng.integers(1, steps, max(1, steps // 6))])
         resets[bounds[:-1], lane] = 1
-        spans += [(lane, *span) for span in zip(bounds, bounds[1:], strict=False)]
+        spans += [(lane, *span) for span in itertools.pairwise(bounds)]
     rng.shuffle(spans)
     spans = np.array(spans[: max(1, len(spans) * 4 // 5)], np.int32)
     counted = np.zeros((steps, lanes), np.bool_)

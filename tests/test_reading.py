@@ -1,6 +1,7 @@
 """Networks that read both ways, and writers that are told labels: twins, gradients, threads."""
 
 import dataclasses
+import itertools
 
 import gradcheck
 import naive
@@ -284,7 +285,7 @@ def _segments(resets):
     """Lane, first step and one past the last of what lies between resets; a few of them."""
     for lane in range(0, resets.shape[1], 4):
         bounds = [*np.flatnonzero(resets[:, lane]), len(resets)]
-        yield from ((lane, *span) for span in zip(bounds, bounds[1:], strict=False))
+        yield from ((lane, *span) for span in itertools.pairwise(bounds))
 
 
 # Names, shapes, and what cannot be
