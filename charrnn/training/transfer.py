@@ -46,12 +46,12 @@ def carry_over(start: SavedModel, network: Network) -> None:
     begin as an average one, so that a text without them is predicted as before, however many they
     are (docs/measurements.md).
     """
+    told = network.config.classes if network.config.writes else 0
     for name, tensor in network.parameters.items():
         old = start.tensors[name]
+        if told and name == "rnn.weight_ih_l0":
+            tensor[:, -told:], old = old[:, -told:], old[:, :-told]
         tensor[tuple(map(slice, old.shape))] = old
-    if told := network.config.classes if network.config.writes else 0:
-        name = "rnn.weight_ih_l0"
-        network.parameters[name][:, -told:] = start.tensors[name][:, -told:]
     old = start.tensors["readout.bias"]
     if added := network.parameters["readout.bias"][old.size :].size:
         network.parameters["readout.bias"][old.size :] = old.mean() - math.log(added)
