@@ -50,9 +50,9 @@ def assess(
 
 def _told(reader: Reader, sources: Sequence[str], config: TextConfig) -> Documents:
     known = Known(reader.vocabulary, labels=reader.labels.names)
-    texts = read_told(sources, config, known, np.random.default_rng(_SEED)).texts
+    texts = read_told(sources, config, known).texts
     assert isinstance(texts, Documents)
-    return texts
+    return texts.with_gaps(np.random.default_rng(_SEED))
 
 
 def _assess_labels(

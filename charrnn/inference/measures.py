@@ -153,10 +153,14 @@ class RestoredMeasures:
     def figures(self) -> dict[str, Any]:
         """What came of all."""
         right, told, actual = self._edits.tolist()
-        return {
+        figures = {
             "words": self._words,
             "word_error_rate": 1 - self._right / self._words if self._words else 0.0,
             "word_error_rate_before": 1 - self._left / self._words if self._words else 0.0,
+        }
+        if not actual + told:  # all was a matter of gaps
+            return figures
+        return figures | {
             "edits": actual,
             "precision": right / told if told else 0.0,
             "recall": right / actual if actual else 0.0,

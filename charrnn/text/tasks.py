@@ -18,6 +18,7 @@ from charrnn.text import markup
 from charrnn.text.corpus import read_corpus, read_pieces
 from charrnn.text.display import decoded
 from charrnn.text.documents import Documents
+from charrnn.text.edits import GAP
 from charrnn.text.examples import Examples, indices_of, lines_of, read_examples
 from charrnn.text.labels import Labels
 from charrnn.text.restoring import Removed, Restorer
@@ -46,14 +47,9 @@ class Told:
     ends: np.ndarray | None = None  # bool [D]: ends that were cut off, to validate on
 
 
-def read_told(
-    sources: Sequence[str], config: TextConfig, known: Known, rng: np.random.Generator
-) -> Told:
-    """Read the texts of a task; ``rng`` draws what is random in them.
-
-    Raises ``CorpusError`` or ``UsageError``.
-    """
-    return _readers(config)(sources, config, known, rng)
+def read_told(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
+    """Read the texts of a task. Raises ``CorpusError`` or ``UsageError``."""
+    return _readers(config)(sources, config, known)
 
 
 def _readers(config: TextConfig) -> Callable[..., Told]:
@@ -75,7 +71,7 @@ def _names(examples: Examples, known: Known) -> Labels:
     return Labels(names)
 
 
-def _labelled(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+def _labelled(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts with their labels, to be told."""
     examples = read_examples(sources, config)
     vocabulary, labels = _vocabulary(examples, config, known), _names(examples, known)
@@ -90,7 +86,7 @@ def _labelled(sources: Sequence[str], config: TextConfig, known: Known, _: objec
     return Told(texts, vocabulary, labels.names, np.array(examples.groups), strata)
 
 
-def _told_by_columns(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+def _told_by_columns(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts to be written, each told the labels of its line."""
     examples = read_examples(sources, config)
     vocabulary, labels = _vocabulary(examples, config, known), _names(examples, known)
@@ -102,7 +98,7 @@ def _told_by_columns(sources: Sequence[str], config: TextConfig, known: Known, _
     return Told(texts, vocabulary, labels.names, np.array(examples.groups), columns[:, 0])
 
 
-def _told_by_files(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+def _told_by_files(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts to be written, each told the name of its file."""
     if "-" in map(str, sources):
         raise UsageError("standard input has no name that could be a label: give files")
@@ -152,7 +148,7 @@ def tagged_lines(
                 yield text, spans
 
 
-def _tagged(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+def _tagged(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Lines with tags in them, a class for each character."""
     examples, spans = Examples(), []
     for text, own in tagged_lines(sources, config):
@@ -171,9 +167,7 @@ def _tagged(sources: Sequence[str], config: TextConfig, known: Known, _: object)
     return Told(texts, vocabulary, scheme.names, np.array(examples.groups))
 
 
-def _restored(
-    sources: Sequence[str], config: TextConfig, known: Known, rng: np.random.Generator
-) -> Told:
+def _restored(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts from which something was taken out, and what it was at each character."""
     texts, ends = plain_texts(sources, config), None
     if not config.by_line and not known.labels:
@@ -183,7 +177,7 @@ def _restored(
     else:
         learned = texts if ends is None else [texts[n] for n in np.flatnonzero(~ends)]
         restorer = Restorer.learn(config.restored, learned)
-    removed = restorer.remove(texts, rng)
+    removed = restorer.remove(texts)
     vocabulary = known.vocabulary or _vocabulary_of(removed, config, known)
     tokens = [np.append(START, vocabulary.table[own.kept]) for own in removed]
     documents = Documents(
@@ -191,12 +185,16 @@ def _restored(
         np.cumsum([own.size for own in tokens]),
         np.concatenate([own.classes for own in removed]),
         True,
+        filled=restorer.filled(texts),
+        gap=int(vocabulary.table[GAP]),
     )
     return Told(documents, vocabulary, restorer.labels.names, ends=ends)
 
 
 def _vocabulary_of(removed: Sequence[Removed], config: TextConfig, known: Known) -> Vocabulary:
     counts = np.bincount(np.concatenate([own.kept for own in removed]), minlength=CODE_POINTS)
+    if "gaps" in config.restored:
+        counts[GAP] += config.min_count  # it is read, whether the text has it or not
     return Vocabulary.from_counts(counts, config.min_count, known.characters)
 
 
