@@ -4,12 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
+from commands import invoke
 from readers import labelled_lines, names, tagged_lines, words
 from trained import FABLES, run, small_trainer
 
 from charrnn.config import TextConfig
 from charrnn.errors import UsageError
-from charrnn.storage.checkpoint import load_resume, save_model, save_resume
+from charrnn.storage.checkpoint import load_model, load_resume, save_model, save_resume
 from charrnn.text.documents import Documents
 from charrnn.text.running import RunningText
 from charrnn.training.evaluation import loss_of
@@ -47,7 +48,7 @@ def trainer_of(corpora):
     """Sets up a run of a task, on its file unless another is named."""
 
     def trainer_of(task, *sources, text=None, **given):
-        text = TextConfig(**TASKS[task][0], **(text or {}))
+        text = TextConfig(**{**TASKS[task][0], **(text or {})})
         return small_trainer(*sources or [corpora / task], text=text, **given)
 
     return trainer_of
@@ -213,6 +214,11 @@ def test_another_task_is_refused(trainer_of, saved, corpora):
     ]:
         with pytest.raises(UsageError, match=words_of_it):
             _from(trainer_of, task, path)
+    with pytest.raises(UsageError, match="tells one label of a text: a run from it keeps that"):
+        _from(trainer_of, "several", label)
+    with pytest.raises(UsageError, match="restores case,gaps: a run from it keeps that"):
+        kinds = {"restore": "case,gaps,punctuation"}
+        _from(trainer_of, "restore", saved("restore")[0], text=kinds)
     with pytest.raises(UsageError, match="writes by labels"):
         small_trainer(layers=None, hidden_size=None, shape={"init_from": columns})
 
@@ -230,3 +236,20 @@ def test_a_chunk_is_as_long_as_most_texts(trainer_of):
     assert longest < 64 and tags.plan.sequence_length == 64
     restore = trainer_of("restore", sequence_length=None)
     assert restore.plan.sequence_length == 256
+
+
+# From the command line
+
+
+def test_a_run_from_a_model_is_taken_up_again(saved, tmp_path):
+    """Whose text has its labels in another order, and not all of them."""
+    path, model = saved("tags")
+    text, out = tmp_path / "text", tmp_path / "out"
+    text.write_text("\n".join(f"<count>{n}</count> eggs" for n in range(400)), encoding="utf-8")
+    done = invoke("train", text, "--init-from", path, "--model", out, "--task", "tags",
+                  "--batch-size", 8, "--steps", 3)  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    done = invoke("train", text, "--model", out, "--resume", "--steps", 5)
+    assert done.exit_code == 0, done.stderr
+    assert load_model(out).labels == model.labels
+    assert load_model(out).training["steps"] == 5

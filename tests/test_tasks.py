@@ -257,9 +257,13 @@ def test_the_same_seed_validates_the_same_texts(read, config):
     assert [own[0] for own in one] != sorted(own[0] for own in one)
 
 
-def test_ends_of_files_are_cut_off_each_with_its_label(read):
+KNOWN = pytest.mark.parametrize("known", [(), ("b", "c", "a")], ids=["new", "from-a-model"])
+
+
+@KNOWN
+def test_ends_of_files_are_cut_off_each_with_its_label(read, known):
     files = {"a.txt": "0123456789" * 9, "b.txt": "abcdefghij" * 12, "c.txt": "+"}
-    dataset = read(files=files, **FILES)
+    dataset = read(files=files, known=known, **FILES)
     assert texts_of(dataset) == [(files["a.txt"][:81], "a"), (files["b.txt"][:108], "b"),
                                  ("+", "c")]  # fmt: skip
     assert sorted(texts_of(dataset, "validation")) == [
@@ -267,16 +271,25 @@ def test_ends_of_files_are_cut_off_each_with_its_label(read):
     ]  # fmt: skip
 
 
-def test_ends_are_cut_off_of_what_is_restored(read):
-    texts = "abcdefghij" * 12, "klmnopqrst" * 9
-    dataset = read(*texts, task="restore", restore="gaps")
+@pytest.mark.parametrize("known", [(), ("nothing", *(f"character U+006{n}" for n in range(1, 4)))])
+def test_ends_are_cut_off_of_what_is_restored(read, known):
+    texts = "abc" * 40, "cba" * 30
+    dataset = read(*texts, known=known, task="restore", restore="gaps")
     training, validation = (texts_of(dataset, part) for part in ("training", "validation"))
     lengths = [[len(own[1]) - 1 for own in part] for part in (training, validation)]
-    gone = [[120 * 0.9, 90 * 0.9], [120 * 0.1, 90 * 0.1]]
     assert len(training) == len(validation) == 2
-    for found, whole in zip(np.ravel([lengths[0], sorted(lengths[1])[::-1]]), np.ravel(gone),
+    for found, whole in zip([*lengths[0], *sorted(lengths[1])[::-1]], [108, 81, 12, 9],
                             strict=True):  # fmt: skip
-        assert whole * 0.7 < found <= whole
+        assert whole * 0.6 <= found <= whole
+
+
+@pytest.mark.parametrize("config", [FILES, {"task": "restore", "restore": "gaps"}])
+def test_where_a_file_of_its_own_validates_no_ends_are_cut_off(read, tmp_path, config):
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "1.txt"
+    other.write_text("cba" * 30)
+    dataset = read("abc" * 30, "bca" * 30, validation=str(other), **config)
+    assert len(texts_of(dataset)) == 2 and len(texts_of(dataset, "validation")) == 1
 
 
 def test_lines_are_restored_as_they_are(read):
