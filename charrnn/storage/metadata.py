@@ -83,6 +83,7 @@ _FIGURES: dict[str, Reader] = {
     **dict.fromkeys(("text", "options"), _of(dict)),
     **dict.fromkeys(("version", "init_from"), _text),
     "corpus": _words,
+    "whole_words": _of(bool),
 }
 
 

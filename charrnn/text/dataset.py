@@ -67,7 +67,7 @@ def read_dataset(
     if isinstance(validation, Documents):
         validation = validation.with_gaps(rng)
     origin = _origin(sources, text, _characters_of(told.texts), _count_of(told.texts))
-    return Dataset(told.vocabulary, training, validation, origin, told.labels)
+    return Dataset(told.vocabulary, training, validation, origin | told.more, told.labels)
 
 
 def _written(
