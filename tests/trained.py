@@ -86,9 +86,9 @@ def language_model(saved: SavedModel, *, threads=1) -> LanguageModel:
     """The model as ``charrnn.load`` would give it."""
     network = Network(saved.config, threads=threads)
     network.load(saved.tensors)
-    return LanguageModel(network, saved.vocabulary, saved.training)
+    return LanguageModel(network, saved.vocabulary, saved.training, saved.labels)
 
 
 def live_model(trainer: Trainer) -> LanguageModel:
     """The network of a run as it is, as a model: it changes with every step."""
-    return LanguageModel(trainer.network, trainer.vocabulary, trainer.origin)
+    return LanguageModel(trainer.network, trainer.vocabulary, trainer.origin, trainer.labels)
