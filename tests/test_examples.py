@@ -10,12 +10,20 @@ from itertools import pairwise
 
 import pytest
 from commands import invoke
+from readers import labelled_lines, labeller, tagger
 from subprocesses import ROOT
 from trained import DINOSAURS, FABLES, dinosaurs, fables
 
 from charrnn.cli.main import COMMANDS, main
 from charrnn.storage.checkpoint import save_model
 from charrnn.studies import benchmark
+
+#: Models of the examples that read.
+READERS = {
+    "sexes.safetensors": labeller,
+    "sentiment.safetensors": labeller,
+    "tags.safetensors": tagger,
+}
 
 #: Tools of a shell that every system has.
 USUAL = {"cat", "head", "sort", "tail", "cut", "uniq", "wc", "cmp"}
@@ -43,7 +51,10 @@ def _prepare(folder, line):
     if "charrnn train" in line:  # writes one
         models -= {"model.safetensors", *re.findall(r"--model (\S+)", line)}
     for model in models:
-        save_model(folder / model, dinosaurs() if "--not-in" in line else fables())
+        does = READERS.get(model, dinosaurs if "--not-in" in line else fables)
+        save_model(folder / model, does())
+    for table in re.findall(r"\S+\.tsv", line):
+        (folder / table).write_text("\n".join(labelled_lines()), encoding="utf-8")
     prose = FABLES.read_text("utf-8")
     for text in re.findall(r"\S+\.txt", line):
         (folder / text).write_text(prose[:60] if text == "letter.txt" else prose[:4000])

@@ -39,10 +39,11 @@ from charrnn.errors import UsageError
 def apply(files: tuple[str, ...], model_path: Path, best: int | None, terms: int | None,
           temperature: float | None, encoding: str, threads: int, precision: str,
           as_json: bool) -> None:  # fmt: skip
-    """Answer each line of FILES with its label, its tags, or what was missing put back.
+    """Tell the label of each line, tag it or put back what it lacks.
 
-    Without FILES, or for -, it reads standard input. A line is printed for each line, an empty one
-    for an empty one, as soon as no more lines wait.
+    What a model does it has learned: see --task and --restore of charrnn train. Without FILES, or
+    for -, it reads standard input. A line is printed for each line, an empty one for an empty one,
+    as soon as no more lines wait.
 
     \b
     Examples:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from charrnn.cli.evaluations import evaluation_figures, evaluation_tables
+from charrnn.cli.evaluations import assessment_tables, evaluation_figures, evaluation_tables
 from charrnn.cli.options import (
     json_option,
     model_option,
@@ -19,7 +20,15 @@ from charrnn.cli.options import (
 from charrnn.cli.tables import to_json
 from charrnn.cli.terminal import print_result, say
 from charrnn.cli.waiting import announced_compilation, shown_reading
+from charrnn.errors import UsageError
 from charrnn.text.display import decoded
+
+if TYPE_CHECKING:
+    from charrnn.inference.language_model import LanguageModel
+    from charrnn.inference.readers import Reader
+
+#: Figures, and what makes a table of them.
+_Shown: TypeAlias = "tuple[dict[str, Any], Callable[[dict[str, Any]], str]]"
 
 
 @click.command()
@@ -46,32 +55,64 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt
     A model that was trained by labels is told them: those of columns from lines TEXT<tab>LABEL, or
     the name of each file, if it is a label.
 
+    For a model that reads, FILES are like those that it was trained on, and what it tells is
+    compared with what they say: accuracy and F1 of labels, F1 of tags, the error rate of words in
+    restored texts.
+
     \b
     Examples:
       charrnn evaluate held-out.txt --adapt
       charrnn evaluate chapter1.txt chapter2.txt --by-position
       charrnn evaluate --lines - --json < names.txt
+      charrnn evaluate --model sexes.safetensors sexes-test.tsv
     """
-    from charrnn.inference.language_model import load
+    from charrnn.inference.models import load
+    from charrnn.inference.readers import Reader
+
+    with announced_compilation():
+        model = load(model_path, threads=threads, precision=precision)
+        if isinstance(model, Reader):
+            if lines is not None or adapt or by_position:
+                raise UsageError("--lines, --adapt and --by-position are for models that write")
+            figures, table = _assess(model, files, reading["encoding"])
+        else:
+            figures, table = _measure(
+                model, files, lines, reading, adapt=adapt, by_position=by_position
+            )
+    print_result(to_json(figures) if as_json else table(figures))
+
+
+def _assess(model: Reader, files: tuple[str, ...], encoding: str) -> _Shown:
+    """Figures of a model that reads, and what shows them."""
+    from charrnn.inference.assessment import assess
+
+    with shown_reading():
+        return assess(model, files, encoding=encoding), assessment_tables
+
+
+def _measure(
+    model: LanguageModel,
+    files: tuple[str, ...],
+    lines: bool | None,
+    reading: dict[str, Any],
+    *,
+    adapt: bool,
+    by_position: bool,
+) -> _Shown:
+    """Figures of a model that writes, and what shows them."""
     from charrnn.storage.summary import reads_lines
     from charrnn.training.adaptation import evaluate_adapting
     from charrnn.training.evaluation import evaluate_corpus
 
-    with announced_compilation():
-        model = load(model_path, threads=threads, precision=precision)
-        if lines is None:
-            lines = reads_lines(model.training)
-        with shown_reading():
-            text, told = _read(model, files, lines, reading)
-        result = evaluate_corpus(model.network, text, labelling=told)
-        adapted = (
-            evaluate_corpus(model.network, text, evaluate_adapting, labelling=told)
-            if adapt
-            else None
-        )
+    if lines is None:
+        lines = reads_lines(model.training)
+    with shown_reading():
+        text, told = _read(model, files, lines, reading)
+    measure = functools.partial(evaluate_corpus, model.network, text, labelling=told)
+    result, adapted = measure(), measure(measure=evaluate_adapting) if adapt else None
     names = [decoded(file) for file in files]
     figures = evaluation_figures(names, result, adapted, by_position=by_position)
-    print_result(to_json(figures) if as_json else evaluation_tables(figures))
+    return figures, evaluation_tables
 
 
 def _read(model: Any, files: Sequence[str], lines: bool, reading: dict[str, Any]) -> Any:

@@ -52,6 +52,18 @@ def evaluation_tables(figures: dict[str, Any]) -> str:
     return "\n\n".join([figures_table(totals), *tables])
 
 
+def assessment_tables(figures: dict[str, Any]) -> str:
+    """What a model that reads tells, for people: figures, and the F1 of each tag.
+
+    Who was taken for whom is for programs: there may be hundreds of labels.
+    """
+    totals = {name: value for name, value in figures.items() if not isinstance(value, dict)}
+    tables = [figures_table(totals)]
+    if tags := figures.get("f1_of_tags"):
+        tables.append(aligned([["tag", "F1"], *([n, f"{f1:.4f}"] for n, f1 in tags.items())]))
+    return "\n\n".join(tables)
+
+
 def _file_table(files: list[dict[str, Any]]) -> str:
     wanted = (*_MEANS[1:], "known_perplexity", *_COUNTS, "adapted_bits_per_character")
     names = [name for name in wanted if name in files[0]]

@@ -14,6 +14,7 @@ from charrnn.cli.signals import stopped_by_signals
 from charrnn.cli.terminal import say
 from charrnn.errors import TrainingError
 from charrnn.inference.language_model import averaged_model
+from charrnn.network.description import predicted
 from charrnn.storage.checkpoint import resume_path, save_model, save_resume
 from charrnn.training.trainer import Record, Trainer
 
@@ -93,7 +94,8 @@ def _summary(trainer: Trainer, path: Path, record: Record, improved: bool | None
     nats, kind = figures["validation_loss"], "validation"
     if nats is None:
         nats, kind = figures["training_loss"], "training"
-    loss = f"{kind} loss {nats:.4f} nats, {nats / math.log(2):.4f} bits per character"
+    each = predicted(trainer.network.config)
+    loss = f"{kind} loss {nats:.4f} nats, {nats / math.log(2):.4f} bits per {each}"
     speed = f"{record.seconds:.0f} s, {record.characters_per_second:,.0f} characters/s"
     step = f"step {figures['steps']:,}"
     if not improved:

@@ -64,6 +64,8 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
       charrnn train corpus.txt --budget 3m
       charrnn train names.txt --lines --model names.safetensors --log run.jsonl
       cat chapter1.txt chapter2.txt | charrnn train - --steps 2000
+      charrnn train names.tsv --task label --model sexes.safetensors
+      charrnn train letters.txt --restore case,punctuation --model m.safetensors
       charrnn train letters.txt --init-from en.safetensors --model own.safetensors
     """
     from charrnn.cli.resuming import go_on, how_to_go_on, resumed

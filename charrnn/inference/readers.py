@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ from charrnn.compute.readout import NEVER
 from charrnn.compute.turns import in_turn
 from charrnn.config import TextConfig
 from charrnn.errors import CharrnnError, ModelFileError
+from charrnn.inference.measures import LIKELY
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.text.documents import Documents
@@ -114,16 +116,19 @@ class Labeller(Reader):
         is given.
         """
         some = [text for text in texts if text]
-        heat = temperature or self.training.get("temperature") or 1.0
-        logits = self.logits(some)
+        logits, heat = self.logits(some), self.temperature(temperature)
         decisive = self._terms(some, logits, terms) if terms else [[] for _ in some]
-        found = map(self._labelled, some, logits / heat, decisive)
+        found = map(Labelled, some, *self._told(self.probabilities(logits / heat)), decisive)
         return [next(found) if text else None for text in texts]
 
     @property
     def multiple(self) -> bool:
         """Whether a text may have several labels, or none."""
         return self.network.config.multiple
+
+    def temperature(self, given: float | None) -> float:
+        """The one that is ``given``, or that suits the model."""
+        return given or self.training.get("temperature") or 1.0
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Of each label for each text [D, K]; no text is empty."""
@@ -138,13 +143,18 @@ class Labeller(Reader):
             return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
         return np.exp(log_probabilities(logits))
 
-    def _labelled(self, text: str, logits: np.ndarray, terms: list[Term]) -> Labelled:
-        chances = self.probabilities(logits)
-        order = np.argsort(-chances, kind="stable")
-        all_ = {self.labels.names[k]: float(chances[k]) for k in order}
-        likely = [name for name, chance in all_.items() if chance >= 0.5]
-        told = likely if self.multiple else [next(iter(all_))]
-        return Labelled(text, tuple(told), all_, terms)
+    def _told(self, chances: np.ndarray) -> tuple[list[tuple[str, ...]], list[dict[str, float]]]:
+        """The labels that each text is told to have, and all with their ``chances`` [D, K]."""
+        names = np.array(self.labels.names, object)
+        order = np.argsort(-chances, axis=1, kind="stable")
+        ordered = np.take_along_axis(chances, order, axis=1)
+        counts = (ordered >= LIKELY).sum(axis=1) if self.multiple else np.ones(len(chances), int)
+        all_ = [
+            dict(zip(own, values, strict=True))
+            for own, values in zip(names[order].tolist(), ordered.tolist(), strict=True)
+        ]
+        told = [tuple(itertools.islice(own, n)) for own, n in zip(all_, counts, strict=True)]
+        return told, all_
 
     def _terms(self, texts: Sequence[str], logits: np.ndarray, count: int) -> list[list[Term]]:
         """For each text the words without which its label is less likely, most of all first.

@@ -17,6 +17,11 @@ def architecture(config: ModelConfig) -> str:
     return shape + _task(config)
 
 
+def predicted(config: ModelConfig) -> str:
+    """What its loss is the mean over."""
+    return "text" if config.task == "label" else "character"
+
+
 def _task(config: ModelConfig) -> str:
     """What it does, where that is not to write without labels."""
     if config.writes:

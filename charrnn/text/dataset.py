@@ -56,14 +56,16 @@ def read_dataset(
     if text.task == "write" and text.labels is None:
         return _written(sources, text, rng, vocabulary, known)
     settled = Known(vocabulary, known, labels)
-    told = read_told(sources, text, settled, rng)
+    told = read_told(sources, text, settled)
     if text.validation is None:
         training, validation = _split(told, text.validation_fraction, rng)
     else:
         settled = Known(told.vocabulary, labels=told.labels)
-        training, validation = told.texts, read_told([text.validation], text, settled, rng).texts
+        training, validation = told.texts, read_told([text.validation], text, settled).texts
     if text.balance and isinstance(training, Documents):
         training = training.balanced()
+    if isinstance(validation, Documents):
+        validation = validation.with_gaps(rng)
     origin = _origin(sources, text, _characters_of(told.texts), _count_of(told.texts))
     if isinstance(training, RunningText):
         origin["label_counts"] = training.label_counts(len(told.labels), by_text=text.by_line)

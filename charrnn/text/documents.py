@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from charrnn.text import gaps
 from charrnn.text.batch import Batch
 from charrnn.text.vocabulary import START
 
@@ -72,6 +73,8 @@ class Documents:
     classes: np.ndarray  # int32 [D], bool [D, K] (any number) or int32 [N]; -1: not known
     by_position: bool  # whether classes are those of positions
     weights: np.ndarray | None = None  # float32 [D], how much each text counts; None: 1
+    filled: np.ndarray | None = None  # int32 [N], the classes of positions that become gaps
+    gap: int = 0  # the token of a gap
 
     @property
     def positions(self) -> int:
@@ -94,7 +97,11 @@ class Documents:
         at = ranges(begins, lengths)
         classes = self.classes[at if self.by_position else chosen]
         weights = None if self.weights is None else self.weights[chosen]
-        return Documents(self.tokens[at], np.cumsum(lengths), classes, self.by_position, weights)
+        filled = None if self.filled is None else self.filled[at]
+        return dataclasses.replace(
+            self, tokens=self.tokens[at], ends=np.cumsum(lengths), classes=classes,
+            weights=weights, filled=filled,
+        )  # fmt: skip
 
     def up_to(self, positions: int) -> Documents:
         """The first texts that have no more than so many positions together, at least one."""
@@ -105,7 +112,20 @@ class Documents:
     def arrays(self) -> list[np.ndarray]:
         """All that it consists of."""
         weights = [] if self.weights is None else [self.weights]
-        return [self.tokens, self.ends, self.classes, *weights]
+        filled = [] if self.filled is None else [self.filled]
+        return [self.tokens, self.ends, self.classes, *weights, *filled]
+
+    def with_gaps(self, rng: np.random.Generator) -> Documents:
+        """The same, where gaps are to be filled, with some that ``rng`` draws."""
+        if self.filled is None:
+            return self
+        missing = gaps.drawn(self.positions, rng) & (self.filled >= 0)
+        return dataclasses.replace(
+            self,
+            tokens=np.where(missing, np.array(self.gap, self.tokens.dtype), self.tokens),
+            classes=np.where(missing, self.filled, self.classes),
+            filled=None,
+        )
 
     def balanced(self) -> Documents:
         """The same with weights by which all classes count alike, and a text 1 in the mean."""
@@ -192,12 +212,14 @@ class Documents:
 class Packs:
     """Endless chunks of whole documents: each pass over them in an order of its own.
 
+    Where gaps are to be filled, each pass has others.
+
     ``position`` says which chunk comes next; it may be set, to go on where another one was.
     """
 
     def __init__(self, documents: Documents, batch: int, length: int, seed: int) -> None:
         self.batch, self.length, self.position = batch, length, 0
-        self._documents, self._seed = documents, seed
+        self._documents, self._seed, self._drawn = documents, seed, documents
         self._planned: tuple[int, Plan] | None = None
 
     @property
@@ -219,7 +241,7 @@ class Packs:
         plan = self._plan(number)
         last = chunk + 2 == plan.bounds.size
         self.position = (number + 1) * _PASS if last else self.position + 1
-        return self._documents.chunk(plan, chunk, (self.length, self.batch)).batch
+        return self._drawn.chunk(plan, chunk, (self.length, self.batch)).batch
 
     def _plan(self, number: int) -> Plan:
         """The pass with this number, which is the same whenever it is asked for."""
@@ -227,6 +249,7 @@ class Packs:
             rng = np.random.default_rng([self._seed, number])
             pieces = self._documents.pieces(self.length, shift=int(rng.integers(self.length)))
             pieces = pieces.take(rng.permutation(pieces.document.size))
+            self._drawn = self._documents.with_gaps(rng)
             self._planned = number, _in_chunks(pieces, self.batch, self.length, rng)
         return self._planned[1]
 

@@ -16,11 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.errors import CharrnnError, CorpusError
+from charrnn.text import gaps
 from charrnn.text.display import printable
 from charrnn.text.edits import (
     GAP,
     NOTHING,
     START,
+    Apart,
     Characters,
     Edit,
     Form,
@@ -34,8 +36,6 @@ MAX_CLASSES = 1024
 #: The class of an edit that is none of the model's; it does not count.
 UNKNOWN_CLASS = -1
 
-#: Gaps are runs of 1 to 4 characters; with so many begun at each, a tenth of all are missing.
-_LONGEST_GAP, _GAPS = 4, 0.0415
 #: One of so many characters is missing.
 _ONE_OF = 10
 
@@ -97,6 +97,11 @@ class Restorer:
         """K: how many classes there are."""
         return self.labels.size
 
+    @property
+    def gone(self) -> np.ndarray:
+        """Which code points are taken out [0x110001], bool."""
+        return self._characters.gone
+
     @cached_property
     def edits(self) -> tuple[Edit, ...]:
         """The edit of each class."""
@@ -116,14 +121,27 @@ class Restorer:
         if self._has_gaps:
             forms = np.where(codes == GAP, -1, forms)
             if rng is not None:
-                missing = _drawn(codes.size, rng) & _can_be_missing(codes)
+                missing = gaps.drawn(codes.size, rng) & _can_be_missing(codes)
                 kept = np.where(missing, np.uint32(GAP), kept)
                 forms = np.where(missing, self._fill_rows(codes), forms)
-        afters = np.minimum(apart.afters, len(self._strings))
-        classes = self._classes[forms, afters]
+        classes = self._classes_of(apart, forms)
         starts = np.flatnonzero(codes == START)
         parts = zip(np.split(kept, starts)[1:], np.split(classes, starts)[1:], strict=True)
         return [Removed(own[1:], found) for own, found in parts]
+
+    def filled(self, texts: Sequence[np.ndarray]) -> np.ndarray | None:
+        """The classes that START and each character that stays would have as gaps, of all texts.
+
+        None where gaps are not to be filled; an unknown class where there can be no gap.
+        """
+        if not self._has_gaps:
+            return None
+        apart = self._characters.take_apart(texts, self._strings)
+        forms = np.where(_can_be_missing(apart.codes), self._fill_rows(apart.codes), -1)
+        return self._classes_of(apart, forms)
+
+    def _classes_of(self, apart: Apart, forms: np.ndarray) -> np.ndarray:
+        return self._classes[forms, np.minimum(apart.afters, len(self._strings))]
 
     def put_back(self, kept: np.ndarray, classes: np.ndarray) -> str:
         """The text of characters that stayed [n] and the classes of their edits [n + 1].
@@ -301,15 +319,6 @@ def _frequent(
 def _can_be_missing(codes: np.ndarray) -> np.ndarray:
     """Whether characters are such as may fill a gap: no gap, no START, no half of a character."""
     return (codes != GAP) & (codes != START) & (codes >> 11 != 0xD800 >> 11)
-
-
-def _drawn(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Which of so many characters are missing [size], bool."""
-    begins, lengths = rng.random(size) < _GAPS, rng.integers(1, _LONGEST_GAP + 1, size)
-    missing = begins.copy()
-    for offset in range(1, min(_LONGEST_GAP, size)):
-        missing[offset:] |= (begins & (lengths > offset))[:-offset]
-    return missing
 
 
 def _is_within(string: str, longer: str) -> bool:

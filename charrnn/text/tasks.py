@@ -6,7 +6,7 @@ of the texts has to respect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from charrnn.errors import CorpusError, UsageError
 from charrnn.text import markup
 from charrnn.text.corpus import read_corpus, read_pieces
 from charrnn.text.documents import Documents
+from charrnn.text.edits import GAP
 from charrnn.text.examples import Examples, indices_of, lines_of, read_examples
 from charrnn.text.labelled import label_of, labels_of_sources
 from charrnn.text.labels import Labels
@@ -45,14 +46,9 @@ class Told:
     ends: np.ndarray | None = None  # bool [D]: ends that were cut off, to validate on
 
 
-def read_told(
-    sources: Sequence[str], config: TextConfig, known: Known, rng: np.random.Generator
-) -> Told:
-    """Read the texts of a task; ``rng`` draws what is random in them.
-
-    Raises ``CorpusError`` or ``UsageError``.
-    """
-    return _readers(config)(sources, config, known, rng)
+def read_told(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
+    """Read the texts of a task. Raises ``CorpusError`` or ``UsageError``."""
+    return _readers(config)(sources, config, known)
 
 
 def _readers(config: TextConfig) -> Callable[..., Told]:
@@ -74,7 +70,7 @@ def _names(examples: Examples, known: Known) -> Labels:
     return Labels(names)
 
 
-def _labelled(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+def _labelled(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts with their labels, to be told."""
     examples = read_examples(sources, config)
     vocabulary, labels = _vocabulary(examples, config, known), _names(examples, known)
@@ -89,7 +85,7 @@ def _labelled(sources: Sequence[str], config: TextConfig, known: Known, _: objec
     return Told(texts, vocabulary, labels.names, np.array(examples.groups), strata)
 
 
-def _told_by_columns(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+def _told_by_columns(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts to be written, each told the labels of its line."""
     examples = read_examples(sources, config)
     vocabulary, labels = _vocabulary(examples, config, known), _names(examples, known)
@@ -98,7 +94,7 @@ def _told_by_columns(sources: Sequence[str], config: TextConfig, known: Known, _
     return Told(texts, vocabulary, labels.names, np.array(examples.groups), columns[:, 0])
 
 
-def _told_by_files(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
+def _told_by_files(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts to be written, each told the name of its file."""
     if "-" in map(str, sources):
         raise UsageError("standard input has no name that could be a label: give files")
@@ -132,15 +128,26 @@ def _cut(text: RunningText, fraction: float) -> tuple[RunningText, np.ndarray]:
     return RunningText(tokens, text.labels[np.cumsum(~ends) - 1]), ends
 
 
-def _tagged(sources: Sequence[str], config: TextConfig, known: Known, _: object) -> Told:
-    """Lines with tags in them, a class for each character."""
-    examples, spans = Examples(), []
+def tagged_lines(
+    sources: Sequence[str], config: TextConfig
+) -> Iterator[tuple[str, list[markup.Span]]]:
+    """The text of each line with its tags; lines without text are left out.
+
+    Raises ``CorpusError`` where a line is not well formed, or a source cannot be read.
+    """
     for source in sources:
         for number, line in lines_of(source, config):
-            text, own = markup.parse(line, number)
+            text, spans = markup.parse(line, number)
             if text:
-                examples.add(text)
-                spans.append(own)
+                yield text, spans
+
+
+def _tagged(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
+    """Lines with tags in them, a class for each character."""
+    examples, spans = Examples(), []
+    for text, own in tagged_lines(sources, config):
+        examples.add(text)
+        spans.append(own)
     if not spans:
         raise CorpusError("there are no lines; name a file that has tagged lines in it")
     vocabulary = _vocabulary(examples, config, known)
@@ -154,15 +161,17 @@ def _tagged(sources: Sequence[str], config: TextConfig, known: Known, _: object)
     return Told(texts, vocabulary, scheme.names, np.array(examples.groups))
 
 
-def _restored(
-    sources: Sequence[str], config: TextConfig, known: Known, rng: np.random.Generator
-) -> Told:
+def _restored(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts from which something was taken out, and what it was at each character."""
-    texts, ends = _plain_texts(sources, config, cut=not known.labels)
-    kinds = config.restored
-    settled = Restorer(kinds, Labels(known.labels)) if known.labels else None
-    restorer = settled or Restorer.learn(kinds, texts)
-    removed = restorer.remove(texts, rng)
+    texts, ends = plain_texts(sources, config), None
+    if not config.by_line and not known.labels:
+        texts, ends = _with_ends(texts, config.validation_fraction)
+    if known.labels:
+        restorer = Restorer(config.restored, Labels(known.labels))
+    else:
+        learned = texts if ends is None else [texts[n] for n in np.flatnonzero(~ends)]
+        restorer = Restorer.learn(config.restored, learned)
+    removed = restorer.remove(texts)
     vocabulary = known.vocabulary or _vocabulary_of(removed, config, known)
     tokens = [np.append(START, vocabulary.table[own.kept]) for own in removed]
     documents = Documents(
@@ -170,35 +179,43 @@ def _restored(
         np.cumsum([own.size for own in tokens]),
         np.concatenate([own.classes for own in removed]),
         True,
+        filled=restorer.filled(texts),
+        gap=int(vocabulary.table[GAP]),
     )
     return Told(documents, vocabulary, restorer.labels.names, ends=ends)
 
 
 def _vocabulary_of(removed: Sequence[Removed], config: TextConfig, known: Known) -> Vocabulary:
     counts = np.bincount(np.concatenate([own.kept for own in removed]), minlength=CODE_POINTS)
+    if "gaps" in config.restored:
+        counts[GAP] += config.min_count  # it is read, whether the text has it or not
     return Vocabulary.from_counts(counts, config.min_count, known.characters)
 
 
-def _plain_texts(
-    sources: Sequence[str], config: TextConfig, *, cut: bool
-) -> tuple[list[np.ndarray], np.ndarray | None]:
-    """The lines of all sources, or their whole texts, in two parts where these are ``cut``.
+def plain_texts(sources: Sequence[str], config: TextConfig) -> list[np.ndarray]:
+    """The code points of each line of the sources, or of each source, of those that have any.
 
-    With them, of whole texts, which of them are ends that were cut off.
+    Raises ``CorpusError`` where there is none, or a source cannot be read.
     """
     if config.by_line:
-        lines = [line for source in sources for _, line in lines_of(source, config)]
-        if not lines:
-            raise CorpusError("there are no lines; name a file that has some text in it")
-        return [code_points(line, "surrogatepass") for line in lines], None
-    parts: list[np.ndarray] = []
-    for source in sources:
-        pieces = read_pieces(source, encoding=config.encoding, normalize_newlines=True)
-        codes = np.concatenate([*pieces, np.empty(0, np.uint32)])
-        stop = codes.size - round(config.validation_fraction * codes.size) if cut else codes.size
-        parts += [codes[:stop], codes[stop:]]
-    ends = np.arange(len(parts)) % 2 == 1
-    some = np.array([part.size > 0 for part in parts])
-    if not some.any():
+        lines = (line for source in sources for _, line in lines_of(source, config))
+        texts = [code_points(line, "surrogatepass") for line in lines]
+    else:
+        texts = []
+        for source in sources:
+            pieces = read_pieces(source, encoding=config.encoding, normalize_newlines=True)
+            texts.append(np.concatenate([*pieces, np.empty(0, np.uint32)]))
+    texts = [text for text in texts if text.size]
+    if not texts:
         raise CorpusError("no characters in the texts; name a file that has some text in it")
-    return [part for part in parts if part.size], ends[some]
+    return texts
+
+
+def _with_ends(texts: Sequence[np.ndarray], fraction: float) -> tuple[list[np.ndarray], np.ndarray]:
+    """The texts with their ends cut off, as texts of their own, and which these are."""
+    cuts = [text.size - round(fraction * text.size) for text in texts]
+    parts = [
+        part for text, cut in zip(texts, cuts, strict=True) for part in (text[:cut], text[cut:])
+    ]
+    some = np.array([part.size > 0 for part in parts])
+    return [part for part in parts if part.size], (np.arange(len(parts)) % 2 == 1)[some]

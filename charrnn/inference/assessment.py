@@ -1,0 +1,113 @@
+"""How well a model that reads does on files in which what it is to tell is given."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from charrnn.config import TextConfig
+from charrnn.inference.measures import (
+    RestoredMeasures,
+    label_measures,
+    label_set_measures,
+    tag_measures,
+)
+from charrnn.inference.readers import Labeller, Reader, Tagger, TextRestorer
+from charrnn.text.documents import Documents
+from charrnn.text.edits import GAP
+from charrnn.text.lines import text_of
+from charrnn.text.tasks import Known, plain_texts, read_told, tagged_lines
+from charrnn.text.vocabulary import code_points
+from charrnn.training.evaluation import loss_of
+from charrnn.training.reading import document_logits
+
+#: Of the gaps that are drawn.
+_SEED = 1
+
+
+def assess(
+    reader: Reader, sources: Sequence[str], *, encoding: str = "utf-8",
+    temperature: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures by name: see ``charrnn.inference.measures``; nats are means.
+
+    The files have the form of those that the model has learned from. Raises ``CorpusError`` where
+    one cannot be read, ``UsageError`` where it has a label that the model does not know.
+    """
+    config = dataclasses.replace(
+        TextConfig(**reader.training["text"]), encoding=encoding, validation=None, balance=False
+    )
+    if isinstance(reader, Labeller):
+        return _assess_labels(reader, sources, config, temperature)
+    if isinstance(reader, Tagger):
+        return _assess_tags(reader, sources, config)
+    assert isinstance(reader, TextRestorer)
+    return _assess_restoring(reader, sources, config)
+
+
+def _told(reader: Reader, sources: Sequence[str], config: TextConfig) -> Documents:
+    known = Known(reader.vocabulary, labels=reader.labels.names)
+    texts = read_told(sources, config, known).texts
+    assert isinstance(texts, Documents)
+    return texts.with_gaps(np.random.default_rng(_SEED))
+
+
+def _assess_labels(
+    reader: Labeller, sources: Sequence[str], config: TextConfig, temperature: float | None
+) -> dict[str, Any]:
+    texts = _told(reader, sources, config)
+    logits = document_logits(reader.network, texts) / reader.temperature(temperature)
+    chances = reader.probabilities(logits)
+    if reader.multiple:
+        return label_set_measures(logits, chances, texts.classes)
+    return label_measures(reader.labels.names, logits, chances, texts.classes)
+
+
+def _assess_tags(reader: Tagger, sources: Sequence[str], config: TextConfig) -> dict[str, Any]:
+    pairs = list(tagged_lines(sources, config))
+    found = reader.answers([text for text, _ in pairs])
+    told = [
+        (text, spans, answer.spans if answer else [])
+        for (text, spans), answer in zip(pairs, found, strict=True)
+    ]
+    nats = loss_of(reader.network, _told(reader, sources, config))
+    return {**tag_measures(told), "nats_per_character": nats}
+
+
+def _assess_restoring(
+    reader: TextRestorer, sources: Sequence[str], config: TextConfig
+) -> dict[str, Any]:
+    measures = RestoredMeasures(reader.restorer.gone)
+    gaps = gaps_right = 0
+    for true in _parts(plain_texts(sources, config), reader.labels.size):
+        (removed,) = reader.restorer.remove([true], np.random.default_rng(_SEED))
+        (answer,) = reader.answers([text_of(removed.kept)])
+        restored = code_points(answer.text if answer else "", "surrogatepass")
+        measures.add((true, removed.kept, restored))
+        measures.add_edits(*(own.classes for own in reader.restorer.remove([true, restored])))
+        at = np.flatnonzero(removed.kept == GAP)
+        gaps += at.size
+        stays = [codes[~reader.restorer.gone[codes]][at] for codes in (true, restored)]
+        gaps_right += int(np.count_nonzero(stays[0] == stays[1]))
+    figures = measures.figures()
+    if gaps:
+        figures |= {"gaps": gaps, "gaps_right": gaps_right / gaps}
+    return {
+        **figures,
+        "nats_per_character": loss_of(reader.network, _told(reader, sources, config)),
+    }
+
+
+#: Logits of a part of a text, so many at most.
+_KEPT = 2**24
+
+
+def _parts(texts: Sequence[np.ndarray], classes: int) -> Iterator[np.ndarray]:
+    """Texts in parts whose logits fit into memory."""
+    size = max(_KEPT // classes, 1)
+    for text in texts:
+        for first in range(0, text.size, size):
+            yield text[first : first + size]
