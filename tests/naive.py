@@ -5,6 +5,8 @@ Weights have PyTorch's layout: ``w_ih`` [G·H, inputs], ``w_hh`` [G·H, H], bias
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -142,7 +144,8 @@ def forward(config, parameters, batch, state, nudges=None):
 
     A nonzero reset at [t, b] makes lane b start from the initial state before step t. The states
     come back as they were given, padded with zeros. ``nudges`` [T, L, B, H] are added to the
-    hidden state that a layer hands on after a step.
+    hidden state that a layer hands on after a step. Labels that it is told of are further columns
+    of what the first layer reads, with a one for each.
     """
     p = {name: np.asarray(tensor, np.float64) for name, tensor in parameters.items()}
     step = STEPS[config.cell, config.activation]
@@ -155,9 +158,10 @@ def forward(config, parameters, batch, state, nudges=None):
     names = "hy" if fed_back else "hc"
     states = [[s[:, :n].astype(float) for s, n in zip(layer, sizes, strict=True)]
               for layer in state]  # fmt: skip
+    told = np.eye(config.classes + 1)[batch.told, :-1].sum(axis=0)  # [T, B, K]; of -1 nothing
     losses = []
     for t in range(len(batch.inputs)):
-        x = embedding[batch.inputs[t]]
+        x = np.concatenate([embedding[batch.inputs[t]], told[t]], axis=1)
         running = (batch.resets[t] == 0)[:, None]
         for layer, weights in enumerate(cells):
             before = [
@@ -168,13 +172,88 @@ def forward(config, parameters, batch, state, nudges=None):
             if nudges is not None:
                 states[layer][0] = states[layer][0] + nudges[t, layer]
             x = states[layer][0]
-        for number in range(config.readout_layers):
-            x = np.tanh(x @ p[f"dense.{number}.weight"].T + p[f"dense.{number}.bias"])
-        logits = x @ p["readout.weight"].T + p["readout.bias"]
+        logits = _readout(config, p, x)
         if fed_back:
             states[0][1] = softmax(logits)
         losses.append(cross_entropy(logits, batch.targets[t])[0])
     return np.array(losses), _padded(states, state.shape)
+
+
+def _readout(config, p, x):
+    return _dense(config, p, x) @ p["readout.weight"].T + p["readout.bias"]
+
+
+def _dense(config, p, x):
+    for number in range(config.readout_layers):
+        x = np.tanh(x @ p[f"dense.{number}.weight"].T + p[f"dense.{number}.bias"])
+    return x
+
+
+# Networks that read: each document alone, in both directions
+
+
+def read(config, parameters, batch):
+    """Logits of each position [T, B, K], or with the task label of each document [D, K]."""
+    p = {name: np.asarray(tensor, np.float64) for name, tensor in parameters.items()}
+    if config.task == "label":
+        documents = (batch.inputs[first:last, lane] for lane, first, last in batch.spans)
+        return np.array([_of_document(config, p, _both_ways(config, p, own)) for own in documents])
+    logits = np.empty((*batch.inputs.shape, config.classes))
+    for lane in range(batch.inputs.shape[1]):
+        starts = np.flatnonzero(batch.resets[:, lane])
+        assert starts[0] == 0, "what was read before the chunk is not known"
+        for first, last in pairwise([*starts, len(logits)]):
+            units = _both_ways(config, p, batch.inputs[first:last, lane])
+            logits[first:last, lane] = _readout(config, p, units)
+    return logits
+
+
+def reading_losses(config, logits, batch):
+    """Of positions [T, B], 0 where they do not count, or of documents [D], by their weights."""
+    if config.task != "label":
+        losses, _ = cross_entropy(logits.reshape(-1, config.classes), batch.targets.reshape(-1))
+        return losses.reshape(batch.targets.shape) * (batch.counted != 0)
+    if config.multiple:  # -log of the probabilities that a label is there, or is not
+        right = np.where(batch.targets, sigmoid(logits), sigmoid(-logits))
+        losses = -np.log(right).sum(axis=1)
+    else:
+        losses, _ = cross_entropy(logits, batch.targets)
+    return losses if batch.weights is None else losses * batch.weights
+
+
+def _both_ways(config, p, characters):
+    """What the last layer makes of a document's characters [n], [n, 2 H] or a dense layer's."""
+    x = p.get("embedding.weight", np.eye(config.vocabulary_size))[characters]
+    for layer in range(config.layers):
+        forwards = _one_way(config, p, layer, x)
+        backwards = _one_way(config, p, f"{layer}_reverse", x[::-1])[::-1]
+        x = np.concatenate([forwards, backwards], axis=1)
+    return x
+
+
+def _one_way(config, p, layer, x):
+    step, weights = STEPS[config.cell, config.activation], _parameters_of(p, layer)
+    nothing = np.zeros(config.hidden_size)
+    state = [p.get(f"rnn.initial_{name}_l{layer}", nothing)[None] for name in "hc"]
+    if "lstm" not in config.cell:
+        state = state[:1]
+    hidden = []
+    for row in x:
+        state = step(row[None], state, *weights)
+        hidden.append(state[0][0])
+    return np.array(hidden)
+
+
+def _of_document(config, p, units):
+    """Attention with one query over a document's positions, and logits of their mean by it."""
+    units = _dense(config, p, units)
+    pooled = attention(units, p["readout.query"]) @ units
+    return pooled @ p["readout.weight"].T + p["readout.bias"]
+
+
+def attention(units, query):
+    """How much each row of the units [n, size] counts [n]: softmax of y q / √size."""
+    return softmax(units @ query / np.sqrt(query.size))
 
 
 def _parameters_of(parameters, layer):

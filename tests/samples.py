@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 
@@ -21,6 +24,20 @@ VARIANTS = {
     "deep-readout": {"readout_layers": 2, "readout_size": 5},
     "learned-start": {"initial_state": "learned"},
     "random-start": {"initial_state": "random"},
+}
+
+
+#: What a network can do with texts that it reads.
+READERS = {
+    "label": {"task": "label", "classes": 4},
+    "labels": {"task": "label", "classes": 3, "multiple": True},
+    "tags": {"task": "tags", "classes": 5},
+}
+
+#: What a network can be that is told labels of the texts that it writes.
+TOLD = {
+    "told": {"classes": 4},
+    "told-embedded": {"classes": 4, "embedding_size": 5},
 }
 
 
@@ -76,6 +93,9 @@ CELLS_OF_EACH_KIND = list({_kind(cell): cell for cell in reversed(CELLS)}.values
 #: Runs a test for one cell of each kind, where each costs much compiling.
 one_cell_of_each_kind = _cells(CELLS_OF_EACH_KIND)
 
+#: Runs a test for every cell that can be stacked, which is what reads both ways.
+every_stacked_cell = _cells([key for key, cell in CELLS.items() if cell.most_layers > 1])
+
 #: Runs a test for every cell with everything that a network can have.
 every_variant = variants(*VARIANTS)
 
@@ -109,6 +129,42 @@ def random_batch(config, steps, lanes, *, resets=True, seed=2):
         starts[steps // 2] |= np.arange(lanes) % 2 == 1
         starts[0, 0] = 0
     return Batch(inputs, targets, starts)
+
+
+def random_documents(config, steps=20, lanes=3, *, weights=False, seed=2):
+    """A chunk of documents to be read, side by side and one after the other, none at some places.
+
+    As ``charrnn.text.documents`` packs them: a document starts where another one ends, or a hole.
+    """
+    rng = np.random.default_rng(seed)
+    inputs = rng.integers(0, config.vocabulary_size, (steps, lanes), np.int32)
+    resets, spans = np.zeros((steps, lanes), np.uint8), []
+    for lane in range(lanes):
+        bounds = np.unique([0, steps, *rng.integers(1, steps, max(1, steps // 6))])
+        resets[bounds[:-1], lane] = 1
+        spans += [(lane, *span) for span in itertools.pairwise(bounds)]
+    rng.shuffle(spans)
+    spans = np.array(spans[: max(1, len(spans) * 4 // 5)], np.int32)
+    counted = np.zeros((steps, lanes), np.bool_)
+    for lane, first, last in spans:
+        counted[first:last, lane] = True
+    if config.task != "label":
+        targets = rng.integers(0, config.classes, (steps, lanes), np.int32)
+        return Batch(inputs, targets, resets, counted & (rng.random((steps, lanes)) < 0.8))
+    if config.multiple:
+        targets = rng.random((len(spans), config.classes)) < 0.4
+    else:
+        targets = rng.integers(0, config.classes, len(spans), np.int32)
+    own = rng.uniform(0.2, 3, len(spans)) if weights else None
+    return Batch(inputs, targets, resets, counted, spans=spans, weights=own)
+
+
+def random_labels(batch, config, attributes=2, *, seed=4):
+    """The same chunk with labels [A, T, B] that a writer is told, some of them none."""
+    labels = np.random.default_rng(seed).integers(
+        -1, config.classes, (attributes, *batch.inputs.shape), np.int32
+    )
+    return dataclasses.replace(batch, labels=labels)
 
 
 def random_state(network, lanes, *, seed=3):

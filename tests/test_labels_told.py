@@ -253,7 +253,7 @@ def test_a_model_is_measured_on_what_it_learned(folder, model, tmp_path):
     second = sum(own.nats for own in others) / sum(own.predictions for own in others)
     assert nats == pytest.approx([first.nats_per_character, second], rel=1e-4)
     assert (figures["characters"], figures["unknown"]) == (9, 1)
-    adapted = json.loads(_output(*arguments, "--json", "--adapt"))
+    adapted = json.loads(_output(*arguments, folder / "lines.tsv", "--json", "--adapt"))
     assert adapted["adapted_nats_per_character"] != figures["nats_per_character"]
     bad = tmp_path / "bad"
     bad.write_text("abc\tlwo\tx:1\n", encoding="utf-8")
@@ -297,14 +297,16 @@ def test_counts_of_labels_are_in_the_model(model, folder):
 
 @pytest.mark.parametrize("name", ["columns", "files"])
 def test_bayes_is_as_each_label_alone_tells(folder, name):
-    """P(line | label) by models that are told each of them; the end counts where lines end."""
+    """P(line | label) by models that are told each of them; running text is between newlines."""
     model = load(folder / name, threads=2)
     lines = ["abca", "", "zyx", "a" * 300, "The fox", "Tyr"]
     nats = {}
     for label in model.labels:
         told = model.told({label: 1})
-        scored = [told.score(line, lines=True).bits[0] * math.log(2) for line in lines]
-        nats[label] = [own[: None if name == "columns" else -1].sum() for own in scored]
+        texts = lines if name == "columns" else [f"\n{line}\n" for line in lines]
+        scored = [told.score(text, lines=name == "columns").bits[0] for text in texts]
+        first = 0 if name == "columns" else 1
+        nats[label] = [own[first:].sum() * math.log(2) for own in scored]
     for n, found in enumerate(likeliest_labels(model, lines)):
         columns = [c for c in model.training["label_counts"] if any(c)]
         assert len(found) == len(columns)

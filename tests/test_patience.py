@@ -1,7 +1,6 @@
 """A run ends where it gets no better: after so many validations as it was given patience."""
 
 import math
-import types
 
 import pytest
 from commands import QUICK, assert_one_line_error, invoke
@@ -25,10 +24,7 @@ def model(tmp_path):
 def losses(monkeypatch):
     """Let validations find the losses of the list that is given back; what is found is removed."""
     coming = list(LOSSES)
-    monkeypatch.setattr(
-        "charrnn.training.trainer.evaluate",
-        lambda *_: types.SimpleNamespace(nats_per_character=coming.pop(0)),
-    )
+    monkeypatch.setattr("charrnn.training.trainer.loss_of", lambda *_: coming.pop(0))
     return coming
 
 

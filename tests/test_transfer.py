@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 from commands import QUICK, assert_one_line_error, execute, invoke, start
-from samples import config_of, every_cell
+from samples import TOLD, config_of, every_cell, random_network
 from trained import (
     DINOSAURS,
     FABLES,
@@ -27,8 +27,14 @@ from charrnn.errors import CorpusError, ModelFileError, UsageError
 from charrnn.inference.language_model import averaged_model, load
 from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_shapes
-from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model
-from charrnn.text.vocabulary import START, UNKNOWN
+from charrnn.storage.checkpoint import (
+    SavedModel,
+    load_model,
+    load_resume,
+    resume_path,
+    save_model,
+)
+from charrnn.text.vocabulary import START, UNKNOWN, Vocabulary
 from charrnn.training.setup import create_trainer
 from charrnn.training.transfer import carry_over
 
@@ -106,6 +112,24 @@ def test_old_weights_are_carried_over_to_the_bit(cell, embedding_size):
         assert np.ptp(network.parameters[n][new]) > 0
     average = tensors["readout.bias"].mean() - math.log(4)
     np.testing.assert_allclose(network.parameters["readout.bias"][20:], average, rtol=1e-6)
+
+
+@pytest.mark.parametrize("told", TOLD.values(), ids=TOLD)
+def test_columns_of_labels_stay_behind_those_of_characters(told):
+    """What a writer is told has its weights; what a new character has is as it was drawn."""
+    config = config_of(("gru", "tanh"), 2, vocabulary_size=20, **told)
+    larger = dataclasses.replace(config, vocabulary_size=24)
+    saved, network = random_network(config, dtype=np.float32), Network(larger, threads=1)
+    network.initialize(rng=np.random.default_rng(2))
+    drawn = network.parameters["rnn.weight_ih_l0"].copy()
+    labels = tuple("abcd")
+    carry_over(SavedModel(config, Vocabulary("a"), saved.parameters, {}, labels), network)
+    before, after = (n.parameters["rnn.weight_ih_l0"] for n in (saved, network))
+    np.testing.assert_array_equal(after[:, -4:], before[:, -4:])
+    np.testing.assert_array_equal(after[:, : config.input_size], before[:, :-4])
+    new = slice(config.input_size, -4)
+    np.testing.assert_array_equal(after[:, new], drawn[:, new])
+    assert after[:, new].shape[1] == (0 if config.embedding_size else 4)
 
 
 @pytest.mark.parametrize("count", [4, 2000])

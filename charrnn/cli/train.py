@@ -102,17 +102,18 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
 def _create(
     corpus: tuple[str, ...], request: Request, saved: ResumeState | None, init_from: str | None
 ) -> Trainer:
-    """The run that is asked for, at its beginning; of one that goes on, with its vocabulary."""
+    """The run that is asked for, at its beginning; of one that goes on, with what it knows."""
     from charrnn.text.vocabulary import Vocabulary
     from charrnn.training.setup import create_trainer
 
-    shape, vocabulary = request.shape, None
+    shape, vocabulary, labels = request.shape, None, ()
     if init_from:  # what is left open is that model's
         shape = {name: value for name, value in shape.items() if name in request.given}
     if saved:
         vocabulary = Vocabulary(saved.values["characters"])
+        labels = tuple(saved.values["labels"])
     with shown_reading():
         return create_trainer(
             corpus, TextConfig(**request.text), TrainingConfig(**request.training),
-            init_from=init_from, vocabulary=vocabulary, **shape,
+            init_from=init_from, vocabulary=vocabulary, labels=labels, **shape,
         )  # fmt: skip

@@ -38,7 +38,11 @@ def assess(
     one cannot be read, ``UsageError`` where it has a label that the model does not know.
     """
     config = dataclasses.replace(
-        TextConfig(**reader.training["text"]), encoding=encoding, validation=None, balance=False
+        TextConfig(**reader.training["text"]),
+        encoding=encoding,
+        validation=None,
+        validation_fraction=0.0,
+        balance=False,
     )
     if isinstance(reader, Labeller):
         return _assess_labels(reader, sources, config, temperature)

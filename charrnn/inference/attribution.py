@@ -60,8 +60,8 @@ def likeliest_labels(
 ) -> Iterator[tuple[Attribution, ...]]:
     """For each line, as a text of its own, the likeliest labels of each column: of files, of one.
 
-    They are those of a text that has no label of another column, as common as in training. The end
-    of a line counts where lines were documents there. Raises ``UsageError`` for a model that knows
+    They are those of a text that has no label of another column, as common as in training. Where
+    lines were no documents there, each is read as a line of running text. Raises ``UsageError`` for a model that knows
     no labels, ``ModelFileError`` for one that does not say how common they are.
     """
     columns = _columns(model)
@@ -119,6 +119,9 @@ def _attributed(
 
 def _losses(model: LanguageModel, lines: Sequence[str]) -> np.ndarray:
     """-log P(line | label) [lines, K], float64 in nats: each line is read once with each label."""
+    documents = reads_lines(model.training)
+    if not documents:  # lines of running text stand between others
+        lines = [f"\n{line}\n" for line in lines]
     lengths = np.array([len(line) for line in lines])
     begins = np.cumsum(lengths) - lengths
     once = np.insert(model.vocabulary.encode("".join(lines)), begins, START)
@@ -127,8 +130,8 @@ def _losses(model: LanguageModel, lines: Sequence[str]) -> np.ndarray:
     losses = _position_losses(model, tokens, np.repeat(np.arange(labels), lengths.size))
     starts = np.tile(begins + np.arange(lengths.size), labels)
     starts += np.repeat(np.arange(labels) * once.size, lengths.size)
-    if not reads_lines(model.training):  # the end of a line is none of a document
-        losses[starts + np.tile(lengths, labels)] = 0
+    if not documents:  # neither the newline before a line is of it, nor the end
+        losses[starts] = losses[starts + np.tile(lengths, labels)] = 0
     return np.add.reduceat(losses, starts).reshape(labels, -1).T
 
 

@@ -87,7 +87,7 @@ class Restorer:
         if not counts:
             raise CorpusError(
                 f"nothing can be learned of restoring {', '.join(kinds)}: no edit comes "
-                f"{min_count:,} times; give a text that has them, or a smaller `min_count`"
+                f"{min_count:,} times; give a text in which some do"
             )
         common = sorted(counts, key=lambda edit: (-counts[edit], edit.name))[: MAX_CLASSES - 1]
         return cls(kinds, Labels((NOTHING.name, *(edit.name for edit in common))))

@@ -109,7 +109,7 @@ def _told_by_files(sources: Sequence[str], config: TextConfig, known: Known) -> 
         raise CorpusError(f"there is one file, {names[0]}: give two or more to tell apart")
     columns = labels_of_sources(corpus, [labels.index(name) for name in names])
     texts = RunningText(corpus.tokens, columns)
-    if config.lines or known.labels:
+    if config.lines or config.validation is not None:
         return Told(texts, corpus.vocabulary, labels.names, None, columns[:, 0])
     texts, ends = _cut(texts, config.validation_fraction)
     return Told(texts, corpus.vocabulary, labels.names, ends=ends)
@@ -164,7 +164,7 @@ def _tagged(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
 def _restored(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts from which something was taken out, and what it was at each character."""
     texts, ends = plain_texts(sources, config), None
-    if not config.by_line and not known.labels:
+    if not config.by_line and config.validation is None:
         texts, ends = _with_ends(texts, config.validation_fraction)
     if known.labels:
         restorer = Restorer(config.restored, Labels(known.labels))

@@ -27,14 +27,16 @@ def create_trainer(
     *,
     init_from: str | Path | None = None,
     vocabulary: Vocabulary | None = None,
+    labels: tuple[str, ...] = (),
     **shape: Any,
 ) -> Trainer:
     """Read a corpus and set up a training run on it with a new network.
 
     ``sources`` are files, or "-" for standard input. ``shape`` is that of the network, as
     ``ModelConfig.for_vocabulary`` takes it. ``init_from`` names a model to start from: its shape,
-    its weights, its characters and those of the corpus. A ``vocabulary`` that is given stays as it
-    is. Raises ``CorpusError``, ``UsageError`` or ``ModelFileError``.
+    its weights, its characters and those of the corpus, its labels. A ``vocabulary`` and
+    ``labels`` that are given stay as they are. Raises ``CorpusError``, ``UsageError`` or
+    ``ModelFileError``.
     """
     text, training = text or TextConfig(), training or TrainingConfig()
     _check_kinds(sources, text, training)
@@ -45,7 +47,7 @@ def create_trainer(
         refuse_another_task(start, text)
     rng = np.random.default_rng([training.seed, 0])
     known = start.vocabulary.characters if start else ""
-    labels = start.labels if start else ()
+    labels = start.labels if start else labels
     dataset = read_dataset(
         sources, text, rng=rng, vocabulary=vocabulary, known=known, labels=labels
     )
@@ -83,7 +85,8 @@ def shape_for(
     config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
     if hidden_size is not None:
         return config
-    return suited_shape(config, with_length(training, dataset), dataset.training.positions)
+    texts = dataset.training
+    return suited_shape(config, with_length(training, dataset), texts.positions, texts.targets)
 
 
 def trainer_on(

@@ -10,6 +10,7 @@ from charrnn.config import TextConfig
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel
+from charrnn.text.display import printable
 
 
 def shape_of(start: SavedModel, given: dict[str, Any]) -> dict[str, Any]:
@@ -30,10 +31,21 @@ def shape_of(start: SavedModel, given: dict[str, Any]) -> dict[str, Any]:
 def refuse_another_task(start: SavedModel, text: TextConfig) -> None:
     """Raise ``UsageError`` where a model does something else than is to be learned of ``text``."""
     told = bool(start.config.classes and start.config.writes)
+    restored = str(start.training.get("text", {}).get("restore", ""))
     if start.config.task != text.task or told != bool(text.labels):
         does = "writes by labels" if told else f"has the `task` {start.config.task}"
-        raise UsageError(f"the model to start from {does}: a run from it keeps that; start anew, "
-                         "or give the same options")  # fmt: skip
+    elif start.config.multiple != text.multiple:
+        does = f"tells {'any number of labels' if start.config.multiple else 'one label'} of a text"
+    elif _kinds(restored) != _kinds(text.restore):
+        does = f"restores {printable(restored)}"
+    else:
+        return
+    raise UsageError(f"the model to start from {does}: a run from it keeps that; start anew, or "
+                     "give the same options")  # fmt: skip
+
+
+def _kinds(listed: str) -> set[str]:
+    return {kind.strip() for kind in listed.split(",")}
 
 
 def carry_over(start: SavedModel, network: Network) -> None:
@@ -46,12 +58,12 @@ def carry_over(start: SavedModel, network: Network) -> None:
     begin as an average one, so that a text without them is predicted as before, however many they
     are (docs/measurements.md).
     """
+    told = network.config.classes if network.config.writes else 0
     for name, tensor in network.parameters.items():
         old = start.tensors[name]
+        if told and name == "rnn.weight_ih_l0":
+            tensor[:, -told:], old = old[:, -told:], old[:, :-told]
         tensor[tuple(map(slice, old.shape))] = old
-    if told := network.config.classes if network.config.writes else 0:
-        name = "rnn.weight_ih_l0"
-        network.parameters[name][:, -told:] = start.tensors[name][:, -told:]
     old = start.tensors["readout.bias"]
     if added := network.parameters["readout.bias"][old.size :].size:
         network.parameters["readout.bias"][old.size :] = old.mean() - math.log(added)
