@@ -11,6 +11,7 @@ import numpy as np
 
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.inference.language_model import LanguageModel
+from charrnn.inference.readers import Labelled
 from charrnn.storage.summary import reads_lines
 from charrnn.text.corpus import read_pieces
 from charrnn.text.lines import BLOCK, text_of, whole_lines
@@ -27,6 +28,31 @@ class Attribution(NamedTuple):
 
     names: list[str]
     probabilities: list[float]  # that add up to 1
+
+
+class Attributor:
+    """Answers as ``readers.Labeller`` does, with a model that writes texts by labels."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+
+    def answers(self, texts: Sequence[str]) -> list[Labelled | None]:
+        """The likeliest label of each column, and the probabilities of all; None: an empty text.
+
+        A label of several columns has the probability that it has in the likeliest of them. Raises
+        as ``likeliest_labels``.
+        """
+        found = likeliest_labels(self._model, filter(None, texts))
+        return [_labelled(text, next(found)) if text else None for text in texts]
+
+
+def _labelled(text: str, columns: Sequence[Attribution]) -> Labelled:
+    chances: dict[str, float] = {}
+    for own in columns:
+        for name, chance in zip(own.names, own.probabilities, strict=True):
+            chances[name] = max(chance, chances.get(name, 0.0))
+    likeliest = sorted(chances.items(), key=lambda pair: -pair[1])
+    return Labelled(text, tuple(own.names[0] for own in columns), dict(likeliest))
 
 
 class _Column(NamedTuple):
@@ -61,8 +87,8 @@ def likeliest_labels(
     """For each line, as a text of its own, the likeliest labels of each column: of files, of one.
 
     They are those of a text that has no label of another column, as common as in training. Where
-    lines were no documents there, each is read as a line of running text. Raises ``UsageError`` for a model that knows
-    no labels, ``ModelFileError`` for one that does not say how common they are.
+    lines were no documents there, each is read as a line of running text. Raises ``UsageError`` for
+    a model that knows no labels, ``ModelFileError`` for one that does not say how common they are.
     """
     columns = _columns(model)
     parts = (_attributed(model, columns, some) for some in _together(lines, len(model.labels)))
