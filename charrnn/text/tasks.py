@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,10 @@ from charrnn.config import TextConfig
 from charrnn.errors import CorpusError, UsageError
 from charrnn.text import markup
 from charrnn.text.corpus import read_corpus, read_pieces
-from charrnn.text.display import decoded
 from charrnn.text.documents import Documents
 from charrnn.text.edits import GAP
 from charrnn.text.examples import Examples, indices_of, lines_of, read_examples
+from charrnn.text.labelled import label_of, labels_of_sources
 from charrnn.text.labels import Labels
 from charrnn.text.restoring import Removed, Restorer
 from charrnn.text.running import RunningText
@@ -92,11 +91,8 @@ def _told_by_columns(sources: Sequence[str], config: TextConfig, known: Known) -
     """Texts to be written, each told the labels of its line."""
     examples = read_examples(sources, config)
     vocabulary, labels = _vocabulary(examples, config, known), _names(examples, known)
-    own = {name: labels.index(name) for names in examples.names for name in names if name}
-    columns = np.array(indices_of(examples.names, own), np.int32)
-    starts = examples.ends - np.array(examples.lengths)
-    framed = np.insert(vocabulary.table[examples.all_codes()], starts, START)
-    texts = RunningText(np.append(framed, np.array(START, framed.dtype)), columns)
+    columns = indices_of(examples.names, labels)
+    texts = RunningText(examples.framed(vocabulary), columns)
     return Told(texts, vocabulary, labels.names, np.array(examples.groups), columns[:, 0])
 
 
@@ -109,16 +105,14 @@ def _told_by_files(sources: Sequence[str], config: TextConfig, known: Known) -> 
         normalize_newlines=config.normalize_newlines, vocabulary=known.vocabulary,
         known=known.characters,
     )  # fmt: skip
-    names = [decoded(Path(source).stem) for source in sources]
+    names = list(map(label_of, sources))
     labels = Labels(known.labels or tuple(sorted(set(names))))
     if labels.size < 2:
         raise CorpusError(f"there is one file, {names[0]}: give two or more to tell apart")
-    starts = np.flatnonzero(corpus.tokens[:-1] == START)
-    source = np.searchsorted(np.cumsum(corpus.sizes), starts, "right")
-    columns = np.array([labels.index(name) for name in names], np.int32)[source]
-    texts = RunningText(corpus.tokens, columns[:, np.newaxis])
+    columns = labels_of_sources(corpus, [labels.index(name) for name in names])
+    texts = RunningText(corpus.tokens, columns)
     if config.lines or config.validation is not None:
-        return Told(texts, corpus.vocabulary, labels.names, None, columns)
+        return Told(texts, corpus.vocabulary, labels.names, None, columns[:, 0])
     texts, ends = _cut(texts, config.validation_fraction)
     return Told(texts, corpus.vocabulary, labels.names, ends=ends)
 
