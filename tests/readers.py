@@ -40,11 +40,11 @@ def tagged_lines():
     ]
 
 
-def _trained(corpus, steps=150, **text) -> SavedModel:
+def _trained(corpus, steps=150, hidden_size=24, **text) -> SavedModel:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lines.txt"
         path.write_text("\n".join(corpus) + "\n", encoding="utf-8")
-        trainer = small_trainer(path, text=TextConfig(**text), hidden_size=24, steps=steps)
+        trainer = small_trainer(path, text=TextConfig(**text), hidden_size=hidden_size, steps=steps)
         run(trainer)
         return trainer.best
 
@@ -72,7 +72,7 @@ def tagger() -> SavedModel:
 def restorer() -> SavedModel:
     """A model that puts capitals and punctuation back into running text."""
     text = FABLES.read_text(encoding="utf-8").split("\n")
-    return _trained(text, 400, task="restore", restore="case,punctuation")
+    return _trained(text, 400, 64, task="restore", restore="case,punctuation")
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from trained import FABLES, run, small_trainer
 from charrnn.config import TextConfig
 from charrnn.errors import UsageError
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path
+from charrnn.training.evaluation import Validation
 
 #: One validation every three steps of QUICK with this.
 OPTIONS = (*QUICK, "--validations", 10)
@@ -24,7 +25,7 @@ def model(tmp_path):
 def losses(monkeypatch):
     """Let validations find the losses of the list that is given back; what is found is removed."""
     coming = list(LOSSES)
-    monkeypatch.setattr("charrnn.training.trainer.loss_of", lambda *_: coming.pop(0))
+    monkeypatch.setattr("charrnn.training.trainer.validate", lambda *_: Validation(coming.pop(0)))
     return coming
 
 

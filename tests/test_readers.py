@@ -19,6 +19,7 @@ from readers import (
 from trained import FABLES
 
 from charrnn.inference.measures import RestoredMeasures
+from charrnn.inference.readers import last_of
 from charrnn.text.lines import text_of
 from charrnn.text.markup import parse
 from charrnn.text.vocabulary import code_points
@@ -181,14 +182,15 @@ def test_running_text_is_restored_in_its_context():
     measures.add(tuple(code_points("\n".join(own)) for own in (lines, read, found)))
     figures = measures.figures()
     assert figures["word_error_rate"] < 0.8 * figures["word_error_rate_before"]
-    (first, *_), second = model.answers(read[:9]), model.answers(read[9:], before=read[8])
-    assert first.text == found[0]
-    rest = [answer.text if answer else "" for answer in second]
-    assert sum(one != other for one, other in zip(rest, found[9:], strict=True)) <= 1
+    parts = []
+    for first, last in ((0, 1), (1, 9), (9, 10), (10, len(read))):
+        before = last_of("", read[:first]) if first else ""
+        parts += model.answers(read[first:last], before=before)
+    assert parts == model.answers(read)
 
 
 def test_margins_make_what_is_read_in_parts_like_what_is_read_at_once():
-    """The further from its edge, the nearer to what one long pass tells."""
+    """Far from the edges of a part it is what one long pass tells."""
     from charrnn.text.documents import Documents
 
     saved = restorer()
@@ -202,4 +204,4 @@ def test_margins_make_what_is_read_in_parts_like_what_is_read_at_once():
         np.abs(position_logits(model.network, documents, margin) - whole).mean()
         for margin in (0, 8, 32, 96)
     ]
-    assert off == sorted(off, reverse=True) and off[2] < off[0] / 10
+    assert max(off[1:]) < off[0] / 2 and off[-1] < off[0] / 20

@@ -23,7 +23,7 @@ from charrnn.errors import ModelFileError, UsageError
 from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
 from charrnn.training import planning
-from charrnn.training.evaluation import evaluate
+from charrnn.training.evaluation import Validation, evaluate
 from charrnn.training.setup import create_trainer
 
 CORPUS = str(ROOT / "corpora" / "dinosaurs.txt")
@@ -235,7 +235,7 @@ def test_another_text_is_refused_with_the_way_to_train_on_with_it(tmp_path):
 
 def test_a_run_that_finds_nothing_better_says_which_model_there_is(tmp_path, monkeypatch):
     losses = iter([3.0, 2.0, 2.5, 4.0, 5.0, 1.0])
-    monkeypatch.setattr("charrnn.training.trainer.loss_of", lambda *_: next(losses))
+    monkeypatch.setattr("charrnn.training.trainer.validate", lambda *_: Validation(next(losses)))
     model = tmp_path / "model.safetensors"
     first = train(model, *QUICK)
     assert first.stderr.splitlines()[-1].startswith(f"saved {model}: validation loss 2.0000 nats")

@@ -13,7 +13,7 @@ from charrnn.errors import UsageError
 from charrnn.storage.checkpoint import load_model, load_resume, save_model, save_resume
 from charrnn.text.documents import Documents
 from charrnn.text.running import RunningText
-from charrnn.training.evaluation import loss_of
+from charrnn.training.evaluation import Validation, loss_of, validate
 from charrnn.training.reading import document_logits
 
 #: What each run learns, and the lines of its file.
@@ -105,7 +105,7 @@ def test_other_labels_are_another_corpus(trainer_of, tmp_path):
 def test_patience_of_a_run_that_reads(trainer_of, monkeypatch):
     """It ends, and so does one that goes on from it."""
     coming = [3.0, 2.5, 2.6, 2.7]
-    monkeypatch.setattr("charrnn.training.trainer.loss_of", lambda *_: coming.pop(0))
+    monkeypatch.setattr("charrnn.training.trainer.validate", lambda *_: Validation(coming.pop(0)))
     settings = {"steps": 40, "validations": 20, "patience": 2, "batch_size": 8}
     first, second = trainer_of("label", **settings), trainer_of("label", **settings)
     run_of_first = list(itertools.islice(first.run(), 5))
@@ -177,9 +177,8 @@ def test_a_run_from_a_model_keeps_its_labels_and_its_losses(trainer_of, saved, c
     assert trainer.network.config == model.config
     text = trainer.held_back
     if task != "restore":  # whose gaps are drawn anew
-        assert loss_of(trainer.network, text) == pytest.approx(
-            model.training["validation_loss"], abs=1e-6
-        )
+        expected = model.training["validation_loss"]
+        assert validate(trainer.network, text).loss == pytest.approx(expected, abs=1e-6)
     assert np.isfinite(run(trainer)[-1].loss)
 
 

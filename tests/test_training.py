@@ -17,7 +17,7 @@ from charrnn.config import TextConfig
 from charrnn.errors import CorpusError, TrainingError, UsageError
 from charrnn.storage.checkpoint import load_model, save_model
 from charrnn.training import clock as extent
-from charrnn.training.evaluation import evaluate
+from charrnn.training.evaluation import Validation, evaluate
 from charrnn.training.optimizer import Optimizer
 from charrnn.training.planning import FEWEST_CHARACTERS
 from charrnn.training.setup import create_trainer
@@ -335,7 +335,7 @@ def test_weights_that_are_no_numbers_are_never_the_best():
 
 def test_an_average_that_is_no_number_is_not_the_best_even_if_its_loss_is_one(monkeypatch):
     """As where only the row of a character is spoilt that the validation text has not."""
-    monkeypatch.setattr("charrnn.training.trainer.loss_of", lambda *_: 1.0)
+    monkeypatch.setattr("charrnn.training.trainer.validate", lambda *_: Validation(1.0))
     trainer = small_trainer(steps=4, validations=4, averaging=0.9)
     trainer.optimizer.average[3] = np.nan
     assert not any(record.improved for record in trainer.run())

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from charrnn.inference.attribution import Attributor
-from charrnn.inference.readers import Reader, TextRestorer
+from charrnn.inference.readers import Reader, TextRestorer, last_of
 from charrnn.text.corpus import read_pieces
 from charrnn.text.lines import text_of, whole_lines
 
@@ -27,4 +27,4 @@ def apply(
             lines = text_of(block).removesuffix("\n").split("\n")
             context = {"before": before} if isinstance(reader, TextRestorer) else {}
             yield reader.answers(lines, **asked, **context)
-            before = lines[-1]
+            before = last_of(before, lines)

@@ -77,7 +77,7 @@ def _assess_tags(reader: Tagger, sources: Sequence[str], config: TextConfig) -> 
         (text, spans, answer.spans if answer else [])
         for (text, spans), answer in zip(pairs, found, strict=True)
     ]
-    nats = loss_of(reader.network, _told(reader, sources, config))
+    nats = loss_of(reader.network, _told(reader, sources, config), reader.temperature())
     return {**tag_measures(told), "nats_per_character": nats}
 
 

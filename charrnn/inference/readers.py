@@ -22,11 +22,10 @@ from charrnn.storage.checkpoint import SavedModel
 from charrnn.text.documents import Documents
 from charrnn.text.labels import Labels
 from charrnn.text.lines import NEWLINE
-from charrnn.text.markup import Span, TagScheme, inside_words, write
+from charrnn.text.markup import Span, TagScheme, inside_words, joined, write
 from charrnn.text.restoring import Restorer
 from charrnn.text.vocabulary import START, code_points
 from charrnn.training.reading import (
-    MARGIN,
     attention,
     document_logits,
     log_probabilities,
@@ -37,6 +36,10 @@ from charrnn.training.reading import (
 _KEPT = 2**24
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
+
+#: Characters before a line with which it is read where it is one of a running text. What stands
+#: behind it is not waited for: an answer does not depend on how fast lines come.
+CONTEXT = 32
 
 #: Of a text, words whose part in its label is tried out, for each that is asked for.
 _TRIED = 3
@@ -95,6 +98,10 @@ class Reader(ABC):
     def answers(self, texts: Sequence[str]) -> list[Any]:
         """What is told of each of the texts; an empty one tells nothing and has no answer, None."""
 
+    def temperature(self, given: float | None = None) -> float:
+        """What logits are divided by: what is ``given``, or suits the model."""
+        return given or self.training.get("temperature") or 1.0
+
     def _documents(self, codes: Sequence[np.ndarray], *, by_position: bool) -> Documents:
         """Texts of code points, none of them empty, of which nothing is known yet."""
         ends = np.cumsum([own.size for own in codes])
@@ -125,10 +132,6 @@ class Labeller(Reader):
     def multiple(self) -> bool:
         """Whether a text may have several labels, or none."""
         return self.network.config.multiple
-
-    def temperature(self, given: float | None) -> float:
-        """The one that is ``given``, or that suits the model."""
-        return given or self.training.get("temperature") or 1.0
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Of each label for each text [D, K]; no text is empty."""
@@ -206,8 +209,10 @@ class Tagger(Reader):
     def __init__(self, network: Network, saved: SavedModel) -> None:
         super().__init__(network, saved)
         self.scheme = TagScheme.of(saved.labels)
-        # Where no tag of the training text begins or ends within a word, none is found to.
+        # What no tag of the training text did, none does: to begin or end within a word, or to
+        # follow on another of its name.
         self._whole_words = self.training.get("whole_words", False)
+        self._joined = self.training.get("joined_tags", False)
 
     @in_turn
     def answers(self, texts: Sequence[str]) -> list[Tagged | None]:
@@ -219,9 +224,12 @@ class Tagger(Reader):
         for some in _together(texts, self.scheme.size):
             codes = [code_points(text, "surrogatepass") for text in some]
             documents = self._documents(codes, by_position=True)
-            logits = log_probabilities(position_logits(self.network, documents))
+            logits = position_logits(self.network, documents) / self.temperature()
+            logits = log_probabilities(logits)
             inside = [inside_words(text) for text in some] if self._whole_words else None
             taggings = self.scheme.spans(np.split(logits, documents.ends[:-1]), inside)
+            if self._joined:
+                taggings = list(map(joined, some, taggings))
             for text, tagging in zip(some, taggings, strict=True):
                 chances = [math.exp(confidence) for confidence in tagging.confidences]
                 yield Tagged(text, tagging.spans, chances)
@@ -240,7 +248,7 @@ class TextRestorer(Reader):
         """Each text with what is most likely missing from it.
 
         Where the model was trained on running text, the texts are its lines one after the other,
-        and ``before`` is what stood before the first of them.
+        each read with what stands before it; ``before`` is what stood before the first of them.
         """
         if self.by_line:
             found = iter(self._restored([text for text in texts if text]))
@@ -262,31 +270,41 @@ class TextRestorer(Reader):
         return np.split(position_logits(self.network, documents), ends[:-1])
 
     def _restored_lines(self, lines: Sequence[str], before: str) -> Iterator[Restored | None]:
+        """Lines of one text, each read with what stands before it."""
         for some in _together(lines, self.labels.size):
-            codes = [code_points(text, "surrogatepass") for text in some]
-            yield from self._in_context(some, codes, before)
-            before = some[-1]
+            codes = [code_points(line, "surrogatepass") for line in some]
+            scores = self._scores_in_context(some, codes, before)
+            restored = self.restorer.restore(codes, scores)
+            for line, text in zip(some, restored, strict=True):
+                yield Restored(text) if line else None
+            before = last_of(before, some)
 
-    def _in_context(
+    def _scores_in_context(
         self, lines: Sequence[str], codes: Sequence[np.ndarray], before: str
-    ) -> Iterator[Restored | None]:
-        """Lines as one text: what stands at the beginning of one belongs to the end before it."""
-        newline = np.array([NEWLINE], np.uint32)
-        context = code_points(before[-MARGIN:], "surrogatepass")
-        parts = [part for own in [context, *codes] for part in (own, newline)]
+    ) -> list[np.ndarray]:
+        """As ``_scores``; the newline before a line stands for START."""
+        whole = "\n".join([before, *lines])
+        starts = len(before) + 1 + np.cumsum([0, *(len(line) + 1 for line in lines[:-1])])
+        parts = []
+        for start, own in zip(starts.tolist(), codes, strict=True):
+            context = whole[max(start - 1 - CONTEXT, 0) : start]
+            parts += [code_points(context, "surrogatepass"), own]
         kept = [removed.kept for removed in self.restorer.remove(parts)]
-        ends = np.cumsum([own.size for own in kept])
-        (scores,) = self._scores([np.concatenate(kept)])
-        nothing = np.where(np.arange(self.labels.size) == 0, np.float32(0), np.float32(NEVER))
-        own_scores = []
-        for number in range(2, len(parts), 2):
-            first, last = ends[number - 1], ends[number]
-            # Where no newline stays, what stands behind it was put at the end of the line before.
-            head = scores[first][np.newaxis] if kept[number - 1].size else nothing[np.newaxis]
-            own_scores.append(np.concatenate([head, scores[first + 1 : last + 1]]))
-        restored = self.restorer.restore(codes, own_scores)
-        for line, text in zip(lines, restored, strict=True):
-            yield Restored(text) if line else None
+        scores = self._scores([np.concatenate(pair) for pair in _pairs(kept)])
+        own_scores = [own[context.size :] for own, context in zip(scores, kept[::2], strict=True)]
+        if self.restorer.gone[NEWLINE]:  # what stands behind it belongs to the line before
+            for own in own_scores:
+                own[0], own[0, 0] = NEVER, 0
+        return own_scores
+
+
+def last_of(before: str, lines: Sequence[str]) -> str:
+    """The end of a text, as long as a line is read with, that has grown by some lines."""
+    return "\n".join([before, *lines])[-CONTEXT:]
+
+
+def _pairs(parts: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    return zip(parts[::2], parts[1::2], strict=True)
 
 
 def _together(texts: Sequence[str], classes: int) -> Iterator[Sequence[str]]:

@@ -230,6 +230,21 @@ def _blocks(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield block
 
 
+def joined(text: str, tagging: Tagging) -> Tagging:
+    """The same with one span for neighbours of one name that only blanks lie between."""
+    spans, confidences = tagging.spans[:1], tagging.confidences[:1]
+    for span, confidence in list(zip(*tagging, strict=True))[1:]:
+        last = spans[-1]
+        if span.name == last.name and not text[last.end : span.start].strip():
+            sizes = last.end - last.start, span.end - span.start
+            spans[-1] = last._replace(end=span.end)
+            confidences[-1] = np.average([confidences[-1], confidence], weights=sizes).item()
+        else:
+            spans.append(span)
+            confidences.append(confidence)
+    return Tagging(spans, confidences)
+
+
 def inside_words(text: str) -> np.ndarray:
     """Which characters, letters or digits, have another one before them, bool [n]."""
     of_word = np.array([character.isalnum() for character in text], np.bool_)

@@ -21,6 +21,7 @@ from charrnn.text.edits import GAP
 from charrnn.text.examples import Examples, indices_of, lines_of, read_examples
 from charrnn.text.labelled import label_of, labels_of_sources
 from charrnn.text.labels import Labels
+from charrnn.text.lines import text_of
 from charrnn.text.restoring import Removed, Restorer
 from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import CODE_POINTS, START, Vocabulary, code_points
@@ -164,7 +165,18 @@ def _tagged(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     edges = np.concatenate([scheme.edges(own) for own in classes])
     whole = not (edges & np.concatenate(inside)).any()
     groups = np.array(examples.groups)
-    return Told(texts, vocabulary, scheme.names, groups, more={"whole_words": whole})
+    more = {"whole_words": whole, "joined_tags": _are_joined(examples, spans)}
+    return Told(texts, vocabulary, scheme.names, groups, more=more)
+
+
+def _are_joined(examples: Examples, spans: Sequence[list[markup.Span]]) -> bool:
+    """Whether no tag is followed by another of its name with only blanks between them."""
+    texts = np.split(examples.all_codes(), examples.ends[:-1])
+    pairs = (
+        (text_of(text), markup.Tagging(own, [0.0] * len(own)))
+        for text, own in zip(texts, spans, strict=True)
+    )
+    return all(markup.joined(text, own).spans == own.spans for text, own in pairs)
 
 
 def _restored(sources: Sequence[str], config: TextConfig, known: Known) -> Told:

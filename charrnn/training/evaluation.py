@@ -15,7 +15,7 @@ from charrnn.text.corpus import BLOCK, Corpus, frame
 from charrnn.text.dataset import Learned
 from charrnn.text.running import Labelling, RunningText
 from charrnn.text.vocabulary import START, UNKNOWN
-from charrnn.training.reading import MARGIN, document_logits, document_losses
+from charrnn.training.reading import MARGIN, document_losses, known_logits, suited_temperature
 
 #: Characters that a lane reads before its own share begins, to arrive there with the state that
 #: one long pass would have (docs/measurements.md).
@@ -181,12 +181,34 @@ def batch_at(
     return Batch(inputs, targets, resets, counted, labels)
 
 
-def loss_of(network: Network, text: Learned) -> float:
-    """Mean loss of what is to be told of a text: of each character, document or position."""
+class Validation(NamedTuple):
+    """How well a network does on held-back text."""
+
+    loss: float  # mean, in nats
+    temperature: float | None = None  # that logits were divided by, which suits them best
+
+
+def validate(network: Network, text: Learned) -> Validation:
+    """The mean loss; of labels and tags at the temperature at which it is least.
+
+    A network that has learned a small text well is too certain long before it is wrong more often.
+    """
+    if isinstance(text, RunningText) or network.config.task == "restore":
+        return Validation(loss_of(network, text))
+    temperature = suited_temperature(*known_logits(network, text))
+    return Validation(loss_of(network, text, temperature), round(temperature, 4))
+
+
+def loss_of(network: Network, text: Learned, temperature: float = 1.0) -> float:
+    """Mean loss of what is to be told of a text: of each character, document or position.
+
+    Logits of documents and positions are divided by the ``temperature``.
+    """
     if isinstance(text, RunningText):
         return evaluate(network, text.tokens, labelling=text.labelling).nats_per_character
-    if not text.by_position:
-        return float(document_losses(document_logits(network, text), text.classes).mean())
+    if temperature != 1 or not text.by_position:
+        logits, classes = known_logits(network, text, most=None)
+        return float(document_losses(logits / temperature, classes).mean())
     nats = count = 0.0
     for chunk in text.chunks(_LANES, _LONG, MARGIN):
         state = network.initial_state(chunk.batch.inputs.shape[1])

@@ -18,8 +18,11 @@ _LENGTHS = 64, 128, 256
 #: classes are those that one long pass would tell (docs/measurements.md).
 MARGIN = 32
 
+#: Logits of positions that tell which temperature suits a model.
+_ENOUGH = 2**21
+
 #: Temperatures between which the one is sought that suits a model, and how often they are narrowed.
-_COLDEST, _HOTTEST, _NARROWINGS = 0.05, 20.0, 40
+_COLDEST, _HOTTEST, _NARROWINGS = 0.05, 20.0, 20
 
 
 def _length(documents: Documents) -> int:
@@ -53,6 +56,21 @@ def position_logits(network: Network, documents: Documents, margin: int = MARGIN
     for chunk in documents.chunks(_LANES, _length(documents), margin):
         logits[chunk.tokens] = network.logits(chunk.batch)[chunk.at]
     return logits
+
+
+def known_logits(
+    network: Network, documents: Documents, most: int | None = _ENOUGH
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [n, K] and classes [n], or bool [n, K], of all documents or positions that have any.
+
+    Of positions no more than about ``most`` numbers; None: all.
+    """
+    if not documents.by_position:
+        return document_logits(network, documents), documents.classes
+    if most is not None:
+        documents = documents.up_to(max(most // network.config.classes, 1))
+    known = documents.classes >= 0
+    return position_logits(network, documents)[known], documents.classes[known]
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:

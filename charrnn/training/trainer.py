@@ -25,13 +25,11 @@ from charrnn.storage.checkpoint import ResumeState, SavedModel
 from charrnn.storage.metadata import ATTRIBUTES
 from charrnn.text.dataset import Dataset
 from charrnn.text.display import printable
-from charrnn.text.documents import Documents
 from charrnn.text.running import Lanes
 from charrnn.training.clock import Extent
-from charrnn.training.evaluation import loss_of
+from charrnn.training.evaluation import validate
 from charrnn.training.optimizer import create_optimizer, learning_rate
 from charrnn.training.planning import complete
-from charrnn.training.reading import document_logits, suited_temperature
 from charrnn.training.recovery import SLOWER, Recovery
 
 #: Updates in a row whose gradients are not finite before a run is given up.
@@ -286,25 +284,17 @@ class Trainer:
     def _close_interval(self, record: Record) -> Record:
         """Validate, and keep the model if it is the best so far."""
         better = math.isfinite(record.loss)
+        temperature = None
         if self.validation.positions:
-            loss = loss_of(self.averaged(), self.validation)
+            loss, temperature = validate(self.averaged(), self.validation)
             record = dataclasses.replace(record, validation_loss=loss)
             better = loss < self.best_loss
         improved = better and bool(np.isfinite(self.optimizer.average).all())
         if improved:
             self.best_loss = record.validation_loss or self.best_loss
-            self.best = self._snapshot(
-                {**self.origin, **self._figures(record), **self._calibration()}
-            )
+            figures = {**self._figures(record), "temperature": temperature}
+            self.best = self._snapshot({**self.origin, **figures})
         return dataclasses.replace(record, improved=improved)
-
-    def _calibration(self) -> dict[str, Any]:
-        """The temperature at which probabilities of labels are as often right as they say."""
-        held_back = self.validation
-        if not isinstance(held_back, Documents) or held_back.by_position or not held_back.positions:
-            return {}
-        logits = document_logits(self.averaged(), held_back)
-        return {"temperature": round(suited_temperature(logits, held_back.classes), 4)}
 
     def _figures(self, record: Record) -> dict[str, Any]:
         """What a model file says of the run so far."""
