@@ -56,6 +56,21 @@ def state(run):
     return load_resume(resume_path(run / "m.st"))
 
 
+@pytest.fixture(scope="module")
+def reading_run(tmp_path_factory):
+    """The same of a run that learns to tell labels, stopped in its second pass."""
+    folder = tmp_path_factory.mktemp("reading")
+    lines = [f"{n:04}\t{['even', 'odd'][n % 2]}" for n in range(400)]
+    (folder / "corpus.txt").write_text("\n".join(lines), encoding="utf-8")
+    more = ("--task", "label", "--precision", "float32")
+    done = invoke("train", folder / "corpus.txt", "--model", folder / "m.st", *OPTIONS, *more)
+    assert done.exit_code == 0, done.stderr
+    state = load_resume(resume_path(folder / "m.st"))
+    state.values["training"]["steps"] = 20
+    save_resume(resume_path(folder / "m.st"), state)
+    return folder
+
+
 def _text(values):
     text = json.dumps(values)
     for name, depth in ((DEEP, 500), (DEEPER, 10_000)):
@@ -156,6 +171,23 @@ def test_any_value_of_a_resume_file_may_be_wrong(run, state, tmp_path):
     for place, wrong in random.Random(1).sample(altered, 600):
         _write(path, state.arrays, _text(_altered(state.values, place, wrong)))
         _assert_refused_or_harmless(run, path)
+
+
+def test_any_value_of_a_run_that_reads_may_be_wrong(reading_run, tmp_path):
+    """All of what only such a run has, and some of the rest."""
+    path, state = tmp_path / "m.st.resume", load_resume(resume_path(reading_run / "m.st"))
+    own = [("labels",), ("position",), ("shape", "task"), ("shape", "classes"),
+           ("shape", "multiple"), *(("origin", "text", name) for name in ("task", "balance")),
+           ("best", "temperature")]  # fmt: skip
+    altered = [*itertools.product(own, WRONG)]
+    altered += random.Random(1).sample([*itertools.product(_places(state.values), WRONG)], 60)
+    altered += [(("position",), n) for n in (7, 12_345, 2**24 - 1, 2**24, 10**15)]
+    altered += [(("labels",), names) for names in (["odd", "even"], ["even", "even"], ["even"])]
+    for place, wrong in altered:
+        _write(path, state.arrays, _text(_altered(state.values, place, wrong)))
+        _assert_refused_or_harmless(reading_run, path)
+    _write(path, state.arrays, _text(state.values))
+    assert _assert_refused_or_harmless(reading_run, path)
 
 
 @pytest.mark.parametrize("text", [*map(json.dumps, WRONG), "[" * 10_000, "", "{", "nonsense"],
