@@ -64,7 +64,7 @@ def _size(positions, shape=SHAPE, **given):
 
 def _most_epochs(positions, hidden_size=16):
     weights = recurrent_parameter_count(_network(hidden_size).config)
-    return planning._most_epochs(positions, weights)
+    return planning._most_epochs(positions, weights, "write")
 
 
 def _rises(values):
@@ -280,7 +280,7 @@ def test_how_much_is_validated_follows_the_time_too(monkeypatch, vocabulary_size
         monkeypatch.setattr(planning, "_speed", lambda *_, pace=pace: pace)
         positions = 10 * held_back + 1
         config = complete(TrainingConfig(budget=budget), network, positions, held_back)
-        most = planning._most_epochs(positions, weights) * positions
+        most = planning._most_epochs(positions, weights, "write") * positions
         characters = min(pace * budget, most)
         validated = config.validation_positions
         assert validated in {held_back, *(2**n for n in range(13, 18))} and validated <= held_back
@@ -355,7 +355,7 @@ def test_time_that_more_passes_would_waste_makes_a_larger_network(speed, positio
         weights = recurrent_parameter_count(shape)
         at_a_bound = weights > 20 * positions or shape.hidden_size == 1024
         passes = 1e9 * budget / weights / positions  # at the speed of the fixture
-        useful = planning._most_epochs(positions, weights)
+        useful = planning._most_epochs(positions, weights, "write")
         assert at_a_bound or passes < 1.1 * useful  # sizes are multiples of 32
 
 

@@ -43,7 +43,7 @@ def _reasons(trainer: Trainer) -> Iterator[str]:
     config, positions = trainer.plan, trainer.positions
     if trainer.size_planned:
         size = f"{trainer.network.config.hidden_size} units a layer"
-        if fills_the_text(trainer.network.config, positions):
+        if fills_the_text(trainer.network.config, positions, trainer.training.targets):
             yield f"{size}: a text of {positions:,} characters gives no larger network enough"
         elif config.budget:
             yield f"{size} suit what this machine reads in {duration(config.budget)}"

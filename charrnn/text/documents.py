@@ -87,6 +87,11 @@ class Documents:
         return self.ends - self.lengths
 
     @property
+    def targets(self) -> int:
+        """How many classes are to be told."""
+        return self.positions if self.by_position else self.ends.size
+
+    @property
     def lengths(self) -> np.ndarray:
         """Tokens of each text [D]."""
         return np.diff(self.ends, prepend=0)

@@ -68,6 +68,11 @@ class RunningText:
         return max(self.tokens.size - 1, 0)
 
     @property
+    def targets(self) -> int:
+        """How many characters are to be predicted."""
+        return self.positions
+
+    @property
     def starts(self) -> np.ndarray:
         """The positions at which documents start [D]."""
         return np.flatnonzero(self.tokens[:-1] == START)

@@ -55,6 +55,14 @@ _WEIGHTS_TO_LEARN_BY_HEART = 6.0
 #: Hidden sizes that are chosen: whole multiples of the last within the first two.
 _SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
 
+#: Of a network that reads: passes after which it gets no better, the fewest of a budget, and the
+#: most recurrent weights for each class that is to be told and for each character.
+_READING_EPOCHS = {"label": 8, "tags": 12, "restore": 12}
+_FEWEST_READINGS, _WEIGHTS_OF_A_TARGET, _WEIGHTS_OF_A_READ_CHARACTER = 4, 12.0, 0.02
+
+#: Dropout of a network that reads, at least: what it learns of a text is little.
+_READING_DROPOUT = 0.1
+
 #: Updates that a pass over a text should have, and the lanes that are chosen for it.
 _UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
 
@@ -83,13 +91,16 @@ def training_precision(config: TrainingConfig) -> str:
     return "bfloat16" if HAS_BFLOAT16 else "float32"
 
 
-def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> ModelConfig:
+def suited_shape(
+    shape: ModelConfig, config: TrainingConfig, positions: int, targets: int = 0
+) -> ModelConfig:
     """``shape`` with the hidden size that suits a run on a text of so many ``positions``.
 
-    For a budget the speed of the machine is measured, which takes a fraction of a second.
+    ``targets`` is how many classes a network that reads is told. For a budget the speed of the
+    machine is measured, which takes a fraction of a second.
     """
     if config.budget is None:
-        read = characters_read(config, positions)
+        read = characters_read(config, positions, shape.task)
         cheap = min(_CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER * read)
         weights = max(read / _CHARACTERS_OF_A_WEIGHT, cheap)
     else:
@@ -97,15 +108,24 @@ def suited_shape(shape: ModelConfig, config: TrainingConfig, positions: int) -> 
         # What time is left after the passes of use, a larger network makes use of.
         useful = _MOST_EPOCHS * positions + _CHARACTERS_BESIDE
         weights = max(math.sqrt(products / _CHARACTERS_OF_A_WEIGHT), products / useful)
-    weights = min(weights, _WEIGHTS_OF_A_CHARACTER * positions)
+        if not shape.writes:
+            weights = min(weights, products / (_FEWEST_READINGS * positions))
+    weights = min(weights, _most_weights(shape, positions, targets))
     size = with_weights(shape, round(weights), recurrent_parameter_count).hidden_size
     size = min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST)
     return dataclasses.replace(shape, hidden_size=size)
 
 
-def fills_the_text(shape: ModelConfig, positions: int) -> bool:
+def fills_the_text(shape: ModelConfig, positions: int, targets: int = 0) -> bool:
     """Whether a network has about as many weights as a text of so many ``positions`` bears."""
-    return recurrent_parameter_count(shape) > 0.8 * _WEIGHTS_OF_A_CHARACTER * positions
+    return recurrent_parameter_count(shape) > 0.8 * _most_weights(shape, positions, targets)
+
+
+def _most_weights(shape: ModelConfig, positions: int, targets: int) -> float:
+    """Recurrent weights that weight decay and dropout can keep in check."""
+    if shape.writes:
+        return _WEIGHTS_OF_A_CHARACTER * positions
+    return _WEIGHTS_OF_A_TARGET * targets + _WEIGHTS_OF_A_READ_CHARACTER * positions
 
 
 def complete(config: TrainingConfig, network: Network, positions: int, held_back: int) -> Plan:
@@ -115,11 +135,12 @@ def complete(config: TrainingConfig, network: Network, positions: int, held_back
     """
     weights = recurrent_parameter_count(network.config)
     batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
-    most = _most_epochs(positions, weights) * positions
+    shape = network.config
+    most = _most_epochs(positions, weights, shape.task) * positions
     chosen: dict[str, Any] = {"batch_size": config.batch_size or batch}
     chosen["sequence_length"] = _length_of(config)
     if config.epochs is config.steps is config.budget is None:
-        characters = min(characters_read(config, positions), most)
+        characters = min(characters_read(config, positions, shape.task), most)
         chosen["steps"] = math.ceil(characters / (batch * length))
         config = dataclasses.replace(config, steps=chosen["steps"])
     rate = LEARNING_RATES[config.optimizer] * _rate_factor(batch, network.config.hidden_size)
@@ -127,7 +148,7 @@ def complete(config: TrainingConfig, network: Network, positions: int, held_back
     if None in (config.dropout, config.weight_decay, config.validations,
                 config.validation_positions, config.most_epochs):  # fmt: skip
         if config.budget is None:
-            characters, early = characters_read(config, positions), False
+            characters, early = characters_read(config, positions, shape.task), False
         else:
             characters = config.budget * _speed(network, batch, length)
             characters, early = min(characters, most), characters > most
@@ -136,8 +157,8 @@ def complete(config: TrainingConfig, network: Network, positions: int, held_back
         if validated is None:
             validated = _validation_positions(held_back, characters)
         chosen |= {
-            "dropout": _dropout(repetition),
-            "weight_decay": _weight_decay(repetition, config.optimizer),
+            "dropout": _dropout(repetition, shape),
+            "weight_decay": _weight_decay(repetition, config.optimizer, shape),
             "validations": _validations(validated, characters),
             "validation_positions": validated,
             "most_epochs": round(most / positions, 1) if early else 0.0,
@@ -146,13 +167,15 @@ def complete(config: TrainingConfig, network: Network, positions: int, held_back
     return Plan(**{**chosen, **given, "precision": training_precision(config)})
 
 
-def characters_read(config: TrainingConfig, positions: int) -> float:
+def characters_read(config: TrainingConfig, positions: int, task: str = "write") -> float:
     """Characters that a run without a budget reads."""
     if config.epochs is not None:
         return config.epochs * positions
     if config.steps is not None:
         batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
         return float(config.steps * batch * length)
+    if task in _READING_EPOCHS:
+        return min(_READING_EPOCHS[task] * positions, MOST_CHARACTERS)
     return min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
 
 
@@ -181,8 +204,10 @@ def _lanes_of(config: TrainingConfig, positions: int) -> int:
     return min(max(power, least), most)
 
 
-def _most_epochs(positions: int, weights: int) -> float:
+def _most_epochs(positions: int, weights: int, task: str) -> float:
     """Passes over a text after which a network gets no better, or worse."""
+    if task in _READING_EPOCHS:
+        return _READING_EPOCHS[task]
     heavy = min(1.0, weights / (_WEIGHTS_TO_LEARN_BY_HEART * positions))
     return (_MOST_EPOCHS + _CHARACTERS_BESIDE / positions) / heavy
 
@@ -192,20 +217,24 @@ def _rate_factor(batch: int, size: int) -> float:
     return math.sqrt(min(1.0, 256 / size) * batch / 64)
 
 
-def _dropout(repetition: float) -> float:
+def _dropout(repetition: float, shape: ModelConfig) -> float:
     """What is left out of a network with so many passes times weights for each character.
 
-    Beside the weight decay below it takes little.
+    Beside the weight decay below it takes little; where a network reads, that decay is less.
     """
+    if not shape.writes:
+        return min(max(round(0.08 * math.log2(max(repetition, 1)), 2), _READING_DROPOUT),
+                   _HIGHEST_DROPOUT)  # fmt: skip
     return min(round(0.04 * math.log2(max(repetition / 4, 1)), 2), _HIGHEST_DROPOUT)
 
 
-def _weight_decay(repetition: float, optimizer: str) -> float:
+def _weight_decay(repetition: float, optimizer: str, shape: ModelConfig) -> float:
     """Weight decay for a network with so many passes times weights for each character.
 
-    It is what keeps a network from learning the text by heart.
+    It is what keeps a network from learning the text by heart; one that reads is told little, and
+    with as much of it as one that writes it learns too little.
     """
-    decay = WEIGHT_DECAYS[optimizer] * repetition**0.35
+    decay = WEIGHT_DECAYS[optimizer] * repetition ** (0.35 if shape.writes else 0.2)
     return min(float(f"{decay:.2g}"), 1.0)
 
 

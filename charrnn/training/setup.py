@@ -85,7 +85,8 @@ def shape_for(
     config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
     if hidden_size is not None:
         return config
-    return suited_shape(config, with_length(training, dataset), dataset.training.positions)
+    texts = dataset.training
+    return suited_shape(config, with_length(training, dataset), texts.positions, texts.targets)
 
 
 def trainer_on(
