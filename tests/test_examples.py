@@ -12,14 +12,15 @@ import pytest
 from commands import invoke
 from readers import labelled_lines, labeller, tagger
 from subprocesses import ROOT
-from trained import DINOSAURS, FABLES, dinosaurs, fables
+from trained import DINOSAURS, FABLES, dinosaurs, fables, told_writer
 
 from charrnn.cli.main import COMMANDS, main
 from charrnn.storage.checkpoint import save_model
 from charrnn.studies import benchmark
 
-#: Models of the examples that read.
-READERS = {
+#: Models of the examples that read, or write by labels.
+MODELS = {
+    "told.safetensors": told_writer,
     "sexes.safetensors": labeller,
     "sentiment.safetensors": labeller,
     "tags.safetensors": tagger,
@@ -45,13 +46,20 @@ def test_every_command_has_examples(name):
     assert all(f"charrnn {name}" in line for line in examples)
 
 
+def _writer(line):
+    """The model that an example means where it names none."""
+    if re.search(r"--label\b", line):
+        return told_writer
+    return dinosaurs if "--not-in" in line else fables
+
+
 def _prepare(folder, line):
     """Files of the names that an example reads: models, names, prose."""
     models = {*re.findall(r"\S+\.safetensors", line), "model.safetensors"}
     if "charrnn train" in line:  # writes one
         models -= {"model.safetensors", *re.findall(r"--model (\S+)", line)}
     for model in models:
-        does = READERS.get(model, dinosaurs if "--not-in" in line else fables)
+        does = MODELS.get(model, _writer(line))
         save_model(folder / model, does())
     for table in re.findall(r"\S+\.tsv", line):
         (folder / table).write_text("\n".join(labelled_lines()), encoding="utf-8")

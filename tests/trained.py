@@ -75,6 +75,14 @@ def with_biases(characters: str, *, documents=1, biases=(), **shape) -> SavedMod
     return SavedModel(config, vocabulary, tensors, {"documents": documents})
 
 
+def told_writer() -> SavedModel:
+    """A model that knows authors and sexes, and writes any character whatever it is told."""
+    model = with_biases("abc", documents=2, classes=4)
+    labels = ("austen", "female", "male", "melville")
+    training = {"documents": 4, "label_counts": [[1, 2, 3, 4]]}
+    return SavedModel(model.config, model.vocabulary, model.tensors, training, labels)
+
+
 def save_unchecked(path, model: SavedModel) -> None:
     """Write a model file as another program may: with weights that are not finite, too."""
     with pytest.MonkeyPatch.context() as patch:
@@ -86,9 +94,9 @@ def language_model(saved: SavedModel, *, threads=1) -> LanguageModel:
     """The model as ``charrnn.load`` would give it."""
     network = Network(saved.config, threads=threads)
     network.load(saved.tensors)
-    return LanguageModel(network, saved.vocabulary, saved.training)
+    return LanguageModel(network, saved.vocabulary, saved.training, saved.labels)
 
 
 def live_model(trainer: Trainer) -> LanguageModel:
     """The network of a run as it is, as a model: it changes with every step."""
-    return LanguageModel(trainer.network, trainer.vocabulary, trainer.origin)
+    return LanguageModel(trainer.network, trainer.vocabulary, trainer.origin, trainer.labels)

@@ -1,4 +1,4 @@
-"""``charrnn apply``: what a model that reads tells of each line."""
+"""``charrnn apply``: what a model tells of each line."""
 
 from __future__ import annotations
 
@@ -41,30 +41,44 @@ def apply(files: tuple[str, ...], model_path: Path, best: int | None, terms: int
           as_json: bool) -> None:  # fmt: skip
     """Tell the label of each line, tag it or put back what it lacks.
 
-    What a model does it has learned: see --task and --restore of charrnn train. Without FILES, or
-    for -, it reads standard input. A line is printed for each line, an empty one for an empty one,
-    as soon as no more lines wait.
+    What a model does it has learned: see --task, --restore and --labels of charrnn train. One that
+    writes texts by labels tells which it most likely was, by Bayes; of each column of labels, with
+    commas. Without FILES, or for -, it reads standard input. A line is printed for each line, an
+    empty one for an empty one, as soon as no more lines wait.
 
     \b
     Examples:
       charrnn apply --model sexes.safetensors < names.txt
       charrnn apply --model sentiment.safetensors --best 2 --terms 3 reviews.txt
+      charrnn apply --model told.safetensors --best 2 names.txt
       charrnn apply --model tags.safetensors --json < lines.txt | jq -c .spans
     """
     from charrnn.cli.answers import presentation
     from charrnn.inference.applying import apply as answered_blocks
     from charrnn.inference.models import load
-    from charrnn.inference.readers import Labeller, Reader
 
     asked: dict[str, Any] = {"temperature": temperature, "terms": terms}
     asked = {name: value for name, value in asked.items() if value is not None}
     output = Output()
     with announced_compilation():
         model = load(model_path, threads=threads, precision=precision)
-        if not isinstance(model, Reader):
-            raise UsageError(f"{model_path} writes texts: use charrnn sample or charrnn score")
+        reader = _answering(model, model_path, asked, best)
+        show = presentation(best, as_json)
+        for answers in answered_blocks(reader, files or ("-",), encoding=encoding, **asked):
+            output.write("".join(show(answer) + "\n" for answer in answers))
+
+
+def _answering(model: Any, path: Path, asked: dict[str, Any], best: int | None) -> Any:
+    """What answers with a model, and can answer what is asked for."""
+    from charrnn.inference.attribution import Attributor
+    from charrnn.inference.readers import Labeller, Reader
+
+    if isinstance(model, Reader):
         if not isinstance(model, Labeller) and (asked or best):
             raise UsageError("--best, --terms and --temperature are for models that tell labels")
-        show = presentation(best, as_json)
-        for answers in answered_blocks(model, files or ("-",), encoding=encoding, **asked):
-            output.write("".join(show(answer) + "\n" for answer in answers))
+        return model
+    if not model.labels:
+        raise UsageError(f"{path} writes texts: use charrnn sample or charrnn score")
+    if asked:
+        raise UsageError("--terms and --temperature are for models that read: --task label")
+    return Attributor(model)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,7 +18,7 @@ from charrnn.cli.options import (
     threads_option,
 )
 from charrnn.cli.tables import to_json
-from charrnn.cli.terminal import print_result
+from charrnn.cli.terminal import print_result, say
 from charrnn.cli.waiting import announced_compilation, shown_reading
 from charrnn.errors import UsageError
 from charrnn.text.display import decoded
@@ -50,6 +51,9 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt
     The loss is the mean over all characters and ends of documents; the known perplexity leaves out
     characters that the model does not know. Of several files each is told too. The model file stays
     as it is, also with --adapt.
+
+    A model that was trained by labels is told them: those of columns from lines TEXT<tab>LABEL, or
+    the name of each file, if it is a label.
 
     For a model that reads, FILES are like those that it was trained on, and what it tells is
     compared with what they say: accuracy and F1 of labels, F1 of tags, the error rate of words in
@@ -97,16 +101,31 @@ def _measure(
 ) -> _Shown:
     """Figures of a model that writes, and what shows them."""
     from charrnn.storage.summary import reads_lines
-    from charrnn.text.corpus import read_corpus
     from charrnn.training.adaptation import evaluate_adapting
     from charrnn.training.evaluation import evaluate_corpus
 
     if lines is None:
         lines = reads_lines(model.training)
     with shown_reading():
-        text = read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading)
-    result = evaluate_corpus(model.network, text)
-    adapted = evaluate_corpus(model.network, text, evaluate_adapting) if adapt else None
+        text, told = _read(model, files, lines, reading)
+    measure = functools.partial(evaluate_corpus, model.network, text, labelling=told)
+    result, adapted = measure(), measure(measure=evaluate_adapting) if adapt else None
     names = [decoded(file) for file in files]
     figures = evaluation_figures(names, result, adapted, by_position=by_position)
     return figures, evaluation_tables
+
+
+def _read(model: Any, files: Sequence[str], lines: bool, reading: dict[str, Any]) -> Any:
+    """What is measured, and the labels that the model is told of it, None where it knows none."""
+    from charrnn.config import TextConfig
+    from charrnn.text.corpus import read_corpus
+    from charrnn.text.labelled import label_of, read_labelled
+    from charrnn.text.labels import Labels
+
+    if not model.labels:
+        return read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading), None
+    config = TextConfig(lines=lines, labels=model.training.get("text", {}).get("labels"), **reading)
+    for file in files if config.labels == "files" else ():
+        if label_of(file) not in model.labels:
+            say(f"{decoded(file)} has the name of no label: it is measured without")
+    return read_labelled(files, config, model.vocabulary, Labels(model.labels))

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from charrnn.cli.labels import label_option, with_told
 from charrnn.cli.options import json_option, model_option, precision_option, threads_option
 from charrnn.cli.prompt import prompt_options, read_prompt, warn_of_unknown
 from charrnn.cli.tables import expected_figures, expected_table, to_json
@@ -17,6 +18,7 @@ from charrnn.cli.waiting import announced_compilation
 @click.command()
 @model_option
 @prompt_options
+@label_option
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True,
               help="Show so many, the likeliest first.")  # fmt: skip
 @click.option("--temperature", type=float, default=1.0, show_default=True,
@@ -24,8 +26,8 @@ from charrnn.cli.waiting import announced_compilation
 @threads_option
 @precision_option
 @json_option
-def next(model_path: Path, prime: str | None, prime_file: Any, top: int, temperature: float,
-         threads: int, precision: str, as_json: bool) -> None:  # fmt: skip
+def next(model_path: Path, prime: str | None, prime_file: Any, told: tuple[str, ...], top: int,
+         temperature: float, threads: int, precision: str, as_json: bool) -> None:  # fmt: skip
     """Show which characters the model expects after a prompt.
 
     Each with its probability, and the bits that it would tell (one less for each doubling of the
@@ -36,12 +38,13 @@ def next(model_path: Path, prime: str | None, prime_file: Any, top: int, tempera
       charrnn next --prime "To be, or no"
       charrnn next --prime-file letter.txt --top 3
       charrnn next --prime "Th" --top 500 --json
+      charrnn next --prime "Mari" --label female
     """
     from charrnn.inference.language_model import load
     from charrnn.storage.summary import reads_lines
 
     with announced_compilation():
-        model = load(model_path, threads=threads, precision=precision)
+        model = with_told(load(model_path, threads=threads, precision=precision), told)
         prompt = read_prompt(prime, prime_file, lines=reads_lines(model.training))
         warn_of_unknown(model.vocabulary, prompt)
         found = model.expect(prompt, temperature=temperature)[:top]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli.choices import choice_options, read_choices
+from charrnn.cli.labels import label_option, with_told
 from charrnn.cli.options import (
     json_option,
     model_option,
@@ -45,6 +46,7 @@ _EXCLUDED = {
 @click.command()
 @click.pass_context
 @model_option
+@label_option
 @choice_options
 @prompt_options
 @click.option(
@@ -96,8 +98,8 @@ _EXCLUDED = {
 @click.option("--raw", is_flag=True, help="Send control characters to a terminal as they are.")
 @threads_option
 @precision_option  # fmt: skip
-def sample(context: click.Context, model_path: Path, interactive: bool, raw: bool, threads: int,
-           precision: str, **options: Any) -> None:  # fmt: skip
+def sample(context: click.Context, model_path: Path, told: tuple[str, ...], interactive: bool,
+           raw: bool, threads: int, precision: str, **options: Any) -> None:  # fmt: skip
     """Write new text.
 
     A text ends where the model ends a document, with --until, or at --length. It begins with the
@@ -115,13 +117,14 @@ def sample(context: click.Context, model_path: Path, interactive: bool, raw: boo
       charrnn sample --count 20 --unique --not-in names.txt --whole
       charrnn sample --until "\\n\\n" --top-p 0.9 --json | jq -r .text
       charrnn sample --match "The q.....k (fox|dog)" --count 5
+      charrnn sample --label austen:0.7 --label melville:0.3
     """
     from charrnn.inference.language_model import load
 
     refuse_together(context, _EXCLUDED)
     output = Output(raw=raw)
     with announced_compilation():
-        model = load(model_path, threads=threads, precision=precision)
+        model = with_told(load(model_path, threads=threads, precision=precision), told)
         if interactive:
             from charrnn.cli.interactive import converse
 

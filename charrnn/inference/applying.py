@@ -1,17 +1,18 @@
-"""Texts that come line by line, and what a model that reads tells of them."""
+"""Texts that come line by line, and what a model tells of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from charrnn.inference.attribution import Attributor
 from charrnn.inference.readers import Reader, TextRestorer
 from charrnn.text.corpus import read_pieces
 from charrnn.text.lines import text_of, whole_lines
 
 
 def apply(
-    reader: Reader, sources: Sequence[str], *, encoding: str = "utf-8", **asked: Any
+    reader: Reader | Attributor, sources: Sequence[str], *, encoding: str = "utf-8", **asked: Any
 ) -> Iterator[list[Any]]:
     """The answers to all lines of the sources, in blocks: an empty line has none, None.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from charrnn.inference.texts import Author, some_seed
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model, save_model
 from charrnn.storage.summary import reads_lines
+from charrnn.text.labels import Labels
 from charrnn.text.vocabulary import START, Vocabulary
 from charrnn.training import evaluation
 from charrnn.training.adaptation import evaluate_adapting
@@ -35,7 +36,7 @@ from charrnn.training.trainer import Trainer
 
 
 class LanguageModel:
-    """A network and the characters it knows.
+    """A network, the characters it knows and the labels that it may be told.
 
     ``training`` says where it came from (JSON values). A model of a single document has hardly
     seen an end, if at all: its texts are as long as asked for.
@@ -45,8 +46,33 @@ class LanguageModel:
     from a signal handler, raises ``UsageError``.
     """
 
-    def __init__(self, network: Network, vocabulary: Vocabulary, training: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        vocabulary: Vocabulary,
+        training: dict[str, Any],
+        labels: tuple[str, ...] = (),
+    ) -> None:
         self.network, self.vocabulary, self.training = network, vocabulary, training
+        self.labels = labels
+
+    @in_turn
+    def told(self, labels: Mapping[str, float] | None) -> LanguageModel:
+        """The same model, to which all texts have these ``labels``, each with its weight.
+
+        A weight of 1 is what a label has in training; others mix labels, stress them or turn away
+        from them. None: the labels that this model was told. Raises ``UsageError`` for a label
+        that it does not know, and for a weight that is no number from -1000 to 1000.
+        """
+        if labels is None:
+            return self
+        if not self.labels:
+            raise UsageError(
+                "the model knows no labels: train one with `labels`, from columns or files"
+            )
+        weights = Labels(self.labels).weights(labels)
+        network = self.network.with_values(self.network.values, weights)
+        return LanguageModel(network, self.vocabulary, self.training, self.labels)
 
     @in_turn
     def save(self, path: str | Path) -> None:
@@ -59,7 +85,8 @@ class LanguageModel:
         return restored, (saved, self.network.options)
 
     def _saved(self, tensors: dict[str, np.ndarray]) -> SavedModel:
-        return SavedModel(self.network.config, self.vocabulary, tensors, self.training)
+        config = self.network.config
+        return SavedModel(config, self.vocabulary, tensors, self.training, self.labels)
 
     def texts(
         self,
@@ -105,12 +132,14 @@ class LanguageModel:
         *,
         copies: Copies | None = None,
         dropped: bool = False,
+        labels: Mapping[str, float] | None = None,
         **choices: Any,
     ) -> Author:
         """Who writes texts as ``config`` says, or as ``choices``, which are fields of one.
 
         ``copies`` is what may not be copied (see ``choosing.copies_of``); with ``dropped`` a text
-        ends before what was to end it. Raises ``UsageError`` for a value of another type or range.
+        ends before what was to end it; ``labels`` are those of the texts (see ``told``). Raises
+        ``UsageError`` for a value of another type or range.
         """
         config = config or SamplingConfig(**{name: _plain(own) for name, own in choices.items()})
         may_end = self.training.get("documents", 1) > 1 and not config.ignore_end
@@ -122,7 +151,8 @@ class LanguageModel:
                 pattern, self.network.dtype, may_end=may_end, length=config.length
             )
         chosen = choosing(config, self.vocabulary, allowed, copies)
-        return Author(self.network, self.vocabulary, config, chosen, dropped=dropped)
+        network = self.told(labels).network
+        return Author(network, self.vocabulary, config, chosen, dropped=dropped)
 
     @in_turn
     def evaluate(self, text: str, *, adapt: bool = False) -> evaluation.Evaluation:
@@ -136,19 +166,35 @@ class LanguageModel:
         measure = evaluate_adapting if adapt else evaluation.evaluate
         return measure(self.network, tokens)
 
-    def score(self, text: str, *, lines: bool | None = None) -> ScoredLines:
+    def score(
+        self,
+        text: str,
+        *,
+        lines: bool | None = None,
+        labels: Mapping[str, float] | None = None,
+    ) -> ScoredLines:
         """What each line and each character of ``text`` tells, in bits.
 
         With ``lines`` every line is a document, else the text is one; None: as the model was
-        trained. Raises ``UsageError`` where ``text`` is no ``str``.
+        trained. ``labels`` are those of all (see ``told``). Raises ``UsageError`` where ``text`` is
+        no ``str``.
         """
         require_text("what is scored", text)
         lines = reads_lines(self.training) if lines is None else lines
-        return score_text(self, text, lines=lines)
+        return score_text(self.told(labels), text, lines=lines)
 
-    def expect(self, prime: str = "", *, temperature: float = 1.0) -> list[Expected]:
-        """What may follow ``prime``, the likeliest first; see ``expected_after``."""
-        return expected_after(self, prime, temperature)
+    def expect(
+        self,
+        prime: str = "",
+        *,
+        temperature: float = 1.0,
+        labels: Mapping[str, float] | None = None,
+    ) -> list[Expected]:
+        """What may follow ``prime``, the likeliest first; see ``expected_after``.
+
+        ``labels`` are those of the text (see ``told``).
+        """
+        return expected_after(self.told(labels), prime, temperature)
 
 
 def _plain(value: Any) -> Any:
@@ -178,11 +224,11 @@ def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> Lang
 
 def averaged_model(trainer: Trainer) -> LanguageModel:
     """What a run has learned so far: a model with its averaged weights, apart from the run."""
-    return LanguageModel(trainer.averaged(), trainer.vocabulary, trainer.origin)
+    return LanguageModel(trainer.averaged(), trainer.vocabulary, trainer.origin, trainer.labels)
 
 
 def restored(saved: SavedModel, options: dict[str, Any]) -> LanguageModel:
     """A model that writes, with the ``options`` of its network."""
     network = Network(saved.config, **options)
     network.load(saved.tensors)
-    return LanguageModel(network, saved.vocabulary, saved.training)
+    return LanguageModel(network, saved.vocabulary, saved.training, saved.labels)

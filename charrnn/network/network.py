@@ -50,9 +50,9 @@ class Network:
     tensors as views into ``values``.
     After a change of ``values`` call ``pack``. With ``precision`` "bfloat16" products multiply
     bfloat16 and add in float32; all else stays float32. ``dtype`` float64 serves checks of
-    gradients. ``graph`` is what it is made of, if not what ``build`` makes of ``config``. Raises
-    ``UsageError`` for a negative number of threads, and where the processor cannot multiply
-    bfloat16.
+    gradients. ``graph`` is what it is made of, if not what ``build`` makes of ``config``; ``told``
+    [K] are weights of labels that all texts have, beside those of a batch. Raises ``UsageError``
+    for a negative number of threads, and where the processor cannot multiply bfloat16.
 
     All calls share its buffers: what several threads may call takes ``turns``.
     """
@@ -65,12 +65,16 @@ class Network:
         precision: str = "auto",
         dtype: DTypeLike = np.float32,
         graph: Graph | None = None,
+        told: np.ndarray | None = None,
     ) -> None:
         if threads < 0:
             raise UsageError(f"threads must be 0 (one for each processor) or more, not {threads}")
         self.config, self.graph = config, graph or build(config)
-        self.options: dict[str, Any] = {"threads": threads, "precision": precision, "dtype": dtype}
         self.dtype = np.dtype(dtype)
+        self.told = (np.zeros(config.classes) if told is None else told).astype(dtype)
+        self.options: dict[str, Any] = {
+            "threads": threads, "precision": precision, "dtype": dtype, "told": self.told,
+        }  # fmt: skip
         self.panels = _panel_dtype(precision, self.dtype)
         self.team = Team(threads or available_threads())
         self.turns = Turns()
@@ -120,9 +124,13 @@ class Network:
             parameter[...] = tensors[name]
         self.pack()
 
-    def with_values(self, values: np.ndarray) -> Network:
-        """Another network of this shape that has ``values``, on the same team."""
-        other = Network(self.config, **self.options, graph=self.graph)
+    def with_values(self, values: np.ndarray, told: np.ndarray | None = None) -> Network:
+        """Another network of this shape that has ``values``, on the same team.
+
+        All its texts have labels with the weights ``told`` [K]; None: with those of this one.
+        """
+        options = self.options if told is None else {**self.options, "told": told}
+        other = Network(self.config, **options, graph=self.graph)
         other.team = self.team
         other.values[:] = values
         other.pack()
@@ -138,18 +146,19 @@ class Network:
                 layer.pack(self.values, part, parts)
 
         self.team.run(work)
+        for recurrent in self.recurrent_layers:
+            recurrent.tell(self.told)
 
     def matrices(self) -> list[Matrix]:
         """All matrices that take part in products."""
         return [matrix for part in (*self.layers, self.head) for matrix in part.matrices()]
 
-    def program(self, batch: int, labels: np.ndarray | None = None) -> Program:
-        """The network for one character of ``batch`` texts with the weights of ``labels`` [K].
+    def program(self, batch: int) -> Program:
+        """The network for one character of ``batch`` texts.
 
-        Without these they have none. Raises ``UsageError`` where it reads backwards.
+        Raises ``UsageError`` where it reads backwards.
         """
-        told = np.zeros(self.config.classes) if labels is None else labels
-        program = Program(batch, self.dtype, told.astype(self.dtype))
+        program = Program(batch, self.dtype)
         places: dict[Any, Memory] = {}
         nothing = Memory(0, 0, 0)  # characters choose rows by themselves
         for node, layer in zip(self.graph.layers, self.layers, strict=True):

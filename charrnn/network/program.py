@@ -39,8 +39,6 @@ class Memory(NamedTuple):
 class Program:
     """Instructions, the weights and rows that they read, and room in memory for ``batch`` texts.
 
-    All texts have the ``labels`` [K] with these weights, where the network is told of labels.
-
     The weights are copies: a network that learns on changes no text that is being written.
     ``instructions`` is all of it, once ``finish`` has been called; ``kept`` are the rows that must
     last from one character to the next: states and logits.
@@ -48,8 +46,8 @@ class Program:
 
     instructions: Instructions
 
-    def __init__(self, batch: int, dtype: np.dtype, labels: np.ndarray) -> None:
-        self._batch, self._dtype, self.labels = batch, dtype, labels
+    def __init__(self, batch: int, dtype: np.dtype) -> None:
+        self._batch, self._dtype = batch, dtype
         self._steps: list[dict[str, int]] = []
         self._weights: list[np.ndarray] = []
         self._rows: list[np.ndarray] = []

@@ -67,7 +67,9 @@ def read_dataset(
     if isinstance(validation, Documents):
         validation = validation.with_gaps(rng)
     origin = _origin(sources, text, _characters_of(told.texts), _count_of(told.texts))
-    return Dataset(told.vocabulary, training, validation, origin, told.labels)
+    if isinstance(training, RunningText):
+        origin["label_counts"] = training.label_counts(len(told.labels), by_text=text.by_line)
+    return Dataset(told.vocabulary, training, validation, origin | told.more, told.labels)
 
 
 def _written(

@@ -11,8 +11,9 @@ from charrnn.config import TextConfig
 from charrnn.errors import CorpusError
 from charrnn.text.corpus import read_pieces
 from charrnn.text.display import printable
+from charrnn.text.labels import Labels
 from charrnn.text.lines import text_of, whole_lines
-from charrnn.text.vocabulary import CODE_POINTS, Vocabulary, code_points
+from charrnn.text.vocabulary import CODE_POINTS, START, Vocabulary, code_points
 
 #: Of a message, characters of a line.
 _SHOWN = 40
@@ -26,6 +27,7 @@ class Examples:
     lengths: list[int] = field(default_factory=list)  # [D]
     names: list[tuple[str, ...]] = field(default_factory=list)  # [D]
     groups: list[int] = field(default_factory=list)  # [D], the same for the same text
+    bounds: list[int] = field(default_factory=lambda: [0])  # texts up to the end of each source
     _seen: dict[str, int] = field(default_factory=dict)
 
     def add(self, text: str, names: tuple[str, ...] = ()) -> None:
@@ -44,6 +46,12 @@ class Examples:
         """The code points of all texts [N]."""
         self.codes = [np.concatenate([*self.codes, np.empty(0, np.uint32)])]
         return self.codes[0]
+
+    def framed(self, vocabulary: Vocabulary) -> np.ndarray:
+        """All texts as tokens: START text START text … START."""
+        starts = self.ends - np.array(self.lengths)
+        tokens = np.insert(vocabulary.table[self.all_codes()], starts, START)
+        return np.append(tokens, tokens.dtype.type(START))
 
     def vocabulary(self, min_count: int, known: str = "") -> Vocabulary:
         """The characters of all texts, as ``Vocabulary.from_counts`` chooses them."""
@@ -76,6 +84,7 @@ def read_examples(sources: Sequence[str], config: TextConfig) -> Examples:
                 raise CorpusError(f"{where} has {len(names)} labels, the first line {columns}: "
                                   "give each line as many, some of them empty")  # fmt: skip
             examples.add(text, _separated(names[0]) if config.multiple else tuple(names))
+        examples.bounds.append(len(examples.names))
     if not examples.names:
         raise CorpusError("there are no lines; name a file that has lines TEXT<tab>LABEL")
     return examples
@@ -99,6 +108,10 @@ def lines_of(source: str, config: TextConfig) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def indices_of(names: Iterable[Sequence[str]], index: dict[str, int]) -> list[list[int]]:
-    """The indices of the names of each text; -1: an empty name."""
-    return [[index[name] if name else -1 for name in own] for own in names]
+def indices_of(names: Iterable[Sequence[str]], labels: Labels) -> np.ndarray:
+    """The indices of the labels of each text [D, A]; -1: an empty name.
+
+    Raises ``UsageError`` where there is no such label.
+    """
+    rows = [[labels.index(name) if name else -1 for name in own] for own in names]
+    return np.array(rows, np.int32)

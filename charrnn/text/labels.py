@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
+
+import numpy as np
 
 from charrnn.errors import CharrnnError, UsageError
 from charrnn.text.display import printable
@@ -13,6 +16,8 @@ from charrnn.text.display import printable
 MAX_LABELS = 65_535  # as many as there are tokens
 #: How many are named where one is not found.
 _SHOWN = 5
+#: Beyond this weight of a label gates would only be more saturated, and then no numbers any more.
+_HEAVIEST = 1000
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,23 @@ class Labels:
         if name not in self._indices:
             raise UsageError(f"there is no label '{printable(name)}'; {self._others(name)}")
         return self._indices[name]
+
+    def weights(self, given: Mapping[str, float]) -> np.ndarray:
+        """The weight of each label [K], 0 of those that are not given.
+
+        Raises ``UsageError`` where there is no such label, or for a weight that is no number from
+        -1000 to 1000.
+        """
+        weights = np.zeros(self.size)
+        for name, weight in given.items():
+            plain = isinstance(weight, Real) and not isinstance(weight, bool)
+            if not plain or not abs(weight) <= _HEAVIEST:
+                raise UsageError(
+                    f"the weight of the label '{printable(name)}' must be a number from "
+                    f"-{_HEAVIEST} to {_HEAVIEST}, not {weight!r}"
+                )
+            weights[self.index(name)] = weight
+        return weights
 
     def _others(self, name: str) -> str:
         nearest = difflib.get_close_matches(name, self.names, _SHOWN)

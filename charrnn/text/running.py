@@ -82,6 +82,19 @@ class RunningText:
         """What says which labels a position has."""
         return None if self.labels is None else Labelling(self.tokens, self.labels)
 
+    def label_counts(self, size: int, *, by_text: bool) -> list[list[int]]:
+        """How often each of ``size`` labels comes in each column [A][K].
+
+        Counted are texts, or else characters: where a label has few texts, which are long.
+        """
+        assert self.labels is not None
+        lengths = np.diff(np.append(self.starts, self.positions))
+        weights = np.ones_like(lengths) if by_text else lengths
+        counts = np.zeros((self.labels.shape[1], size + 1), np.int64)  # the last: no label
+        for own, column in zip(counts, self.labels.T, strict=True):
+            np.add.at(own, column, weights)
+        return counts[:, :-1].tolist()
+
     def take(self, chosen: np.ndarray) -> RunningText:
         """Some of the documents, in this order."""
         bounds = np.append(self.starts, self.positions)

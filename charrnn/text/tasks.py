@@ -7,8 +7,8 @@ of the texts has to respect.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from charrnn.config import TextConfig
 from charrnn.errors import CorpusError, UsageError
 from charrnn.text import markup
 from charrnn.text.corpus import read_corpus, read_pieces
-from charrnn.text.display import decoded
 from charrnn.text.documents import Documents
 from charrnn.text.edits import GAP
 from charrnn.text.examples import Examples, indices_of, lines_of, read_examples
+from charrnn.text.labelled import label_of, labels_of_sources
 from charrnn.text.labels import Labels
 from charrnn.text.restoring import Removed, Restorer
 from charrnn.text.running import RunningText
@@ -45,6 +45,7 @@ class Told:
     groups: np.ndarray | None = None  # [D]: texts of one group must not be split
     strata: np.ndarray | None = None  # [D]: each is to be split alike
     ends: np.ndarray | None = None  # bool [D]: ends that were cut off, to validate on
+    more: dict[str, Any] = field(default_factory=dict)  # that a model says of its texts
 
 
 def read_told(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
@@ -90,11 +91,8 @@ def _told_by_columns(sources: Sequence[str], config: TextConfig, known: Known) -
     """Texts to be written, each told the labels of its line."""
     examples = read_examples(sources, config)
     vocabulary, labels = _vocabulary(examples, config, known), _names(examples, known)
-    own = {name: labels.index(name) for names in examples.names for name in names if name}
-    columns = np.array(indices_of(examples.names, own), np.int32)
-    starts = examples.ends - np.array(examples.lengths)
-    framed = np.insert(vocabulary.table[examples.all_codes()], starts, START)
-    texts = RunningText(np.append(framed, np.array(START, framed.dtype)), columns)
+    columns = indices_of(examples.names, labels)
+    texts = RunningText(examples.framed(vocabulary), columns)
     return Told(texts, vocabulary, labels.names, np.array(examples.groups), columns[:, 0])
 
 
@@ -107,16 +105,14 @@ def _told_by_files(sources: Sequence[str], config: TextConfig, known: Known) -> 
         normalize_newlines=config.normalize_newlines, vocabulary=known.vocabulary,
         known=known.characters,
     )  # fmt: skip
-    names = [decoded(Path(source).stem) for source in sources]
+    names = list(map(label_of, sources))
     labels = Labels(known.labels or tuple(sorted(set(names))))
     if labels.size < 2:
         raise CorpusError(f"there is one file, {names[0]}: give two or more to tell apart")
-    starts = np.flatnonzero(corpus.tokens[:-1] == START)
-    source = np.searchsorted(np.cumsum(corpus.sizes), starts, "right")
-    columns = np.array([labels.index(name) for name in names], np.int32)[source]
-    texts = RunningText(corpus.tokens, columns[:, np.newaxis])
+    columns = labels_of_sources(corpus, [labels.index(name) for name in names])
+    texts = RunningText(corpus.tokens, columns)
     if config.lines or config.validation is not None:
-        return Told(texts, corpus.vocabulary, labels.names, None, columns)
+        return Told(texts, corpus.vocabulary, labels.names, None, columns[:, 0])
     texts, ends = _cut(texts, config.validation_fraction)
     return Told(texts, corpus.vocabulary, labels.names, ends=ends)
 
@@ -150,10 +146,11 @@ def tagged_lines(
 
 def _tagged(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Lines with tags in them, a class for each character."""
-    examples, spans = Examples(), []
+    examples, spans, inside = Examples(), [], []
     for text, own in tagged_lines(sources, config):
         examples.add(text)
         spans.append(own)
+        inside.append(markup.inside_words(text))
     if not spans:
         raise CorpusError("there are no lines; name a file that has tagged lines in it")
     vocabulary = _vocabulary(examples, config, known)
@@ -164,7 +161,10 @@ def _tagged(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     classes = [scheme.classes(n, own) for n, own in zip(examples.lengths, spans, strict=True)]
     tokens = vocabulary.table[examples.all_codes()]
     texts = Documents(tokens, examples.ends, np.concatenate(classes), True)
-    return Told(texts, vocabulary, scheme.names, np.array(examples.groups))
+    edges = np.concatenate([scheme.edges(own) for own in classes])
+    whole = not (edges & np.concatenate(inside)).any()
+    groups = np.array(examples.groups)
+    return Told(texts, vocabulary, scheme.names, groups, more={"whole_words": whole})
 
 
 def _restored(sources: Sequence[str], config: TextConfig, known: Known) -> Told:

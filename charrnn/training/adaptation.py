@@ -8,6 +8,7 @@ from charrnn.config import Plan
 from charrnn.network.network import Network
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
+from charrnn.text.running import Labelling
 from charrnn.text.vocabulary import UNKNOWN
 from charrnn.training.evaluation import Evaluation
 from charrnn.training.optimizer import create_optimizer
@@ -51,13 +52,15 @@ class Learner:
         self._optimizer.rates[:] = 1
         self._state = self.network.initial_state(1)
 
-    def learn(self, piece: np.ndarray) -> np.ndarray:
+    def learn(self, piece: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Losses [n] of predicting ``piece[1:]`` [n + 1], from which the network then learns.
 
         Its first token is the last of the piece before; START is that of the first piece.
+        ``labels`` [A, n, 1] are those that the network is told, if any.
         """
         tokens = piece[:, np.newaxis]
-        batch = Batch(*frame(tokens[:-1], tokens[1:]))
+        inputs, targets, resets = frame(tokens[:-1], tokens[1:])
+        batch = Batch(inputs, targets, resets, labels=labels)
         losses, self._state = self.network.loss_and_gradients(batch, self._state)
         self.network.values += _DECAY * (self._trained - self.network.values)
         norm = self._optimizer.gradient_norm(losses.size)
@@ -66,17 +69,22 @@ class Learner:
 
 
 def evaluate_adapting(
-    network: Network, tokens: np.ndarray, losses: np.ndarray | None = None
+    network: Network,
+    tokens: np.ndarray,
+    losses: np.ndarray | None = None,
+    *,
+    labelling: Labelling | None = None,
 ) -> Evaluation:
     """As ``evaluate``, but learning from each piece of the text once it has been predicted.
 
     The text is read in one lane, so that all that stands before a character has been learned. The
-    network stays as it is. ``losses`` as in ``evaluate``.
+    network stays as it is. ``losses`` and ``labelling`` as in ``evaluate``.
     """
     learner, nats, unknown_nats = Learner(network), 0.0, 0.0
     for first in range(0, len(tokens) - 1, PIECE):
         piece = tokens[first : first + PIECE + 1]
-        found = learner.learn(piece)
+        positions = np.arange(first, first + piece.size - 1)[:, np.newaxis]
+        found = learner.learn(piece, None if labelling is None else labelling.at(positions))
         nats += float(found.sum(dtype=np.float64))
         unknown_nats += float(found.sum(where=piece[1:] == UNKNOWN, dtype=np.float64))
         if losses is not None:

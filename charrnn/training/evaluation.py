@@ -247,15 +247,19 @@ def position_losses(
 
 
 def evaluate_corpus(
-    network: Network, corpus: Corpus, measure: Callable[..., Evaluation] = evaluate
+    network: Network,
+    corpus: Corpus,
+    measure: Callable[..., Evaluation] = evaluate,
+    *,
+    labelling: Labelling | None = None,
 ) -> CorpusEvaluation:
     """Evaluate all, each source, and what lies how far from the start of its document.
 
-    ``measure`` is ``evaluate`` or another that takes what it takes.
+    ``measure`` is ``evaluate`` or another that takes what it takes, ``labelling`` among it.
     """
     tokens = corpus.tokens
     losses = np.empty(tokens.size - 1, network.dtype)
-    total = measure(network, tokens, losses)
+    total = measure(network, tokens, losses, labelling=labelling)
     ends = np.cumsum(corpus.sizes)
     sources = [
         Evaluation.of_losses(tokens[end - size : end + 1], losses[end - size : end])

@@ -6,7 +6,6 @@ matrix is a table with the layer's bias in it: choosing a row is the whole produ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -78,9 +77,13 @@ class Product(_Packed):
         own = self._weights
         own.differentiate(own.made(d, self._span[0]), own.read(x), scratch, part, parts)
 
-    def emit(self, program: Program, source: Memory, told: Iterable[np.ndarray]) -> Memory:
-        """The gates: the bias with what is ``told`` by labels, and the product added to it."""
-        gates = program.copy_row(_with(self._bias, told))
+    def add(self, row: np.ndarray) -> None:
+        """Add a row to the gates of every step, until the bias is written anew."""
+        self._bias += row
+
+    def emit(self, program: Program, source: Memory) -> Memory:
+        """The gates: the bias, and the product added to it."""
+        gates = program.copy_row(self._bias)
         program.multiply(self._weights, source, gates.columns(*self._span))
         return gates
 
@@ -124,9 +127,13 @@ class ChosenRows(_Packed):
         """Sum the gradients of each row, this thread's columns."""
         self._weights.scatter(gates, x, part, parts)
 
-    def emit(self, program: Program, source: Memory, told: Iterable[np.ndarray]) -> Memory:
-        """The gates: the character's row with what is ``told`` by labels."""
-        return program.copy_rows(_with(self._weights.rows, told))
+    def add(self, row: np.ndarray) -> None:
+        """Add a row to the gates of every step, until the rows are packed anew."""
+        self._weights.rows += row
+
+    def emit(self, program: Program, source: Memory) -> Memory:
+        """The gates: the character's row."""
+        return program.copy_rows(self._weights.rows)
 
 
 class LabelRows(_Packed):
@@ -161,16 +168,9 @@ class LabelRows(_Packed):
         """Sum the gradients of each row, this thread's columns."""
         self._weights.scatter_added(gates, labels, part, parts)
 
-    def told(self, weights: np.ndarray) -> list[np.ndarray]:
+    def rows(self, weights: np.ndarray) -> list[np.ndarray]:
         """w R of each label whose weight w among the ``weights`` [K] is not 0, in their order."""
         return [weights[number] * self._weights.rows[number] for number in np.flatnonzero(weights)]
-
-
-def _with(rows: np.ndarray, added: Iterable[np.ndarray]) -> np.ndarray:
-    """The rows with each of what is ``added`` in turn, as in a batch."""
-    for row in added:
-        rows = rows + row
-    return rows
 
 
 def create_input(

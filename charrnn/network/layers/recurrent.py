@@ -201,6 +201,14 @@ class RecurrentLayer:
         for matrix in (self.input, *self.labels, *self._own):
             matrix.pack(values, part, parts)
 
+    def tell(self, weights: np.ndarray) -> None:
+        """Let labels with these weights [K] be those of all texts; ``pack`` comes first.
+
+        Their rows are added one after the other, as those of a batch are.
+        """
+        for row in (row for labels in self.labels for row in labels.rows(weights)):
+            self.input.add(row)
+
     def start(self, run: RecurrentBuffers, state: np.ndarray) -> None:
         """Let a pass begin with ``state`` [S, B, width], and documents as the layer says."""
         run.initial = self.initial
@@ -283,8 +291,7 @@ class RecurrentLayer:
         """The gates, the products that they wait for, and the step; its hidden state."""
         if self.node.reverse:
             raise UsageError("a network with a layer that reads backwards writes no text")
-        told = [row for labels in self.labels for row in labels.told(program.labels)]
-        gates = self.input.emit(program, sources[0], told)
+        gates = self.input.emit(program, sources[0])
         states = program.states(self.initial)
         step = program.step(self.cell, gates, states)
         memory = program.state(states, self.recurrent.source)
