@@ -15,20 +15,21 @@ import numpy as np
 import pytest
 from commands import invoke
 from safetensors.numpy import save as to_safetensors
-from samples import config_of, every_variant, random_network
+from samples import READERS, TOLD, config_of, every_variant, random_network
 from subprocesses import ROOT
 from trained import FABLES, fables, save_unchecked, with_biases
 
 from charrnn.errors import CharrnnError, ModelFileError
 from charrnn.inference.language_model import LanguageModel, load
+from charrnn.network.parameters import parameter_shapes
 from charrnn.storage import checkpoint
 from charrnn.storage.checkpoint import FORMAT_VERSION, SavedModel, load_model, save_model
 from charrnn.text.vocabulary import Vocabulary
 
 
 def _assert_same(one, other):
-    assert (one.config, one.vocabulary, one.training) == (
-        other.config, other.vocabulary, other.training,
+    assert (one.config, one.vocabulary, one.training, one.labels) == (
+        other.config, other.vocabulary, other.training, other.labels,
     )  # fmt: skip
     assert one.tensors.keys() == other.tensors.keys()
     for name, tensor in one.tensors.items():
@@ -70,6 +71,27 @@ def test_every_network_comes_back_and_says_the_same(path, cell, more):
         SavedModel(network.config, model.vocabulary, network.parameters, model.training),
     )
     assert load(path).evaluate("head") == model.evaluate("head")
+
+
+def _of_labels(more, names=None):
+    """A model that tells labels, or is told them."""
+    config = config_of(("gru", "tanh"), **more)
+    rng = np.random.default_rng(1)
+    tensors = {n: rng.standard_normal(s, np.float32) for n, s in parameter_shapes(config).items()}
+    names = tuple(map(str, range(config.classes))) if names is None else names
+    return SavedModel(config, Vocabulary("abcdefgh"), tensors, {"documents": 2}, names)
+
+
+@pytest.mark.parametrize("more", {**READERS, **TOLD}.values(), ids={**READERS, **TOLD})
+def test_models_of_each_task_come_back_with_their_labels(path, more):
+    save_model(path, _of_labels(more))
+    _assert_same(load_model(path), _of_labels(more))
+
+
+def test_any_labels_come_back(path):
+    names = ("", '\0\n"', "日本 <unk>", "a\tb")
+    save_model(path, _of_labels(TOLD["told"], names))
+    assert load_model(path).labels == names
 
 
 @pytest.mark.parametrize("characters", ["a", "\0\x1b\n\"\\'", "éß日本\U0001f600", "<unk>"])
@@ -228,13 +250,13 @@ def test_what_a_killed_save_left_is_cleaned_up(path, saved):
 # What is refused
 
 
-def _contents(path, saved, *, tensors=None, config=None, **metadata):
+def _contents(path, saved, *, tensors=None, config=None, config_text=None, **metadata):
     """Writes the file anew with other tensors, configuration values or metadata."""
     tensors = saved.tensors if tensors is None else tensors
     values = {
         "format": "charrnn",
         "format_version": str(FORMAT_VERSION),
-        "config": json.dumps(dataclasses.asdict(saved.config) | (config or {})),
+        "config": config_text or json.dumps(dataclasses.asdict(saved.config) | (config or {})),
         "characters": json.dumps(saved.vocabulary.characters),
         "training": json.dumps(saved.training),
         "checksum": checkpoint.checksum_of(tensors),
@@ -367,6 +389,75 @@ def test_descriptions_that_make_no_sense_are_refused(path, saved, metadata):
         load_model(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 10_000
+
+
+#: Without labels, as models were before there were any.
+FORMER = ("vocabulary_size", "cell", "activation", "layers", "hidden_size", "embedding_size",
+          "readout_layers", "readout_size", "initial_state")  # fmt: skip
+
+
+def test_a_model_from_before_there_were_tasks_writes(path, saved):
+    config = {name: getattr(saved.config, name) for name in FORMER}
+    _contents(path, saved, config_text=json.dumps(config))
+    _assert_same(load_model(path), saved)
+    assert load(path).evaluate("abc").nats_per_character > 0
+
+
+@pytest.mark.parametrize("more", [TOLD["told"], READERS["label"], READERS["tags"]])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": None},
+        {"labels": "[]"},
+        {"labels": '["0", "1", "2"]'},
+        {"labels": '["0", "1", "2", "3", "4", "5"]'},
+        {"labels": '["0", "1", "2", "3", "3"]'},
+        {"labels": '["0", "1", "2", 3, 4]'},
+        {"labels": '["0", "1", "2", null]'},
+        {"labels": '["0", "1", "2", ["3"]]'},
+        {"labels": '"01234"'},
+        {"labels": '{"0": 0, "1": 1, "2": 2, "3": 3, "4": 4}'},
+        {"labels": "3"},
+        {"labels": "[" * 100_000},
+        {"labels": '["0"'},
+        {"config": {"classes": 0}},
+        {"config": {"classes": 1}},
+        {"config": {"classes": -1}},
+        {"config": {"classes": 10**9}},
+        {"config": {"classes": "4"}},
+        {"config": {"classes": True}},
+        {"config": {"task": "restore" * 9}},
+        {"config": {"task": None}},
+        {"config": {"task": ["tags"]}},
+        {"config": {"multiple": 1}},
+        {"config": {"cell": "jordan"}},
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_labels_that_do_not_fit_are_refused(path, more, changes):
+    model = _of_labels(more)
+    assert model.config.classes in (4, 5)
+    changes = {"labels": json.dumps(model.labels), **changes}
+    _contents(path, model, **changes)
+    with pytest.raises(ModelFileError, match="damaged") as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("more", "config"),
+    [
+        (READERS["tags"], {"task": "label"}),  # it would have a query
+        (READERS["label"], {"task": "tags"}),
+        (READERS["label"], {"task": "write"}),  # it would read one way
+        (TOLD["told"], {"task": "tags"}),
+    ],
+)
+def test_a_task_that_is_not_the_tensors_is_refused(path, more, config):
+    model = _of_labels(more)
+    _contents(path, model, config=config, labels=json.dumps(model.labels))
+    with pytest.raises(ModelFileError, match="its tensors are not those of its configuration"):
+        load_model(path)
 
 
 @pytest.mark.parametrize(

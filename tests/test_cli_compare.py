@@ -10,9 +10,11 @@ from commands import QUICK, assert_one_line_error, execute, invoke, start
 from trained import DINOSAURS, FABLES
 
 from charrnn.cells import CELL_NAMES, CELLS
+from charrnn.config import TextConfig
 from charrnn.inference.language_model import load
 from charrnn.network.parameters import parameter_count
 from charrnn.storage.checkpoint import load_model, resume_path
+from charrnn.studies.comparison import cells_for
 from charrnn.training.optimizer import Optimizer
 
 TWO = ("--cells", "elman,gru")
@@ -112,6 +114,20 @@ def test_every_cell_is_compared_by_default(corpus):
     results = _results(corpus, *QUICK, "--steps", 3)
     assert [result["cell"] for result in results] == list(CELL_NAMES)
     assert {result["hidden_size"] for result in results} == {16}
+
+
+def test_cells_are_compared_by_what_they_tell(tmp_path):
+    """All by default but jordan, which only writes."""
+    lines = tmp_path / "lines.tsv"
+    lines.write_text("\n".join(f"{n:05}\t{['even', 'odd'][n % 2]}" for n in range(400)))
+    results = _results(lines, *QUICK, "--task", "label", "--steps", 2, "--cells", "gru,elman")
+    assert [result["cell"] for result in results] == ["gru", "elman"]
+    assert all(0.3 < result["validation_loss"] < 1.5 for result in results)
+    for config in (TextConfig(task="tags"), TextConfig(labels="columns")):
+        assert cells_for(config) == [name for name in CELL_NAMES if name != "jordan"]
+    assert cells_for(TextConfig()) == list(CELL_NAMES)
+    done = invoke("compare", lines, *QUICK, "--task", "label", "--cells", "gru,jordan")
+    assert_one_line_error(done, 2, "jordan only writes", "choose another --cell")
 
 
 def test_equal_weights(corpus):

@@ -15,6 +15,7 @@ from charrnn.cli.tables import figures_table
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import CharrnnError, ModelFileError
 from charrnn.inference.language_model import load
+from charrnn.inference.models import load as load_any
 from charrnn.storage import checkpoint, metadata
 from charrnn.storage.checkpoint import (
     load_finite_model,
@@ -54,6 +55,21 @@ def run(tmp_path_factory):
 def state(run):
     """What the run's resume file holds, to be altered."""
     return load_resume(resume_path(run / "m.st"))
+
+
+@pytest.fixture(scope="module")
+def reading_run(tmp_path_factory):
+    """The same of a run that learns to tell labels, stopped in its second pass."""
+    folder = tmp_path_factory.mktemp("reading")
+    lines = [f"{n:04}\t{['even', 'odd'][n % 2]}" for n in range(400)]
+    (folder / "corpus.txt").write_text("\n".join(lines), encoding="utf-8")
+    more = ("--task", "label", "--precision", "float32")
+    done = invoke("train", folder / "corpus.txt", "--model", folder / "m.st", *OPTIONS, *more)
+    assert done.exit_code == 0, done.stderr
+    state = load_resume(resume_path(folder / "m.st"))
+    state.values["training"]["steps"] = 20
+    save_resume(resume_path(folder / "m.st"), state)
+    return folder
 
 
 def _text(values):
@@ -144,6 +160,7 @@ def _write_model(path, saved, training):
         "format_version": str(checkpoint.FORMAT_VERSION),
         "config": json.dumps(dataclasses.asdict(saved.config)),
         "characters": json.dumps(saved.vocabulary.characters),
+        "labels": json.dumps(saved.labels),
         "training": training,
         "checksum": checkpoint.checksum_of(saved.tensors),
     }))  # fmt: skip
@@ -156,6 +173,23 @@ def test_any_value_of_a_resume_file_may_be_wrong(run, state, tmp_path):
     for place, wrong in random.Random(1).sample(altered, 600):
         _write(path, state.arrays, _text(_altered(state.values, place, wrong)))
         _assert_refused_or_harmless(run, path)
+
+
+def test_any_value_of_a_run_that_reads_may_be_wrong(reading_run, tmp_path):
+    """All of what only such a run has, and some of the rest."""
+    path, state = tmp_path / "m.st.resume", load_resume(resume_path(reading_run / "m.st"))
+    own = [("labels",), ("position",), ("shape", "task"), ("shape", "classes"),
+           ("shape", "multiple"), *(("origin", "text", name) for name in ("task", "balance")),
+           ("best", "temperature")]  # fmt: skip
+    altered = [*itertools.product(own, WRONG)]
+    altered += random.Random(1).sample([*itertools.product(_places(state.values), WRONG)], 60)
+    altered += [(("position",), n) for n in (7, 12_345, 2**24 - 1, 2**24, 10**15)]
+    altered += [(("labels",), names) for names in (["odd", "even"], ["even", "even"], ["even"])]
+    for place, wrong in altered:
+        _write(path, state.arrays, _text(_altered(state.values, place, wrong)))
+        _assert_refused_or_harmless(reading_run, path)
+    _write(path, state.arrays, _text(state.values))
+    assert _assert_refused_or_harmless(reading_run, path)
 
 
 @pytest.mark.parametrize("text", [*map(json.dumps, WRONG), "[" * 10_000, "", "{", "nonsense"],
@@ -267,6 +301,44 @@ def test_any_figure_of_a_model_may_be_wrong(run, tmp_path, wrong):
             assert figures_table(describe(load_model(path)))
             assert len(model.sample(3, seed=1)) <= 3
             model.save(tmp_path / "again.st")
+
+
+READING = {
+    "label": (TextConfig(task="label"), ("even", "odd")),
+    "tags": (TextConfig(task="tags"), ("O", "B-x", "I-x")),
+    "restore": (TextConfig(task="restore", restore="case"), ("nothing", "upper")),
+}
+
+
+@pytest.mark.parametrize("task", READING)
+def test_what_a_model_that_reads_says_of_its_text_may_be_wrong(tmp_path, task):
+    text, labels = READING[task]
+    path, figures = tmp_path / "m.st", {"text": dataclasses.asdict(text), "temperature": 1.5}
+    saved = with_biases("abc", task=task, classes=len(labels))
+    saved = dataclasses.replace(saved, labels=labels)
+    answered = 0
+    for place, wrong in itertools.product(_places(figures), WRONG):
+        _write_model(path, saved, _text(_altered(figures, place, wrong)))
+        try:
+            model = load_any(path, threads=1)
+            (found,) = model.answers(["aB"])
+        except CharrnnError as error:
+            assert "\n" not in str(error)
+        else:
+            assert found
+            answered += 1
+    assert answered > 0
+
+
+@pytest.mark.parametrize(
+    "labels", [("O", "B-x"), ("B-x", "I-x", "O"), ("O", "B-x", "I-y"), ("O", "B- ", "I- ")]
+)
+def test_labels_that_are_none_of_tags_are_damage(tmp_path, labels):
+    saved = with_biases("abc", task="tags", classes=len(labels))
+    _write_model(tmp_path / "m.st", dataclasses.replace(saved, labels=labels), "{}")
+    with pytest.raises(CharrnnError) as caught:
+        load_any(tmp_path / "m.st", threads=1)
+    assert "\n" not in str(caught.value)
 
 
 def test_figures_that_are_no_numbers_are_none(tmp_path):

@@ -1,5 +1,6 @@
 """Texts that are read whole: cut where they are long, packed into lanes, each once in a pass."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -252,6 +253,46 @@ def test_set_to_a_position_it_goes_on_as_the_other(balanced):
             np.testing.assert_array_equal(array, getattr(other, name), err_msg=name)
         assert first.read == second.read
     assert first.position > 2 * module._PASS
+
+
+def test_past_the_end_of_a_pass_is_its_last_chunk():
+    """A resume file may say anything."""
+    packs = documents([9] * 40).lanes(2, 16, seed=5)
+    *_, last = _pass(packs)
+    packs.position = 5000
+    np.testing.assert_array_equal(packs.next().inputs, last.inputs)
+    assert packs.read == 360
+
+
+def test_each_pass_has_gaps_of_its_own():
+    own = documents([90, 7, 200, 1] * 9, by_position=True)
+    # Of each token the class that it has as a gap; the first of a text can be none.
+    filled = np.arange(own.positions, dtype=np.int32) + 10
+    filled[own.begins] = -1
+    gapped = dataclasses.replace(own, filled=filled, gap=2)
+    packs, found = gapped.lanes(3, 64, seed=5), []
+    for _ in range(3):
+        gaps = []
+        for batch in _pass(packs):
+            is_gap = batch.inputs == 2
+            gaps += batch.targets[is_gap & batch.counted].tolist()
+            assert (batch.targets[~is_gap & batch.counted] < 4).all()
+        found.append(sorted(gaps))
+        assert len(gaps) == len({*gaps}) and {*gaps} <= {*filled[filled >= 0].tolist()}
+        assert 0.05 < len(gaps) / own.positions < 0.16
+    assert len(set(map(tuple, found))) == 3
+    drawn = gapped.with_gaps(np.random.default_rng(1))
+    again = drawn.with_gaps(np.random.default_rng(2))
+    assert again is drawn and own.with_gaps(np.random.default_rng(1)) is own
+    assert (drawn.tokens[own.begins] == own.tokens[own.begins]).all()
+
+
+def test_some_of_the_texts_have_their_own_gaps():
+    own = documents([3, 2, 4], by_position=True)
+    gapped = dataclasses.replace(own, filled=np.arange(9, dtype=np.int32), gap=2)
+    some = gapped.take(np.array([2, 0]))
+    assert some.filled.tolist() == [5, 6, 7, 8, 0, 1, 2] and some.gap == 2
+    assert len(gapped.arrays) == len(own.arrays) + 1
 
 
 def test_the_last_lanes_are_not_the_emptiest():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.cells import CELL_NAMES
 from charrnn.cli.options import (
     EXTENT,
     SIZES,
@@ -42,7 +41,7 @@ DEFAULT_BUDGET = 60.0
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True)
-@cells_option(".  [default: all of them]", CELL_NAMES)
+@cells_option(".  [default: all that can learn the task]")
 @click.option(
     "--equal",
     type=click.Choice(("size", "weights")),
@@ -76,9 +75,10 @@ def compare(corpus: tuple[str, ...], cells: list[str], equal: str, folder: Path 
     """
     from charrnn.studies import comparison
 
-    comparison.refuse_doubles(cells)
     sizes = {name: options.pop(name) for name in SIZES}
     text = TextConfig(**text_of(options))
+    cells = cells or comparison.cells_for(text)
+    comparison.refuse_doubles(cells)
     options = {name: value for name, value in options.items() if name not in vars(text)}
     if all(options[name] is None for name in EXTENT):
         options["budget"] = DEFAULT_BUDGET

@@ -145,10 +145,10 @@ def _named_cells(context: Any, parameter: Any, given: tuple[str, ...]) -> list[s
     return names
 
 
-def cells_option(purpose: str, default: tuple[str, ...] = ()) -> Any:
+def cells_option(purpose: str) -> Any:
     """Any number of cells, with commas between them or by giving the option again."""
     return click.option(
-        "--cells", "--cell", "cells", multiple=True, metavar="CELL,...", default=default,
+        "--cells", "--cell", "cells", multiple=True, metavar="CELL,...",
         callback=_named_cells, help=f"Any of {_CELLS}{purpose}",
     )  # fmt: skip
 

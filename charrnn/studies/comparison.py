@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.cells import CELL_NAMES, most_layers
+from charrnn.cells import CELL_NAMES, CELLS, most_layers
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import TrainingError, UsageError
 from charrnn.network.parameters import parameter_count, with_weights
@@ -62,6 +62,14 @@ class Trial:
         """How the run did, as far as it has been made: at least one step."""
         assert self._last, "no step has been made"
         return _result(self.trainer, self._last, self._error)
+
+
+def cells_for(text: TextConfig) -> list[str]:
+    """The names of all cells that can learn what is to be learned of a text."""
+    if text.task == "write" and text.labels is None:
+        return list(CELL_NAMES)
+    feeding_back = {name for (name, _), cell in CELLS.items() if cell.output_block is not None}
+    return [name for name in CELL_NAMES if name not in feeding_back]
 
 
 def refuse_doubles(cells: Sequence[str]) -> None:

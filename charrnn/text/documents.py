@@ -235,18 +235,22 @@ class Packs:
     @property
     def read(self) -> int:
         """Characters that have been read."""
-        number, chunk = divmod(self.position, _PASS)
-        plan = self._plan(number)
+        number, chunk, plan = self._place()
         begun = int(plan.pieces.lengths[: plan.bounds[chunk]].sum())
         return number * self._documents.positions + begun
 
     def next(self) -> Batch:
         """The next chunk."""
-        number, chunk = divmod(self.position, _PASS)
-        plan = self._plan(number)
+        number, chunk, plan = self._place()
         last = chunk + 2 == plan.bounds.size
         self.position = (number + 1) * _PASS if last else self.position + 1
         return self._drawn.chunk(plan, chunk, (self.length, self.batch)).batch
+
+    def _place(self) -> tuple[int, int, Plan]:
+        """The pass, the chunk that comes next and all chunks; past the last it is the last."""
+        number, chunk = divmod(self.position, _PASS)
+        plan = self._plan(number)
+        return number, min(chunk, plan.bounds.size - 2), plan
 
     def _plan(self, number: int) -> Plan:
         """The pass with this number, which is the same whenever it is asked for."""
