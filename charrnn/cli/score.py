@@ -74,7 +74,6 @@ def score(context: click.Context, files: tuple[str, ...], paths: tuple[Path, ...
     Examples:
       charrnn score names.txt --lines | sort -n | tail
       charrnn score --model en.safetensors --model de.safetensors letters.txt
-      charrnn sample | charrnn score --copied corpus.txt --json
       charrnn score --per-character poem.txt
       charrnn score --model told.safetensors --labels names.txt
     """
