@@ -22,7 +22,7 @@ from charrnn.storage.checkpoint import SavedModel
 from charrnn.text.documents import Documents
 from charrnn.text.labels import Labels
 from charrnn.text.lines import NEWLINE
-from charrnn.text.markup import Span, TagScheme, write
+from charrnn.text.markup import Span, TagScheme, inside_words, write
 from charrnn.text.restoring import Restorer
 from charrnn.text.vocabulary import START, code_points
 from charrnn.training.reading import (
@@ -206,6 +206,8 @@ class Tagger(Reader):
     def __init__(self, network: Network, saved: SavedModel) -> None:
         super().__init__(network, saved)
         self.scheme = TagScheme.of(saved.labels)
+        # Where no tag of the training text begins or ends within a word, none is found to.
+        self._whole_words = self.training.get("whole_words", False)
 
     @in_turn
     def answers(self, texts: Sequence[str]) -> list[Tagged | None]:
@@ -218,7 +220,8 @@ class Tagger(Reader):
             codes = [code_points(text, "surrogatepass") for text in some]
             documents = self._documents(codes, by_position=True)
             logits = log_probabilities(position_logits(self.network, documents))
-            taggings = self.scheme.spans(np.split(logits, documents.ends[:-1]))
+            inside = [inside_words(text) for text in some] if self._whole_words else None
+            taggings = self.scheme.spans(np.split(logits, documents.ends[:-1]), inside)
             for text, tagging in zip(some, taggings, strict=True):
                 chances = [math.exp(confidence) for confidence in tagging.confidences]
                 yield Tagged(text, tagging.spans, chances)

@@ -69,7 +69,7 @@ def read_dataset(
     origin = _origin(sources, text, _characters_of(told.texts), _count_of(told.texts))
     if isinstance(training, RunningText):
         origin["label_counts"] = training.label_counts(len(told.labels), by_text=text.by_line)
-    return Dataset(told.vocabulary, training, validation, origin, told.labels)
+    return Dataset(told.vocabulary, training, validation, origin | told.more, told.labels)
 
 
 def _written(

@@ -186,18 +186,29 @@ class TagScheme:
             classes[span.start] = begin
         return classes
 
-    def spans(self, scores: Sequence[np.ndarray]) -> list[Tagging]:
+    def edges(self, classes: np.ndarray) -> np.ndarray:
+        """Before which characters a tag begins or ends, bool [n], given their ``classes`` [n]."""
+        begins, tag = classes % 2 == 1, (classes + 1) // 2
+        return begins | (np.diff(tag, prepend=tag[:1]) != 0)
+
+    def spans(
+        self, scores: Sequence[np.ndarray], inside: Sequence[np.ndarray] | None = None
+    ) -> list[Tagging]:
         """The likeliest tags of some texts, given log-probabilities [n, K] for each.
 
         Of all sequences of classes in which no tag goes on that has not begun, theirs has the
-        highest sum.
+        highest sum. No tag begins or ends before a character that is ``inside`` of something, bool
+        [n] for each text.
         """
+        if inside is None:
+            inside = [np.zeros(len(of_text), np.bool_) for of_text in scores]
         taggings = [Tagging([], []) for _ in scores]
         for block in _blocks([len(of_text) for of_text in scores]):
             joined = np.concatenate([scores[i] for i in block])
             lengths = np.array([len(scores[i]) for i in block])
             starts = np.cumsum(lengths) - lengths
-            classes = _likeliest(joined, starts, lengths)
+            within = np.concatenate([inside[i] for i in block])
+            classes = _likeliest(joined, within, starts, lengths)
             for row, name, start, end, confidence in _found(classes, joined, starts):
                 tagging = taggings[block[row]]
                 tagging.spans.append(Span(self.labels.names[name], start, end))
@@ -219,11 +230,20 @@ def _blocks(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield block
 
 
-def _likeliest(scores: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def inside_words(text: str) -> np.ndarray:
+    """Which characters, letters or digits, have another one before them, bool [n]."""
+    of_word = np.array([character.isalnum() for character in text], np.bool_)
+    return of_word & np.append(False, of_word[:-1])[: of_word.size]
+
+
+def _likeliest(
+    scores: np.ndarray, inside: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
     """The best classes [m] of texts that lie one after the other in ``scores`` [m, K].
 
     The longest come first: after t steps the first so many go on. A tag can go on only where it has
-    begun or gone on before; any other class may follow on the best one of all.
+    begun or gone on before; any other class may follow on the best one of all, but where it is
+    ``inside`` [m]: there only what is outside of tags follows, on what is outside too.
     """
     tags = scores.shape[1] // 2
     best = np.empty((starts.size, scores.shape[1]))  # [texts, K], of sequences that end in a class
@@ -235,13 +255,14 @@ def _likeliest(scores: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> n
     best[:, 2::2] = -np.inf
     for t in range(1, longest):
         at, last = starts[: going[t]] + t, best[: going[t]]
-        before[at] = last.argmax(1)
+        within, outside = inside[at], last[:, OUTSIDE].copy()
+        before[at] = np.where(within, OUTSIDE, last.argmax(1))
         begin, go_on = last[:, 1::2], last[:, 2::2]
         begun[at] = begin >= go_on
         highest = last.max(1, keepdims=True)
         np.maximum(begin, go_on, out=go_on)
-        last[:, OUTSIDE] = highest[:, 0]
-        begin[:] = highest
+        last[:, OUTSIDE] = np.where(within, outside, highest[:, 0])
+        begin[:] = np.where(within[:, np.newaxis], -np.inf, highest)
         last += scores[at]
     return _traced(best.argmax(1), before, begun, starts, going)
 

@@ -7,7 +7,8 @@ of the texts has to respect.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class Told:
     groups: np.ndarray | None = None  # [D]: texts of one group must not be split
     strata: np.ndarray | None = None  # [D]: each is to be split alike
     ends: np.ndarray | None = None  # bool [D]: ends that were cut off, to validate on
+    more: dict[str, Any] = field(default_factory=dict)  # that a model says of its texts
 
 
 def read_told(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
@@ -144,10 +146,11 @@ def tagged_lines(
 
 def _tagged(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Lines with tags in them, a class for each character."""
-    examples, spans = Examples(), []
+    examples, spans, inside = Examples(), [], []
     for text, own in tagged_lines(sources, config):
         examples.add(text)
         spans.append(own)
+        inside.append(markup.inside_words(text))
     if not spans:
         raise CorpusError("there are no lines; name a file that has tagged lines in it")
     vocabulary = _vocabulary(examples, config, known)
@@ -158,7 +161,10 @@ def _tagged(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     classes = [scheme.classes(n, own) for n, own in zip(examples.lengths, spans, strict=True)]
     tokens = vocabulary.table[examples.all_codes()]
     texts = Documents(tokens, examples.ends, np.concatenate(classes), True)
-    return Told(texts, vocabulary, scheme.names, np.array(examples.groups))
+    edges = np.concatenate([scheme.edges(own) for own in classes])
+    whole = not (edges & np.concatenate(inside)).any()
+    groups = np.array(examples.groups)
+    return Told(texts, vocabulary, scheme.names, groups, more={"whole_words": whole})
 
 
 def _restored(sources: Sequence[str], config: TextConfig, known: Known) -> Told:

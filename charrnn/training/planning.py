@@ -55,9 +55,10 @@ _WEIGHTS_TO_LEARN_BY_HEART = 6.0
 #: Hidden sizes that are chosen: whole multiples of the last within the first two.
 _SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
 
-#: Of a network that reads: passes after which it gets no better, the fewest of a budget, and the
-#: most recurrent weights for each class that is to be told and for each character.
-_READING_EPOCHS = {"label": 8, "tags": 12, "restore": 12}
+#: Of a network that reads: passes after which it gets no better, with as many characters as a small
+#: text takes for its updates; the fewest passes of a budget, and the most recurrent weights for
+#: each class that is to be told and for each character.
+_READING_EPOCHS, _FEWEST_READ = {"label": 8, "tags": 12, "restore": 12}, 6e5
 _FEWEST_READINGS, _WEIGHTS_OF_A_TARGET, _WEIGHTS_OF_A_READ_CHARACTER = 4, 12.0, 0.02
 
 #: Dropout of a network that reads, at least: what it learns of a text is little.
@@ -175,7 +176,7 @@ def characters_read(config: TrainingConfig, positions: int, task: str = "write")
         batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
         return float(config.steps * batch * length)
     if task in _READING_EPOCHS:
-        return min(_READING_EPOCHS[task] * positions, MOST_CHARACTERS)
+        return min(_most_epochs(positions, 0, task) * positions, MOST_CHARACTERS)
     return min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
 
 
@@ -207,7 +208,7 @@ def _lanes_of(config: TrainingConfig, positions: int) -> int:
 def _most_epochs(positions: int, weights: int, task: str) -> float:
     """Passes over a text after which a network gets no better, or worse."""
     if task in _READING_EPOCHS:
-        return _READING_EPOCHS[task]
+        return max(_READING_EPOCHS[task], _FEWEST_READ / positions)
     heavy = min(1.0, weights / (_WEIGHTS_TO_LEARN_BY_HEART * positions))
     return (_MOST_EPOCHS + _CHARACTERS_BESIDE / positions) / heavy
 
