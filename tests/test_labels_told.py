@@ -8,16 +8,17 @@ import pickle
 
 import numpy as np
 import pytest
-from commands import assert_one_line_error, execute, invoke
+from commands import assert_one_line_error, execute, invoke, start
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import assert_same_bits, config_of, random_network, session_of
 from trained import DINOSAURS, FABLES, dinosaurs, language_model, run, small_trainer
 
 from charrnn.cli.labels import with_told
+from charrnn.compute.readout import cross_entropy_rows
 from charrnn.config import TextConfig
 from charrnn.errors import ModelFileError, UsageError
-from charrnn.inference.attribution import likeliest_labels
+from charrnn.inference.attribution import Attributor, likeliest_labels
 from charrnn.inference.compression import compress, decompress
 from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import save_model
@@ -84,14 +85,14 @@ def test_a_label_of_weight_1_is_that_of_a_batch_to_the_last_bit(cell, embedding)
         assert_same_bits(told.losses(plain, state)[0], expected)
         again = told.with_values(told.values)
         assert_same_bits(again.losses(plain, state)[0], expected)
-        of_network, of_told = session_of(network), session_of(told)
-        assert not np.array_equal(of_network.logits(), of_told.logits())
+        session = session_of(told)
+        rows = [session.logits(), *(session.feed(own[None]) for own in inputs[1:])]
+        of_session = np.empty(text.size, np.float32)
+        cross_entropy_rows(np.concatenate(rows), text, of_session)
+        assert_same_bits(of_session, expected[:, 0])
         found.append(expected)
-        for n in range(text.size - 1):
-            logits = of_told.feed(text[n : n + 1, None])[0, :37].astype(np.float64)
-            loss = np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[text[n + 1]]
-            assert loss == pytest.approx(expected[n + 1, 0], abs=1e-5)
     assert not np.array_equal(found[0], found[1])
+    assert not np.array_equal(session_of(network).logits(), session_of(told).logits())
 
 
 def test_weights_mix_and_add_up(folder):
@@ -343,6 +344,63 @@ def test_score_tells_the_likeliest_labels(folder, model):
     assert (first["likeliest"], first["line"]) == (["low", "x:1"], "abc")
     assert list(first["labels"][0]) == ["low", "high"] and first["labels"][1] == {"x:1": 1.0}
     assert f"{first['labels'][0]['low']:.4f}" == rows[0][1]
+
+
+def test_apply_tells_the_likeliest_label_of_each_column(folder, model):
+    arguments = ["apply", "--model", folder / "columns"]
+    assert _output(*arguments, stdin="abc\n\nzyx") == "low,x:1\n\nhigh,x:1\n"
+    ((sexes, other),) = likeliest_labels(model, ["abc"])
+    pairs = [("x:1", 1.0), *zip(sexes.names, sexes.probabilities, strict=True)]
+    (best,) = _output(*arguments, "--best", 2, stdin="abc").splitlines()
+    assert best == "\t".join(f"{name}\t{chance:.4f}" for name, chance in pairs[:2])
+    figures = json.loads(_output(*arguments, "--json", stdin="abc"))
+    assert figures == {
+        "text": "abc", "labels": ["low", "x:1"], "probabilities": dict(pairs)
+    }  # fmt: skip
+    assert other.names == ["x:1"]
+
+
+def test_apply_answers_of_files_as_the_library_does(folder):
+    lines = ["The fox", "", "Tyrannosaurus", "a" * 200]
+    answers = Attributor(load(folder / "files", threads=2)).answers(lines)
+    shown = [json.loads(line) if line else None for line in _output(
+        "apply", "--json", "--model", folder / "files", stdin="\n".join(lines)).split("\n")[:-1]
+    ]  # fmt: skip
+    assert shown == [own and {
+        "text": own.text, "labels": list(own.labels), "probabilities": own.probabilities
+    } for own in answers]  # fmt: skip
+    for own in filter(None, answers):
+        assert own.labels == (next(iter(own.probabilities)),)
+        assert sum(own.probabilities.values()) == pytest.approx(1)
+
+
+def test_a_label_of_two_columns_has_its_greater_probability(folder):
+    model = load(folder / "columns", threads=1)
+    model.training["label_counts"] = [[1, 3, 0], [0, 5, 5]]
+    (answer,) = Attributor(model).answers(["xyz"])
+    (columns,) = likeliest_labels(model, ["xyz"])
+    first, second = (dict(zip(*own, strict=True)) for own in columns)
+    assert answer.probabilities == {
+        "high": first["high"], "low": max(first["low"], second["low"]), "x:1": second["x:1"]
+    }  # fmt: skip
+    values = list(answer.probabilities.values())
+    assert values == sorted(values, reverse=True)
+
+
+def test_a_line_is_answered_before_the_next_one_comes(folder):
+    with start("apply", "--model", folder / "columns") as process:
+        for line, answer in ((b"abc\n", b"low,x:1\n"), (b"zyx\n", b"high,x:1\n")):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline() == answer
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("option", ["--terms", "--temperature"])
+def test_apply_refuses_what_only_models_that_read_can_do(folder, option):
+    done = invoke("apply", "--model", folder / "columns", option, 2, stdin="abc\n")
+    assert_one_line_error(done, 2, "are for models that read", "--task label")
 
 
 def test_the_texts_of_files_are_told_apart(folder):
