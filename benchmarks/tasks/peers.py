@@ -27,6 +27,8 @@ def read(folder: Path, name: str) -> tuple[list[str], list[str]]:
     """The lines of train and test of a data set or text."""
     ending = "tsv" if (folder / f"{name}.train.tsv").exists() else "txt"
     train, test = (folder / f"{name}.{part}.{ending}" for part in ("train", "test"))
+    if not train.exists():
+        raise SystemExit(f"{train} is not there: python benchmarks/tasks/data.py {folder} {name}")
     return train.read_text("utf-8").splitlines(), test.read_text("utf-8").splitlines()
 
 
@@ -81,29 +83,24 @@ def taggers(name: str, train: list[str], test: list[str]) -> Iterator[Result]:
 
 
 def restorers(name: str, train: list[str], test: list[str]) -> Iterator[Result]:
-    """Most frequent forms, and for capitals with the starts of sentences too."""
+    """The most frequent form of each word, and how much there is to restore."""
     import forms
 
     for what, remove in forms.REMOVE.items():
-        plain = [remove(line) for line in test]
-        known, training = timed(forms.Forms, train, remove)
-        given, testing = timed(lambda plain=plain, known=known: [known(line) for line in plain])
-        answers = {"nothing": plain, "most frequent form": given}
-        if what == "case":
-            started = [forms.start_sentences(line) for line in given]
-            answers["most frequent form, sentences started"] = started
-        for peer, lines in answers.items():
-            yield {"peer": peer, "setting": what, **measures.restored(test, lines, plain),
-                   "training_seconds": training, "test_seconds": testing}  # fmt: skip
+        plain = list(map(remove, test))
+        if plain == test:
+            continue
+        restore, training = timed(forms.restorer, train, what)
+        given, testing = timed(lambda restore=restore, plain=plain: list(map(restore, plain)))
+        yield {"peer": f"{what} left out", **measures.restored(test, plain, plain)}
+        yield {"peer": f"{what}: most frequent form", **measures.restored(test, given, plain),
+               "training_seconds": training, "test_seconds": testing}  # fmt: skip
 
 
 def measure(folder: Path, name: str) -> Iterator[Result]:
     """The results of all peers on one data set."""
     train, test = read(folder, name)
-    if "\t" in train[0]:
-        peers = classifiers
-    else:
-        peers = taggers if "</" in train[0] else restorers
+    peers = classifiers if "\t" in train[0] else taggers if "</" in train[0] else restorers
     for result in peers(name, train, test):
         yield {"data": name, "train_lines": len(train), "test_lines": len(test), **result}
 
