@@ -1,0 +1,105 @@
+"""Trains charrnn on the files of `data.py` as a user would, and measures it on the tests.
+
+    python benchmarks/tasks/own.py FOLDER NAME[:KINDS]... [--budget 3m] [--seeds 1,2,3] [--json]
+
+A text needs the kinds to restore, such as novels:case,punctuation. What is given for `--train` goes
+to `charrnn train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+Result = dict[str, Any]
+
+#: What of the figures is told, in the order in which a task has any of them.
+TOLD = (
+    "accuracy", "macro_f1", "f1", "lines_right", "word_error_rate", "word_error_rate_before",
+    "calibration_error", "nats", "seconds",
+)  # fmt: skip
+
+
+def run(*words: object) -> str:
+    """What a command of charrnn prints."""
+    command = [sys.executable, "-m", "charrnn", *map(str, words)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
+
+
+def files(folder: Path, name: str) -> tuple[Path, Path]:
+    """Train and test of a data set."""
+    ending = "tsv" if (folder / f"{name}.train.tsv").exists() else "txt"
+    train, test = (folder / f"{name}.{part}.{ending}" for part in ("train", "test"))
+    if not train.exists():
+        raise SystemExit(f"{train} is not there: python benchmarks/tasks/data.py {folder} {name}")
+    return train, test
+
+
+def task(train: Path, kinds: str) -> list[str]:
+    """The options that say what is learned of a file."""
+    if kinds:
+        return ["--restore", kinds]
+    with train.open(encoding="utf-8") as lines:
+        return ["--task", "label" if "\t" in next(lines) else "tags"]
+
+
+def measure(folder: Path, name: str, seed: int, options: Sequence[str]) -> Result:
+    """Figures of one run on one data set."""
+    name, _, kinds = name.partition(":")
+    train, test = files(folder, name)
+    with tempfile.TemporaryDirectory() as temporary:
+        model = Path(temporary) / "model.safetensors"
+        start = time.perf_counter()
+        run("train", train, *task(train, kinds), "--model", model, "--seed", seed, *options)
+        seconds = time.perf_counter() - start
+        figures = json.loads(run("evaluate", test, "--model", model, "--json"))
+        about = json.loads(run("info", "--model", model, "--json"))
+    kept = {key: figures[key] for key in TOLD if key in figures}
+    return {"data": name, "kinds": kinds, "seed": seed, "architecture": about["architecture"],
+            "seconds": seconds, **kept}  # fmt: skip
+
+
+def summary(results: Sequence[Result]) -> str:
+    """The means of runs with several seeds, and between what they lie."""
+    first = results[0]
+    parts = [f"{first['data']} {first['kinds']}".strip(), first["architecture"]]
+    for key in TOLD:
+        if values := [result[key] for result in results if key in result]:
+            spread = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
+            parts.append(f"{key.replace('_', ' ')} {mean(values):.4g}{spread}")
+    return ", ".join(parts)
+
+
+def measured(given: argparse.Namespace) -> Iterator[list[Result]]:
+    """The results of all seeds, for each data set."""
+    options = [*(["--budget", given.budget] if given.budget else []), *shlex.split(given.train)]
+    for name in given.names:
+        seeds = map(int, given.seeds.split(","))
+        yield [measure(given.folder, name, seed, options) for seed in seeds]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="+", metavar="NAME[:KINDS]")
+    parser.add_argument("--budget", help="of each run; none: as long as suits the text")
+    parser.add_argument("--seeds", default="1")
+    parser.add_argument("--train", default="", metavar="OPTIONS", help="more for charrnn train")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each run")
+    given = parser.parse_args()
+    for results in measured(given):
+        lines = map(json.dumps, results) if given.json else [summary(results)]
+        print(*lines, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
