@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.network.graph import Graph, Node
+from charrnn.network.graph import Graph
 from charrnn.network.layers.place import LayerBuffers
+from charrnn.network.nodes import Node
 from charrnn.text.batch import Batch
 
 

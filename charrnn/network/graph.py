@@ -1,299 +1,31 @@
-"""What a network is made of, stated once: its layers, what each of them reads, their parameters.
+"""What a network is made of, stated once: its layers, and what each of them reads.
 
 ``build`` is the statement. Shapes and first values of parameters, the layers that compute,
-buffers, the program that writes text and the description follow from it. It needs no Numba, so
-that a model file can be checked and described at once; a layer's ``create`` imports what computes.
+buffers, the program that writes text and the description follow from it.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
-
-import numpy as np
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
-
-#: Hidden states are about half as large as a unit-variance input would be: matrices that read
-#: them begin twice as large (docs/measurements.md).
-_GAIN = 2.0
-
-#: Draws the first values of a parameter, float32. In quotes: ``np.random`` takes time to be loaded.
-Draw: TypeAlias = "Callable[[np.random.Generator], np.ndarray]"
-
-
-class Parameter(NamedTuple):
-    """A tensor of a network, as a model file holds it."""
-
-    name: str
-    shape: tuple[int, ...]
-    draw: Draw
-    units: int = 0  # of a matrix: hidden or embedded units that it adds up
-    most_growth: float = math.inf  # of a matrix that reads units: see ``charrnn.cells``
-    chosen: bool = False  # whether characters choose among its rows, or columns
-    trained: bool = True  # whether updates change it
-    decayed: bool = True  # whether weight decay makes it smaller
-
-
-def _zeros(*shape: int) -> Draw:
-    return lambda rng: np.zeros(shape, np.float32)
-
-
-def _uniform(rows: int, source: Node) -> Draw:
-    """Uniform with a variance of ``source.gain``² / ``source.fan_in``."""
-    bound = source.gain * math.sqrt(3 / source.fan_in)
-    return lambda rng: rng.uniform(-bound, bound, (rows, source.size)).astype(np.float32)
-
-
-def _orthogonal(gates: int, size: int) -> Draw:
-    """A random orthogonal matrix for each gate (Saxe et al. 2014)."""
-
-    def one(rng: np.random.Generator) -> np.ndarray:
-        q, r = np.linalg.qr(rng.standard_normal((size, size)))
-        return (q * np.sign(np.diag(r))).astype(np.float32)
-
-    return lambda rng: np.concatenate([one(rng) for _ in range(gates)])
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """What a layer can read: the characters, or the output of another layer.
-
-    ``names`` is how its parameters are called in a model file, with {} for the parameter's own
-    name; ``reads`` are the nodes that stand before it; ``size`` is how many units it has.
-    """
-
-    names: str
-    reads: tuple[Node, ...]
-    size: int
-
-    #: What matrices that read it begin with: see ``_uniform``.
-    gain = _GAIN
-    #: Whether it is indices, each of which chooses a row of what reads it: of which ``stream`` of a
-    #: batch.
-    chosen, stream = False, ""
-
-    @property
-    def fan_in(self) -> int:
-        """Inputs of unit variance that it amounts to."""
-        return self.size
-
-    @property
-    def room(self) -> int:
-        """Elements that its output takes, the ones that are always zero included."""
-        return self.size
-
-    @property
-    def parts(self) -> tuple[Node, ...]:
-        """What its output consists of, each padded by itself."""
-        return (self,)
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Its parameters, in the order in which they lie among all."""
-        return ()
-
-    @property
-    def most_growth(self) -> float:
-        """How large matrices may become that read it: see ``charrnn.cells``."""
-        return min((source.most_growth for source in self.reads), default=math.inf)
-
-    def named(self, own: str) -> str:
-        """The name of its parameter that it calls ``own``."""
-        return self.names.format(own)
-
-    def _matrix(
-        self, own: str, rows: int, sources: tuple[Node, ...], most_growth: float
-    ) -> Parameter:
-        """A matrix that reads ``sources``, of which the first is what counts."""
-        draws = [_uniform(rows, source) for source in sources]
-        shape = rows, sum(source.size for source in sources)
-        chosen = sources[0].chosen
-        units = 0 if chosen else sources[0].size
-
-        def draw(rng: np.random.Generator) -> np.ndarray:
-            return np.concatenate([own(rng) for own in draws], axis=1)
-
-        return Parameter(self.named(own), shape, draw, units, most_growth, chosen)
-
-    def _vector(self, own: str, size: int) -> Parameter:
-        return Parameter(self.named(own), (size,), _zeros(size))
-
-
-class Characters(Node):
-    """What the network reads: indices of characters, each a one-hot vector in effect."""
-
-    gain, fan_in = 1.0, 1
-    chosen, stream = True, "inputs"
-
-
-class Labels(Characters):
-    """What a network is told of a document: any number of labels, or none."""
-
-    stream = "told"
-
-
-class Layer(Node, ABC):
-    """A node that is computed from others, or the head of a network."""
-
-    @abstractmethod
-    def create(self, place: Any) -> Any:
-        """What computes it, at its ``charrnn.network.layers.place.Place``."""
-
-
-class Embedding(Layer):
-    """A vector for each character: ``torch.nn.Embedding``."""
-
-    gain = 1.0
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        shape = self.reads[0].size, self.size
-
-        def normal(rng: np.random.Generator) -> np.ndarray:
-            return rng.standard_normal(shape, dtype=np.float32)
-
-        return (Parameter(self.named("weight"), shape, normal, chosen=True),)
-
-    def create(self, place: Any) -> Any:
-        from charrnn.network.layers.embedding import EmbeddingLayer
-
-        return EmbeddingLayer(self, place)
-
-
-@dataclass(frozen=True, eq=False)
-class Recurrent(Layer):
-    """A recurrent layer: ``torch.nn.LSTM``, ``GRU`` or ``RNN`` of one layer, or what is like it.
-
-    It reads characters or units, and after these it may read ``Labels``. Beside PyTorch's
-    parameters it has its cell's per-unit ones, such as ``peephole_i`` [H], and learned first
-    states, such as ``initial_h`` [H].
-    """
-
-    cell: Any
-    start: str = "zeros"  # what documents start from: see ``ModelConfig.initial_state``
-    feedback: int = 0  # V where its memory is the network's output; 0: it is its own
-    reverse: bool = False  # whether it reads each chunk backwards, documents from their ends
-
-    @property
-    def memory(self) -> dict[str, int]:
-        """Elements of each state that a step reads from the one before."""
-        cell = self.cell
-        if self.feedback:
-            return {cell.states[cell.source]: self.feedback}
-        return dict.fromkeys(cell.states, self.size)
-
-    @property
-    def room(self) -> int:
-        """Elements of its largest state, as all are kept."""
-        return max(self.size, *self.memory.values())
-
-    @property
-    def most_growth(self) -> float:
-        return self.cell.most_growth
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        cell, rows = self.cell, self.cell.gates * self.size
-        first_bias = np.repeat(np.float32(cell.first_bias), self.size)
-        start = self.memory if self.start == "learned" else {}
-        return (
-            self._matrix("weight_ih", rows, self.reads, self.most_growth),
-            self._recurrent_matrix(rows),
-            Parameter(self.named("bias_ih"), (rows,), lambda rng: first_bias),
-            self._vector("bias_hh", rows),
-            *(self._vector(field, self.size) for field in cell._fields),
-            *(self._vector(f"initial_{state}", size) for state, size in start.items()),
-        )
-
-    def _recurrent_matrix(self, rows: int) -> Parameter:
-        if self.feedback:  # it reads a distribution over characters, much as they are read
-            output = Characters("", (), self.feedback)
-            return self._matrix("weight_hh", rows, (output,), math.inf)._replace(chosen=False)
-        draw = _orthogonal(self.cell.gates, self.size)
-        shape = rows, self.size
-        return Parameter(self.named("weight_hh"), shape, draw, self.size, self.most_growth)
-
-    def create(self, place: Any) -> Any:
-        from charrnn.network.layers.recurrent import RecurrentLayer
-
-        return RecurrentLayer(self, place)
-
-
-@dataclass(frozen=True, eq=False)
-class Joined(Layer):
-    """The outputs of some layers side by side, as ``torch.nn.LSTM`` joins its two directions."""
-
-    @classmethod
-    def of(cls, *layers: Layer) -> Joined:
-        """These layers, joined."""
-        return cls("", layers, sum(layer.size for layer in layers))
-
-    @property
-    def parts(self) -> tuple[Node, ...]:
-        return tuple(part for layer in self.reads for part in layer.parts)
-
-    def create(self, place: Any) -> Any:
-        from charrnn.network.layers.joined import JoinedLayer
-
-        return JoinedLayer(self, place)
-
-
-class _Linear(Layer):
-    """A matrix and a bias: ``torch.nn.Linear``."""
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        growth = self.reads[0].most_growth
-        matrix = self._matrix("weight", self.size, self.reads, growth)
-        return matrix, self._vector("bias", self.size)
-
-
-class Dense(_Linear):
-    """A feed-forward layer, each step by itself: y = tanh(x W + b)."""
-
-    def create(self, place: Any) -> Any:
-        from charrnn.network.layers.dense import DenseLayer
-
-        return DenseLayer(self, place)
-
-
-class NextCharacter(_Linear):
-    """The head that predicts the next character: logits, and their softmax's cross-entropy."""
-
-    def create(self, place: Any) -> Any:
-        from charrnn.network.layers.next_character import NextCharacterHead
-
-        return NextCharacterHead(self, place)
-
-
-class PositionClass(NextCharacter):
-    """The head that tells the class of each position: as the next character is told."""
-
-
-@dataclass(frozen=True, eq=False)
-class DocumentClass(_Linear):
-    """The head that tells the label of a document, or with ``multiple`` which labels it has.
-
-    Attention with a learned query weighs the units of all its positions (Lin et al. 2017, with one
-    query): e = y q/√size, α = softmax(e), logits = (Σ α y) W + b.
-    """
-
-    multiple: bool = False
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        return self._vector("query", self.reads[0].size), *super().parameters
-
-    def create(self, place: Any) -> Any:
-        from charrnn.network.layers.document_class import DocumentClassHead
-
-        return DocumentClassHead(self, place)
+from charrnn.network.nodes import (
+    Characters,
+    Dense,
+    DocumentClass,
+    Embedding,
+    Joined,
+    Labels,
+    Layer,
+    NextCharacter,
+    Node,
+    Parameter,
+    PositionClass,
+    Recurrent,
+)
 
 
 class Graph(NamedTuple):

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from charrnn.config import MAX_SIZE, ModelConfig
-from charrnn.network.graph import Parameter, build
+from charrnn.network.graph import build
+from charrnn.network.nodes import Parameter
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

@@ -258,3 +258,14 @@ def joined(codes: np.ndarray, afters: np.ndarray, strings: Sequence[str]) -> lis
     text = text_of(joined[joined != START])
     cuts = [*(starts - np.arange(starts.size)).tolist(), len(text)]
     return [text[begin:end] for begin, end in pairwise(cuts)]
+
+
+def is_within(string: str, longer: str) -> bool:
+    """Whether the characters of a string are in a longer one in this order."""
+    rest = iter(longer)
+    return all(character in rest for character in string)
+
+
+def can_be_missing(codes: np.ndarray) -> np.ndarray:
+    """Whether characters are such as may fill a gap: no gap, no START, no half of a character."""
+    return (codes != GAP) & (codes != START) & (codes >> 11 != 0xD800 >> 11)

@@ -26,8 +26,10 @@ from charrnn.text.edits import (
     Characters,
     Edit,
     Form,
+    can_be_missing,
     characters_of,
     in_order,
+    is_within,
     joined,
 )
 from charrnn.text.labels import Labels
@@ -121,7 +123,7 @@ class Restorer:
         if self._has_gaps:
             forms = np.where(codes == GAP, -1, forms)
             if rng is not None:
-                missing = gaps.drawn(codes.size, rng) & _can_be_missing(codes)
+                missing = gaps.drawn(codes.size, rng) & can_be_missing(codes)
                 kept = np.where(missing, np.uint32(GAP), kept)
                 forms = np.where(missing, self._fill_rows(codes), forms)
         classes = self._classes_of(apart, forms)
@@ -137,7 +139,7 @@ class Restorer:
         if not self._has_gaps:
             return None
         apart = self._characters.take_apart(texts, self._strings)
-        forms = np.where(_can_be_missing(apart.codes), self._fill_rows(apart.codes), -1)
+        forms = np.where(can_be_missing(apart.codes), self._fill_rows(apart.codes), -1)
         return self._classes_of(apart, forms)
 
     def _classes_of(self, apart: Apart, forms: np.ndarray) -> np.ndarray:
@@ -197,7 +199,7 @@ class Restorer:
         is_possible = edit.form in self._characters.forms
         if self._has_gaps and len(character) == 1 and edit.form == Form(character=character):
             code = np.array(ord(character))
-            is_possible = bool(_can_be_missing(code) and not gone[code])
+            is_possible = bool(can_be_missing(code) and not gone[code])
         return is_possible and all(gone[ord(after)] for after in edit.after)
 
     @cached_property
@@ -284,7 +286,7 @@ class Restorer:
 
     def _holding(self, strings: Sequence[str]) -> np.ndarray:
         """Whether each string of the classes holds some others [others, strings], bool."""
-        holds = [[_is_within(other, own) for own in self._strings] for other in strings]
+        holds = [[is_within(other, own) for own in self._strings] for other in strings]
         return np.array(holds, bool).reshape(-1, len(self._strings))
 
 
@@ -296,7 +298,7 @@ def _counted(kinds: tuple[str, ...], texts: Sequence[np.ndarray], min_count: int
     characters = characters_of(kinds)
     codes, afters, strings = characters.take_apart(texts, {"": 0})
     known = (codes != GAP) | ("gaps" not in kinds)
-    missing = _can_be_missing(codes) & ("gaps" in kinds)
+    missing = can_be_missing(codes) & ("gaps" in kinds)
     counts: Counter[Edit] = Counter()
     forms = characters.form[codes[known]]
     for form, after, count in _frequent(forms, afters[known], min_count):
@@ -314,17 +316,6 @@ def _frequent(
     enough = counts >= min_count
     pairs, counts = pairs[enough], counts[enough]
     return zip((pairs >> 32).tolist(), (pairs & 0xFFFFFFFF).tolist(), counts.tolist(), strict=True)
-
-
-def _can_be_missing(codes: np.ndarray) -> np.ndarray:
-    """Whether characters are such as may fill a gap: no gap, no START, no half of a character."""
-    return (codes != GAP) & (codes != START) & (codes >> 11 != 0xD800 >> 11)
-
-
-def _is_within(string: str, longer: str) -> bool:
-    """Whether the characters of a string are in a longer one in this order."""
-    rest = iter(longer)
-    return all(character in rest for character in string)
 
 
 def _blocks(scores: Sequence[np.ndarray]) -> Iterator[np.ndarray]:

@@ -15,8 +15,8 @@ from charrnn.compute import updates
 from charrnn.compute.threads import share
 from charrnn.compute.turns import no_fork
 from charrnn.config import MOMENTS, Plan
-from charrnn.network.graph import Parameter
 from charrnn.network.network import Network
+from charrnn.network.nodes import Parameter
 
 #: How much faster than all else the rows learn that characters choose: each sees its own
 #: character only.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.compute import recurrence
-from charrnn.network.graph import Dense
 from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
+from charrnn.network.nodes import Dense
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 

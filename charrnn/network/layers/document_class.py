@@ -11,8 +11,8 @@ import numpy as np
 from charrnn.compute import attention, readout
 from charrnn.compute.readout import NEVER
 from charrnn.compute.threads import Team, share
-from charrnn.network.graph import DocumentClass
 from charrnn.network.layers.place import LayerBuffers, Place
+from charrnn.network.nodes import DocumentClass
 from charrnn.text.batch import Batch
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from charrnn.network.graph import Embedding
 from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
+from charrnn.network.nodes import Embedding
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix, Table, plain_index
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from charrnn.compute.recurrence import Inputs
-from charrnn.network.graph import Node
 from charrnn.network.layers.place import Place
+from charrnn.network.nodes import Node
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix, Table
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from charrnn.network.graph import Joined
 from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
+from charrnn.network.nodes import Joined
 
 
 class JoinedLayer:

@@ -14,8 +14,8 @@ import numpy as np
 from charrnn.compute import readout
 from charrnn.compute.readout import NEVER
 from charrnn.compute.threads import Team, share
-from charrnn.network.graph import NextCharacter
 from charrnn.network.layers.place import LayerBuffers, Place
+from charrnn.network.nodes import NextCharacter
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 from charrnn.text.batch import Batch

@@ -8,7 +8,7 @@ import numpy as np
 
 from charrnn.compute import packing
 from charrnn.compute.recurrence import Dropout
-from charrnn.network.graph import Node
+from charrnn.network.nodes import Node
 from charrnn.network.weights import Matrix, plain_index
 
 #: What a layer reads, or the gradients of it: an array for each node, or None for characters.

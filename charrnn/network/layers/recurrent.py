@@ -9,9 +9,9 @@ import numpy as np
 from charrnn.compute import recurrence
 from charrnn.compute.readout import NEVER
 from charrnn.errors import UsageError
-from charrnn.network.graph import Recurrent
 from charrnn.network.layers.inputs import LabelRows, create_input
 from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
+from charrnn.network.nodes import Recurrent
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix, block_index, block_places, plain_index
 

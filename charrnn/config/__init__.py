@@ -1,0 +1,54 @@
+"""What a network, a text, a run and a sample are made of; checked when they are created."""
+
+from charrnn.config.checks import (
+    MAX_SIZE,
+    require_choice,
+    require_path,
+    require_text,
+    require_whole,
+)
+from charrnn.config.model import EMBEDDING_SIZE, INITIAL_STATES, ONE_HOT_VOCABULARY, ModelConfig
+from charrnn.config.sampling import DEFAULT_MIN_P, MOST_BEAMS, SamplingConfig, SamplingPlan
+from charrnn.config.text import LABELS, RESTORABLE, TASKS, TextConfig
+from charrnn.config.training import (
+    LEARNING_RATES,
+    MAX_EXTENT,
+    MOMENTS,
+    OPTIMIZERS,
+    PRECISIONS,
+    SEQUENCE_LENGTH,
+    WEIGHT_DECAYS,
+    Plan,
+    TrainingConfig,
+    check_machine,
+)
+
+__all__ = [
+    "DEFAULT_MIN_P",
+    "EMBEDDING_SIZE",
+    "INITIAL_STATES",
+    "LABELS",
+    "LEARNING_RATES",
+    "MAX_EXTENT",
+    "MAX_SIZE",
+    "MOMENTS",
+    "MOST_BEAMS",
+    "ONE_HOT_VOCABULARY",
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "RESTORABLE",
+    "SEQUENCE_LENGTH",
+    "TASKS",
+    "WEIGHT_DECAYS",
+    "ModelConfig",
+    "Plan",
+    "SamplingConfig",
+    "SamplingPlan",
+    "TextConfig",
+    "TrainingConfig",
+    "check_machine",
+    "require_choice",
+    "require_path",
+    "require_text",
+    "require_whole",
+]

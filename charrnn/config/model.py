@@ -1,0 +1,98 @@
+"""The shape of a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from charrnn.cells import CELL_NAMES, CELLS, most_layers
+from charrnn.config.checks import MAX_SIZE, require, require_between, require_choice, require_kinds
+from charrnn.config.text import TASKS
+
+INITIAL_STATES = ("zeros", "learned", "random")
+#: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
+ONE_HOT_VOCABULARY = 256
+EMBEDDING_SIZE = 128
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a network; with the vocabulary it says which tensors a model file holds.
+
+    Raises ``UsageError`` for a value of another type or range.
+    """
+
+    vocabulary_size: int  # V: characters and the three special tokens
+    cell: str = "lstm"  # a name in charrnn.cells.CELLS
+    activation: str = "tanh"  # of elman and jordan: tanh or relu; other cells know tanh only
+    layers: int = 2  # L: stacked recurrent layers
+    hidden_size: int = 128  # H: units of each layer
+    embedding_size: int = 0  # E: units that a character becomes; 0: one-hot
+    readout_layers: int = 0  # feed-forward layers between the top recurrent layer and the logits
+    readout_size: int = 0  # units of each of them; 0: as many as hidden units
+    initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
+    task: str = "write"  # one of TASKS; all but write read both ways
+    classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told
+    multiple: bool = False  # of the task label: whether a text has any number of them
+
+    def __post_init__(self) -> None:
+        require_kinds(self)
+        require_choice("cell", self.cell, CELL_NAMES)
+        choices = [activation for name, activation in CELLS if name == self.cell]
+        require(
+            self.activation in choices,
+            f"activation of {self.cell} must be {' or '.join(choices)}, not {self.activation}",
+        )
+        require_between("vocabulary size", self.vocabulary_size, 4, MAX_SIZE)
+        most = most_layers(self.cell)
+        require(self.layers == 1 or most > 1, f"{self.cell} takes one layer: give `layers` 1")
+        require_between("layers", self.layers, 1, most)
+        require_between("hidden size", self.hidden_size, 1, MAX_SIZE)
+        require_between("embedding size", self.embedding_size, 0, MAX_SIZE)
+        require_between("readout layers", self.readout_layers, 0, 64)
+        require_between("readout size", self.readout_size, 0, MAX_SIZE)
+        require(
+            not self.readout_size or self.readout_layers > 0,
+            "a readout size needs `readout_layers`",
+        )
+        feeds_back = CELLS[self.cell, self.activation].output_block is not None
+        require(
+            not (feeds_back and self.readout_layers),
+            f"{self.cell} feeds its output back: it takes no readout layers",
+        )
+        require_choice("initial state", self.initial_state, INITIAL_STATES)
+        self._check_task(feeds_back=feeds_back)
+
+    def _check_task(self, *, feeds_back: bool) -> None:
+        require_choice("task", self.task, TASKS)
+        fewest = 0 if self.writes else 1 if self.multiple else 2
+        require_between("classes", self.classes, fewest, MAX_SIZE)
+        require(self.task == "label" or not self.multiple, "`multiple` is for the task label")
+        require(
+            not (feeds_back and (self.classes or not self.writes)),
+            f"{self.cell} only writes, and without labels: choose another `cell`",
+        )
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes texts; else it reads them, both ways."""
+        return self.task == "write"
+
+    @property
+    def dense_size(self) -> int:
+        """Units of each feed-forward layer of the readout."""
+        return self.readout_size or self.hidden_size
+
+    @classmethod
+    def for_vocabulary(
+        cls, size: int, *, embedding_size: int | None = None, **shape: Any
+    ) -> ModelConfig:
+        """A shape in which, without an ``embedding_size``, many characters are embedded."""
+        if embedding_size is None:
+            embedding_size = 0 if size <= ONE_HOT_VOCABULARY else EMBEDDING_SIZE
+        return cls(vocabulary_size=size, embedding_size=embedding_size, **shape)
+
+    @property
+    def input_size(self) -> int:
+        """Columns of the first layer's input matrix."""
+        return self.embedding_size or self.vocabulary_size
