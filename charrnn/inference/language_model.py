@@ -71,7 +71,7 @@ class LanguageModel:
                 "the model knows no labels: train one with `labels`, from columns or files"
             )
         weights = Labels(self.labels).weights(labels)
-        network = self.network.with_values(self.network.values, weights)
+        network = self.network.with_values(self.network.values, weights.tolist())
         return LanguageModel(network, self.vocabulary, self.training, self.labels)
 
     @in_turn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,15 +65,14 @@ class Network:
         precision: str = "auto",
         dtype: DTypeLike = np.float32,
         graph: Graph | None = None,
-        told: np.ndarray | None = None,
+        told: Sequence[float] = (),
     ) -> None:
         if threads < 0:
             raise UsageError(f"threads must be 0 (one for each processor) or more, not {threads}")
         self.config, self.graph = config, graph or build(config)
         self.dtype = np.dtype(dtype)
-        self.told = (np.zeros(config.classes) if told is None else told).astype(dtype)
         self.options: dict[str, Any] = {
-            "threads": threads, "precision": precision, "dtype": dtype, "told": self.told,
+            "threads": threads, "precision": precision, "dtype": dtype, "told": tuple(told),
         }  # fmt: skip
         self.panels = _panel_dtype(precision, self.dtype)
         self.team = Team(threads or available_threads())
@@ -124,7 +123,7 @@ class Network:
             parameter[...] = tensors[name]
         self.pack()
 
-    def with_values(self, values: np.ndarray, told: np.ndarray | None = None) -> Network:
+    def with_values(self, values: np.ndarray, told: Sequence[float] | None = None) -> Network:
         """Another network of this shape that has ``values``, on the same team.
 
         All its texts have labels with the weights ``told`` [K]; None: with those of this one.
@@ -147,7 +146,7 @@ class Network:
 
         self.team.run(work)
         for recurrent in self.recurrent_layers:
-            recurrent.tell(self.told)
+            recurrent.tell(np.array(self.options["told"], self.dtype))
 
     def matrices(self) -> list[Matrix]:
         """All matrices that take part in products."""

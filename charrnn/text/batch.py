@@ -28,10 +28,10 @@ class Batch:
 
     @property
     def count(self) -> float:
-        """How many targets count, by their weights."""
+        """How many targets count, by their weights; 1 where none does, to divide by."""
         if self.weights is not None:
             return float(self.weights.sum())
-        return len(self.targets) if self.spans is not None else self.read
+        return len(self.targets) if self.spans is not None else max(self.read, 1)
 
     @property
     def read(self) -> int:
