@@ -145,7 +145,7 @@ def test_scatter_sums_rows_by_index(dtype, steps, lanes):
     for parts in (1, 2, 3):
         table = np.full((11, width), np.nan, dtype)
         for part in range(parts):
-            readout.scatter_rows(d, first, indices, table, part, parts)
+            readout.scatter_rows(d, first, indices[np.newaxis], table, part, parts)
         tolerance = steps * lanes * 4 * np.finfo(dtype).eps
         np.testing.assert_allclose(table, exact, rtol=0, atol=tolerance)
         assert np.all(table[-1] == 0), "a character that never occurs has no gradient"

@@ -133,8 +133,12 @@ def add_rows(table, indices, result, first, last):
 
 
 @kernel
-def scatter_added_rows(d, columns, indices, dtable, part, parts):
-    """dtable = sum of the rows of ``d`` by index, as ``scatter_rows``: add_rows' gradient."""
+def scatter_rows(d, columns, indices, dtable, part, parts):
+    """dtable = sum of the rows of ``d`` by ``indices`` [A, T, B], from column ``columns`` on.
+
+    The gradient of ``add_rows``, and with one index a row that of ``gather_rows``. Threads share
+    the columns, so that every sum is made in one order.
+    """
     steps, batch, row = d.shape
     width = dtable.shape[1]
     unit = lanes(d)
@@ -150,25 +154,3 @@ def scatter_added_rows(d, columns, indices, dtable, part, parts):
                 for j in range(start, end if target >= 0 else start, unit):
                     value = load(flat_table, target + j) + load(flat_d, source + j)
                     store(flat_table, target + j, value)
-
-
-@kernel
-def scatter_rows(d, columns, indices, dtable, part, parts):
-    """dtable = sum of the rows of ``d`` by index, from column ``columns`` on: gather's gradient.
-
-    Threads share the columns, so that every sum is made in one order.
-    """
-    steps, batch, row = d.shape
-    width = dtable.shape[1]
-    unit = lanes(d)
-    units = width // unit
-    start, end = units * part // parts * unit, units * (part + 1) // parts * unit
-    dtable[:, start:end] = 0
-    flat_d, flat_table = d.reshape(-1), dtable.reshape(-1)
-    for t in range(steps):
-        for b in range(batch):
-            source = (t * batch + b) * row + columns
-            target = indices[t, b] * width
-            for j in range(start, end, unit):
-                value = load(flat_table, target + j) + load(flat_d, source + j)
-                store(flat_table, target + j, value)

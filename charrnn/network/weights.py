@@ -146,12 +146,11 @@ class Table:
         """result[:, first:last] += rows[indices[a]] for each a; below 0: nothing."""
         readout.add_rows(self.rows, indices, result, first, last)
 
-    def scatter_added(self, d: np.ndarray, indices: np.ndarray, part: int, parts: int) -> None:
-        """As ``scatter``, of the rows that were added [A, T, B]."""
-        readout.scatter_added_rows(d, self.first, indices, self.gradient, part, parts)
-
     def scatter(self, d: np.ndarray, indices: np.ndarray, part: int, parts: int) -> None:
-        """Sum the gradients ``d`` [T, B, ·] of the chosen rows, this thread's columns."""
+        """Sum the gradients ``d`` [T, B, ·] of the rows chosen [T, B], or added [A, T, B], of this
+        thread's columns.
+        """
+        indices = indices.reshape(-1, *d.shape[:2])
         readout.scatter_rows(d, self.first, indices, self.gradient, part, parts)
 
     def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:

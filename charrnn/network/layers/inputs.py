@@ -166,7 +166,7 @@ class LabelRows(_Packed):
 
     def differentiate(self, gates: np.ndarray, labels: np.ndarray, part: int, parts: int) -> None:
         """Sum the gradients of each row, this thread's columns."""
-        self._weights.scatter_added(gates, labels, part, parts)
+        self._weights.scatter(gates, labels, part, parts)
 
     def rows(self, weights: np.ndarray) -> list[np.ndarray]:
         """w R of each label whose weight w among the ``weights`` [K] is not 0, in their order."""
