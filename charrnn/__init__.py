@@ -5,7 +5,7 @@
 >>> model.sample(200, temperature=0.8)
 
 ``charrnn.load`` gives a ``charrnn.inference.language_model.LanguageModel``, or where a model reads
-one of ``charrnn.inference.readers``. Training:
+a ``charrnn.inference.readers.Reader``. Training:
 
 >>> trainer = charrnn.create_trainer(["corpus.txt"], training=charrnn.TrainingConfig(steps=500))
 >>> for record in trainer.run():

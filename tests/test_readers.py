@@ -1,6 +1,8 @@
 """Models that read, as a library: what they tell, alone or with others, of any text."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -20,7 +22,8 @@ from readers import (
 from trained import FABLES
 
 from charrnn.inference.measures import RestoredMeasures
-from charrnn.inference.readers import last_of
+from charrnn.inference.models import load
+from charrnn.inference.restoration import last_of
 from charrnn.text.lines import text_of
 from charrnn.text.markup import parse
 from charrnn.text.vocabulary import code_points
@@ -230,3 +233,13 @@ def test_margins_make_what_is_read_in_parts_like_what_is_read_at_once():
         for margin in (0, 8, 32, 96)
     ]
     assert max(off[1:]) < off[0] / 2 and off[-1] < off[0] / 20
+
+
+@pytest.mark.parametrize("saved", [labeller, labeller_of_several, tagger, restorer])
+def test_saved_pickled_and_copied_it_gives_the_same_answers(saved, tmp_path):
+    model, texts = reader(saved()), ["the Ankylosaurus of 12 eggs", "", "a fox"]
+    model.save(tmp_path / "model")
+    others = [load(tmp_path / "model", threads=1), pickle.loads(pickle.dumps(model))]
+    for other in [*others, copy.deepcopy(model)]:
+        assert type(other) is type(model) and other.training == model.training
+        assert other.answers(texts) == model.answers(texts)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from charrnn.cli.tables import to_json
-from charrnn.inference.readers import Labelled, Restored, Tagged
+from charrnn.inference.labelling import Labelled
+from charrnn.inference.restoration import Restored
+from charrnn.inference.tagging import Tagged
 
 #: Digits of probabilities that people read.
 _DIGITS = 4

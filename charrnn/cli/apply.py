@@ -71,7 +71,8 @@ def apply(files: tuple[str, ...], model_path: Path, best: int | None, terms: int
 def _answering(model: Any, path: Path, asked: dict[str, Any], best: int | None) -> Any:
     """What answers with a model, and can answer what is asked for."""
     from charrnn.inference.attribution import Attributor
-    from charrnn.inference.readers import Labeller, Reader
+    from charrnn.inference.labelling import Labeller
+    from charrnn.inference.readers import Reader
 
     if isinstance(model, Reader):
         if not isinstance(model, Labeller) and (asked or best):

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from charrnn.inference.attribution import Attributor
-from charrnn.inference.readers import Reader, TextRestorer, last_of
+from charrnn.inference.readers import Reader
+from charrnn.inference.restoration import TextRestorer, last_of
 from charrnn.text.corpus import read_pieces
 from charrnn.text.lines import text_of, whole_lines
 

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from charrnn.config import TextConfig
+from charrnn.inference.labelling import Labeller
 from charrnn.inference.measures import (
     RestoredMeasures,
     label_measures,
     label_set_measures,
     tag_measures,
 )
-from charrnn.inference.readers import Labeller, Reader, Tagger, TextRestorer
+from charrnn.inference.readers import Reader
+from charrnn.inference.restoration import TextRestorer
+from charrnn.inference.tagging import Tagger
 from charrnn.text.documents import Documents
 from charrnn.text.edits import GAP
 from charrnn.text.lines import text_of

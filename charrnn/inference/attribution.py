@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.errors import ModelFileError, UsageError
+from charrnn.inference.labelling import Labelled
 from charrnn.inference.language_model import LanguageModel
-from charrnn.inference.readers import Labelled
 from charrnn.storage.summary import reads_lines
 from charrnn.text.corpus import read_pieces
 from charrnn.text.lines import BLOCK, text_of, whole_lines

@@ -5,10 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from charrnn.config import check_machine, require_path
+from charrnn.errors import CharrnnError, ModelFileError
+from charrnn.inference.labelling import Labeller
 from charrnn.inference.language_model import LanguageModel, restored
-from charrnn.inference.readers import Labeller, Tagger, TextRestorer, reader_of
+from charrnn.inference.restoration import TextRestorer
+from charrnn.inference.tagging import Tagger
 from charrnn.network.network import Network
-from charrnn.storage.checkpoint import load_finite_model
+from charrnn.storage.checkpoint import SavedModel, load_finite_model
+
+_KINDS: dict[str, type[Labeller] | type[Tagger] | type[TextRestorer]] = {
+    "label": Labeller,
+    "tags": Tagger,
+    "restore": TextRestorer,
+}
 
 
 def load(
@@ -27,3 +36,16 @@ def load(
     network = Network(saved.config, threads=threads, precision=precision)
     network.load(saved.tensors)
     return reader_of(saved, network)
+
+
+def reader_of(saved: SavedModel, network: Network) -> Labeller | Tagger | TextRestorer:
+    """A model that reads, with its ``network``.
+
+    Raises ``ModelFileError`` where its labels or what it says of its texts make no sense.
+    """
+    try:
+        return _KINDS[saved.config.task](network, saved)
+    except (CharrnnError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"the model's labels make no sense ({error}): train it anew"
+        ) from error
