@@ -59,7 +59,7 @@ _SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
 #: text takes for its updates; the fewest passes of a budget, and the most recurrent weights for
 #: each class that is to be told and for each character.
 _READING_EPOCHS, _FEWEST_READ = {"label": 8, "tags": 12, "restore": 12}, 6e5
-_FEWEST_READINGS, _WEIGHTS_OF_A_TARGET, _WEIGHTS_OF_A_READ_CHARACTER = 4, 12.0, 0.02
+_FEWEST_READINGS, _WEIGHTS_OF_A_TARGET, _WEIGHTS_OF_A_READ_CHARACTER = 7, 12.0, 0.02
 
 #: Dropout of a network that reads, at least: what it learns of a text is little.
 _READING_DROPOUT = 0.1
