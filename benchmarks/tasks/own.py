@@ -1,9 +1,11 @@
 """Trains charrnn on the files of `data.py` as a user would, and measures it on the tests.
 
     python benchmarks/tasks/own.py FOLDER NAME[:KINDS]... [--budget 3m] [--seeds 1,2,3] [--json]
+        [--peers FILE]
 
 A text needs the kinds to restore, such as novels:case,punctuation. What is given for `--train` goes
-to `charrnn train`.
+to `charrnn train`. With the lines that `peers.py --json` wrote, FILE, a table tells both; seconds
+of charrnn are those of the command, with its start and what it compiles.
 """
 
 from __future__ import annotations
@@ -27,6 +29,16 @@ TOLD = (
     "accuracy", "macro_f1", "f1", "lines_right", "word_error_rate", "word_error_rate_before",
     "calibration_error", "nats", "seconds",
 )  # fmt: skip
+
+#: Columns of the table, and what charrnn and the peers call what stands there.
+COLUMNS = {
+    "accuracy": ("accuracy",),
+    "macro F1": ("macro_f1",),
+    "F1": ("f1", "span_f1", "restored_f1"),
+    "lines right": ("lines_right",),
+    "words wrong": ("word_error_rate",),
+    "training s": ("seconds", "training_seconds"),
+}
 
 
 def run(*words: object) -> str:
@@ -79,6 +91,30 @@ def summary(results: Sequence[Result]) -> str:
     return ", ".join(parts)
 
 
+def beside(results: Sequence[Result], peers: Sequence[Result]) -> list[str]:
+    """Rows of a table: the runs' mean, and the peers that had the same data and kinds."""
+    first = results[0]
+    name, kinds = first["data"], first["kinds"]
+    means = {
+        key: mean(result[key] for result in results)
+        for key, value in first.items()
+        if isinstance(value, float)
+    }
+    theirs = [peer for peer in peers if peer["data"] == name
+              and (not kinds or peer["peer"].partition(": ")[0] == kinds)]  # fmt: skip
+    own = {"peer": f"charrnn, {first['architecture']}, mean of {len(results)}", **means}
+    return [row(f"{name} {kinds}".strip(), result) for result in (own, *theirs)]
+
+
+def row(name: str, result: Result) -> str:
+    """The figures that own results and those of peers have in common."""
+    values = (
+        next((result[key] for key in keys if key in result), None) for keys in COLUMNS.values()
+    )
+    cells = ("–" if value is None else f"{value:.4g}" for value in values)
+    return f"| {' | '.join([name, result['peer'], *cells])} |"
+
+
 def measured(given: argparse.Namespace) -> Iterator[list[Result]]:
     """The results of all seeds, for each data set."""
     options = [*(["--budget", given.budget] if given.budget else []), *shlex.split(given.train)]
@@ -94,10 +130,24 @@ def main() -> None:
     parser.add_argument("--budget", help="of each run; none: as long as suits the text")
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--train", default="", metavar="OPTIONS", help="more for charrnn train")
-    parser.add_argument("--json", action="store_true", help="a line of JSON for each run")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--json", action="store_true", help="a line of JSON for each run")
+    told.add_argument("--peers", type=Path, metavar="FILE", help="what peers.py --json wrote")
     given = parser.parse_args()
+    peers = (
+        list(map(json.loads, given.peers.read_text("utf-8").splitlines())) if given.peers else []
+    )
+    if peers:
+        print(
+            f"| {' | '.join(['data', 'by', *COLUMNS])} |",
+            "|---" * (len(COLUMNS) + 2) + "|",
+            sep="\n",
+        )
     for results in measured(given):
-        lines = map(json.dumps, results) if given.json else [summary(results)]
+        if peers:
+            lines = beside(results, peers)
+        else:
+            lines = list(map(json.dumps, results)) if given.json else [summary(results)]
         print(*lines, sep="\n", flush=True)
 
 
