@@ -4,8 +4,9 @@
         [--peers FILE]
 
 A text needs the kinds to restore, such as novels:case,punctuation. What is given for `--train` goes
-to `charrnn train`. With the lines that `peers.py --json` wrote, FILE, a table tells both; seconds
-of charrnn are those of the command, with its start and what it compiles.
+to `charrnn train`. With the lines that `peers.py --json` wrote, FILE, a table tells both. Its
+seconds are no race: charrnn's are those of the command, with its start and what it compiles, on all
+processors unless `--train "--threads 1"`; the peers' are one thread's, without choosing settings.
 """
 
 from __future__ import annotations
