@@ -96,6 +96,11 @@ one_cell_of_each_kind = _cells(CELLS_OF_EACH_KIND)
 #: Runs a test for every cell that can be stacked, which is what reads both ways.
 every_stacked_cell = _cells([key for key, cell in CELLS.items() if cell.most_layers > 1])
 
+#: Runs a test for one of them of each kind, where each costs much compiling.
+one_stacked_cell_of_each_kind = _cells(
+    [key for key in CELLS_OF_EACH_KIND if CELLS[key].most_layers > 1]
+)
+
 #: Runs a test for every cell with everything that a network can have.
 every_variant = variants(*VARIANTS)
 

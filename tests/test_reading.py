@@ -13,6 +13,7 @@ from samples import (
     assert_same_bits,
     config_of,
     every_stacked_cell,
+    one_stacked_cell_of_each_kind,
     random_batch,
     random_documents,
     random_labels,
@@ -257,7 +258,7 @@ def test_weights_are_factors_of_losses_and_gradients():
 # Documents do not see each other
 
 
-@every_stacked_cell
+@one_stacked_cell_of_each_kind
 @every_reader
 def test_a_document_is_read_alone_wherever_it_stands(cell, task):
     """The same logits to the bit, alone in a chunk of its length, or anywhere among others."""
