@@ -94,8 +94,10 @@ class _Terminal:
     def __init__(self, *arguments):
         leader, follower = pty.openpty()
         self._leader, self.shown = leader, ""
+        # Where the tests run in the background of a shell, SIGINT would be ignored.
         self.process = start(*arguments, stdin=follower, stdout=follower, stderr=follower,
-                             start_new_session=True)  # fmt: skip
+                             start_new_session=True,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
         os.close(follower)
 
     def type(self, text):
