@@ -88,6 +88,10 @@ def test_what_has_no_part_in_a_conversation_is_refused(models, other):
     assert_one_line_error(done, 2, "--interactive", "not both")
 
 
+def _hear_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class _Terminal:
     """A program on a terminal of its own: what is typed, and what it has shown."""
 
@@ -97,7 +101,7 @@ class _Terminal:
         # Where the tests run in the background of a shell, SIGINT would be ignored.
         self.process = start(*arguments, stdin=follower, stdout=follower, stderr=follower,
                              start_new_session=True,
-                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+                             preexec_fn=_hear_interrupts)  # fmt: skip
         os.close(follower)
 
     def type(self, text):
