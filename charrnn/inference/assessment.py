@@ -89,13 +89,14 @@ def _assess_restoring(
 ) -> dict[str, Any]:
     measures = RestoredMeasures(reader.restorer.gone)
     gaps = gaps_right = 0
+    fills_gaps = "gaps" in reader.restorer.kinds
     for true in _parts(plain_texts(sources, config), reader.labels.size):
         (removed,) = reader.restorer.remove([true], np.random.default_rng(_SEED))
         (answer,) = reader.answers([text_of(removed.kept)])
         restored = code_points(answer.text if answer else "", "surrogatepass")
         measures.add((true, removed.kept, restored))
         measures.add_edits(*(own.classes for own in reader.restorer.remove([true, restored])))
-        at = np.flatnonzero(removed.kept == GAP)
+        at = np.flatnonzero(removed.kept == GAP) if fills_gaps else np.empty(0, np.int64)
         gaps += at.size
         stays = [codes[~reader.restorer.gone[codes]][at] for codes in (true, restored)]
         gaps_right += int(np.count_nonzero(stays[0] == stays[1]))
