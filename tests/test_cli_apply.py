@@ -168,6 +168,19 @@ def test_restored_words_are_measured(models, tmp_path):
     assert 0.3 < found["f1"] < 1
 
 
+@pytest.mark.parametrize("task", ["label", "tags", "restore"])
+def test_evaluate_reads_standard_input(models, tmp_path, task):
+    text = {
+        "label": "tyrannosaurus\tdinosaur\n",
+        "tags": "the <animal>Ankylosaurus</animal> of 12\n",
+        "restore": "The fox, and the crow.\n",
+    }[task]
+    (tmp_path / "text").write_text(text)
+    done = invoke("evaluate", "--json", "--model", models / task, "-", stdin=text)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout) == _figures(models / task, tmp_path / "text")
+
+
 def test_what_evaluate_refuses(models, tmp_path):
     (tmp_path / "unheard").write_text("x\tdinosaurs\n")
     done = invoke("evaluate", "--model", models / "label", tmp_path / "unheard")

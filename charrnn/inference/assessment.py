@@ -22,7 +22,15 @@ from charrnn.inference.tagging import Tagger
 from charrnn.text.documents import Documents
 from charrnn.text.edits import GAP
 from charrnn.text.lines import text_of
-from charrnn.text.tasks import Known, plain_texts, read_told, tagged_lines
+from charrnn.text.tasks import (
+    Known,
+    Told,
+    plain_texts,
+    read_told,
+    tagged_lines,
+    told_of_tags,
+    told_of_texts,
+)
 from charrnn.text.vocabulary import code_points
 from charrnn.training.evaluation import loss_of
 from charrnn.training.reading import document_logits
@@ -55,17 +63,19 @@ def assess(
     return _assess_restoring(reader, sources, config)
 
 
-def _told(reader: Reader, sources: Sequence[str], config: TextConfig) -> Documents:
-    known = Known(reader.vocabulary, labels=reader.labels.names)
-    texts = read_told(sources, config, known).texts
-    assert isinstance(texts, Documents)
-    return texts.with_gaps(np.random.default_rng(_SEED))
+def _known(reader: Reader) -> Known:
+    return Known(reader.vocabulary, labels=reader.labels.names)
+
+
+def _documents(told: Told) -> Documents:
+    assert isinstance(told.texts, Documents)
+    return told.texts.with_gaps(np.random.default_rng(_SEED))
 
 
 def _assess_labels(
     reader: Labeller, sources: Sequence[str], config: TextConfig, temperature: float | None
 ) -> dict[str, Any]:
-    texts = _told(reader, sources, config)
+    texts = _documents(read_told(sources, config, _known(reader)))
     logits = document_logits(reader.network, texts) / reader.temperature(temperature)
     chances = reader.probabilities(logits)
     if reader.multiple:
@@ -80,7 +90,8 @@ def _assess_tags(reader: Tagger, sources: Sequence[str], config: TextConfig) -> 
         (text, spans, answer.spans if answer else [])
         for (text, spans), answer in zip(pairs, found, strict=True)
     ]
-    nats = loss_of(reader.network, _told(reader, sources, config), reader.temperature())
+    texts = _documents(told_of_tags(pairs, config, _known(reader)))
+    nats = loss_of(reader.network, texts, reader.temperature())
     return {**tag_measures(told), "nats_per_character": nats}
 
 
@@ -90,7 +101,8 @@ def _assess_restoring(
     measures = RestoredMeasures(reader.restorer.gone)
     gaps = gaps_right = 0
     fills_gaps = "gaps" in reader.restorer.kinds
-    for true in _parts(plain_texts(sources, config), reader.labels.size):
+    texts = plain_texts(sources, config)
+    for true in _parts(texts, reader.labels.size):
         (removed,) = reader.restorer.remove([true], np.random.default_rng(_SEED))
         (answer,) = reader.answers([text_of(removed.kept)])
         restored = code_points(answer.text if answer else "", "surrogatepass")
@@ -105,7 +117,9 @@ def _assess_restoring(
         figures |= {"gaps": gaps, "gaps_right": gaps_right / gaps}
     return {
         **figures,
-        "nats_per_character": loss_of(reader.network, _told(reader, sources, config)),
+        "nats_per_character": loss_of(
+            reader.network, _documents(told_of_texts(texts, config, _known(reader)))
+        ),
     }
 
 

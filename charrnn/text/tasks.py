@@ -6,7 +6,7 @@ of the texts has to respect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,8 +147,15 @@ def tagged_lines(
 
 def _tagged(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Lines with tags in them, a class for each character."""
+    return told_of_tags(tagged_lines(sources, config), config, known)
+
+
+def told_of_tags(
+    lines: Iterable[tuple[str, list[markup.Span]]], config: TextConfig, known: Known
+) -> Told:
+    """What is told of ``tagged_lines``. Raises ``CorpusError`` where there are none."""
     examples, spans, inside = Examples(), [], []
-    for text, own in tagged_lines(sources, config):
+    for text, own in lines:
         examples.add(text)
         spans.append(own)
         inside.append(markup.inside_words(text))
@@ -181,7 +188,12 @@ def _are_joined(examples: Examples, spans: Sequence[list[markup.Span]]) -> bool:
 
 def _restored(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Texts from which something was taken out, and what it was at each character."""
-    texts, ends = plain_texts(sources, config), None
+    return told_of_texts(plain_texts(sources, config), config, known)
+
+
+def told_of_texts(texts: list[np.ndarray], config: TextConfig, known: Known) -> Told:
+    """What is told of ``plain_texts`` when something is taken out of them."""
+    ends = None
     if not config.by_line and config.validation is None:
         texts, ends = _with_ends(texts, config.validation_fraction)
     if known.labels:
