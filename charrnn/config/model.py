@@ -13,6 +13,8 @@ INITIAL_STATES = ("zeros", "learned", "random")
 #: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
 ONE_HOT_VOCABULARY = 256
 EMBEDDING_SIZE = 128
+#: Most rows of a table of n-grams.
+MAX_BUCKETS = 2**24
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class ModelConfig:
     task: str = "write"  # one of TASKS; all but write read both ways
     classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told
     multiple: bool = False  # of the task label: whether a text has any number of them
+    ngram_buckets: int = 0  # of the task label: rows of the table of n-grams beside the network
 
     def __post_init__(self) -> None:
         require_kinds(self)
@@ -68,6 +71,11 @@ class ModelConfig:
         fewest = 0 if self.writes else 1 if self.multiple else 2
         require_between("classes", self.classes, fewest, MAX_SIZE)
         require(self.task == "label" or not self.multiple, "`multiple` is for the task label")
+        require_between("n-gram buckets", self.ngram_buckets, 0, MAX_BUCKETS)
+        require(
+            self.task == "label" or not self.ngram_buckets,
+            "`ngram_buckets` are for the task label",
+        )
         require(
             not (feeds_back and (self.classes or not self.writes)),
             f"{self.cell} only writes, and without labels: choose another `cell`",

@@ -92,5 +92,5 @@ def _head(config: ModelConfig, below: Node) -> Layer:
     if config.writes:
         return NextCharacter(names, reads, config.vocabulary_size)
     if config.task == "label":
-        return DocumentClass(names, reads, config.classes, config.multiple)
+        return DocumentClass(names, reads, config.classes, config.multiple, config.ngram_buckets)
     return PositionClass(names, reads, config.classes)

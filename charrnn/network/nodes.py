@@ -276,14 +276,24 @@ class DocumentClass(_Linear):
     """The head that tells the label of a document, or with ``multiple`` which labels it has.
 
     Attention with a learned query weighs the units of all its positions (Lin et al. 2017, with one
-    query): e = y q/√size, α = softmax(e), logits = (Σ α y) W + b.
+    query): e = y q/√size, α = softmax(e), logits = (Σ α y) W + b. Beside it, the n-grams of the
+    document choose among the rows of a table of so many ``buckets``, whose sum is added: a wide
+    part beside a deep one (Cheng et al. 2016; ``charrnn.compute.ngrams``).
     """
 
     multiple: bool = False
+    buckets: int = 0
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        return self._vector("query", self.reads[0].size), *super().parameters
+        query = self._vector("query", self.reads[0].size)
+        return query, *super().parameters, *self._ngrams
+
+    @property
+    def _ngrams(self) -> tuple[Parameter, ...]:
+        shape = self.buckets, self.size
+        table = Parameter(self.named("ngrams"), shape, _zeros(*shape), chosen=True)
+        return (table,) if self.buckets else ()
 
     def create(self, place: Any) -> Any:
         from charrnn.network.layers.document_class import DocumentClassHead

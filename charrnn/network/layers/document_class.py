@@ -1,4 +1,4 @@
-"""The head that tells the label of a document: attention with a learned query, then logits."""
+"""The head that tells the label of a document: attention with a learned query, and n-grams."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from charrnn.compute import attention, readout
 from charrnn.compute.readout import NEVER
 from charrnn.compute.threads import Team, share
+from charrnn.network.layers.ngram_table import NgramTable
 from charrnn.network.layers.place import LayerBuffers, Place
 from charrnn.network.nodes import DocumentClass
 from charrnn.text.batch import Batch
@@ -43,6 +44,7 @@ class DocumentClassHead:
         self.matrix = place.linear(node.named("weight"), source, node.size)
         self.bias = np.full(self.width, NEVER, place.dtype)
         self.query = np.zeros(place.width(source), place.dtype)
+        self.ngrams = NgramTable(node, place)
         self._units, self._scale = place.units(source) >= 0, 1 / math.sqrt(source.size)
         self._bias_at, self._query_at = (place.at[node.named(own)] for own in ("bias", "query"))
 
@@ -55,7 +57,8 @@ class DocumentClassHead:
         self.matrix.prepare_training()
 
     def pack_vectors(self, values: np.ndarray) -> None:
-        """Take the bias and the query from the parameters."""
+        """Take the bias, the query and the n-grams from the parameters."""
+        self.ngrams.take(values)
         self.bias[: self.node.size] = values[self._bias_at :][: self.node.size]
         self.query[self._units] = values[self._query_at :][: self._units.sum()]
 
@@ -65,6 +68,7 @@ class DocumentClassHead:
 
     def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the gradients to the flat ``gradients``."""
+        self.ngrams.unpack(gradients, part, parts)
         self.matrix.unpack(gradients, part, parts)
         if part == 0:
             own = gradients[self._bias_at :][: self.node.size]
@@ -107,6 +111,7 @@ class DocumentClassHead:
             )  # fmt: skip
 
         _share_documents(team, run, documents)
+        self.ngrams.differentiate(run.logits)
         self._dquery = run.dquery.sum(axis=0)  # in one order, however many threads there are
         team.run(functools.partial(self._differentiate_matrix, run, scratch))
 
@@ -120,6 +125,7 @@ class DocumentClassHead:
         """Logits of all documents, and how much attention each of their positions has."""
         assert batch.spans is not None, "there are no documents to tell labels of"
         run.begin(len(batch.spans))
+        self.ngrams.begin(batch)
 
         def documents(first: int, last: int) -> None:
             part = slice(first, last)
@@ -130,6 +136,7 @@ class DocumentClassHead:
             readout.logits_of_rows(
                 run.pooled[part], self.matrix.forward, self.bias, run.logits[part]
             )
+            self.ngrams.add(batch, run.logits, first, last)
 
         _share_documents(team, run, documents)
 
