@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from charrnn.text.vocabulary import START
+
 
 def sigmoid(x):
     """Logistic sigmoid."""
@@ -197,7 +199,7 @@ def read(config, parameters, batch):
     p = {name: np.asarray(tensor, np.float64) for name, tensor in parameters.items()}
     if config.task == "label":
         documents = (batch.inputs[first:last, lane] for lane, first, last in batch.spans)
-        return np.array([_of_document(config, p, _both_ways(config, p, own)) for own in documents])
+        return np.array([_of_document(config, p, own) for own in documents])
     logits = np.empty((*batch.inputs.shape, config.classes))
     for lane in range(batch.inputs.shape[1]):
         starts = np.flatnonzero(batch.resets[:, lane])
@@ -244,11 +246,28 @@ def _one_way(config, p, layer, x):
     return np.array(hidden)
 
 
-def _of_document(config, p, units):
-    """Attention with one query over a document's positions, and logits of their mean by it."""
-    units = _dense(config, p, units)
+def _of_document(config, p, characters):
+    """Attention with one query over a document's positions, logits of their mean, and n-grams."""
+    units = _dense(config, p, _both_ways(config, p, characters))
     pooled = attention(units, p["readout.query"]) @ units
-    return pooled @ p["readout.weight"].T + p["readout.bias"]
+    logits = pooled @ p["readout.weight"].T + p["readout.bias"]
+    if config.ngram_buckets:
+        found = sorted(ngram_buckets(characters, config.ngram_buckets))
+        logits = logits + p["readout.ngrams"][found].sum(axis=0) / np.sqrt(len(found))
+    return logits
+
+
+def ngram_buckets(characters, buckets):
+    """Of all sequences of one to five characters, the frame's among them; tokens count from 1."""
+    framed = [START + 1, *(int(c) + 1 for c in characters), START + 1]
+    found = set()
+    for first in range(len(framed)):
+        for last in range(first + 1, min(first + 5, len(framed)) + 1):
+            code = 0
+            for token in reversed(framed[first:last]):
+                code = (code + token) * 0x9E3779B97F4A7C15 % 2**64
+            found.add((code >> 32) * buckets >> 32)
+    return found
 
 
 def attention(units, query):

@@ -30,7 +30,7 @@ VARIANTS = {
 #: What a network can do with texts that it reads.
 READERS = {
     "label": {"task": "label", "classes": 4},
-    "labels": {"task": "label", "classes": 3, "multiple": True},
+    "labels": {"task": "label", "classes": 3, "multiple": True, "ngram_buckets": 40},
     "tags": {"task": "tags", "classes": 5},
 }
 

@@ -11,6 +11,7 @@ import click
 from charrnn.cli.options import (
     EXTENT,
     SIZES,
+    TASK_SHAPE,
     cells_option,
     extent_options,
     json_option,
@@ -75,7 +76,7 @@ def compare(corpus: tuple[str, ...], cells: list[str], equal: str, folder: Path 
     """
     from charrnn.studies import comparison
 
-    sizes = {name: options.pop(name) for name in SIZES}
+    sizes = {name: options.pop(name) for name in (*SIZES, *TASK_SHAPE)}
     text = TextConfig(**text_of(options))
     cells = cells or comparison.cells_for(text)
     comparison.refuse_doubles(cells)

@@ -204,6 +204,9 @@ task_options = options(
                       "them."),
     click.option("--balance", is_flag=True,
                  help="With --task label: rare labels count as much as others."),
+    click.option("--ngram-buckets", type=int,
+                 help="With --task label: rows of a table of what sequences of up to five "
+                      "characters say, beside the network; 0: none.  [default: as suits the text]"),
 )  # fmt: skip
 
 text_options = options(
@@ -271,4 +274,5 @@ SIZES = (
     *("readout_layers", "readout_size", "initial_state"),
 )
 SHAPE = ("cell", "activation", *SIZES)
+TASK_SHAPE = ("ngram_buckets",)
 EXTENT = ("epochs", "steps", "budget")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from charrnn.cli.options import SHAPE, given_options
+from charrnn.cli.options import SHAPE, TASK_SHAPE, given_options
 from charrnn.config import TextConfig
 
 
@@ -23,11 +23,11 @@ class Request:
     @classmethod
     def of(cls, context: click.Context, options: dict[str, Any]) -> Request:
         """The request that the ``options`` of a command are, those of training being the rest."""
-        text = text_of(options)
+        text, shape = text_of(options), (*SHAPE, *TASK_SHAPE)
         return cls(
-            shape={name: options[name] for name in SHAPE},
+            shape={name: options[name] for name in shape},
             text=text,
-            training={n: v for n, v in options.items() if n not in SHAPE and n not in text},
+            training={n: v for n, v in options.items() if n not in shape and n not in text},
             given=given_options(context),
         )
 

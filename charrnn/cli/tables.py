@@ -99,7 +99,7 @@ def comparison_table(results: Sequence[dict[str, Any]]) -> str:
     """
     tried = [result for result in results if not result["error"]]
     kind = "training" if any(r["validation_loss"] is None for r in tried) else "validation"
-    heading = ("cell", "layers", "hidden", "weights", "chars/s", f"{kind} loss", "bits/char",
+    heading = ("cell", "layers", "hidden", "weights", "chars/s", f"{kind} loss", "bits",
                "seconds", "steps")  # fmt: skip
     rows = [heading, *(_comparison_row(result, result[f"{kind}_loss"]) for result in results)]
     return aligned(rows)

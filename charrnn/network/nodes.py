@@ -292,7 +292,8 @@ class DocumentClass(_Linear):
     @property
     def _ngrams(self) -> tuple[Parameter, ...]:
         shape = self.buckets, self.size
-        table = Parameter(self.named("ngrams"), shape, _zeros(*shape), chosen=True)
+        # A row learns from the few documents that have it: decay would take that from it again.
+        table = Parameter(self.named("ngrams"), shape, _zeros(*shape), decayed=False)
         return (table,) if self.buckets else ()
 
     def create(self, place: Any) -> Any:

@@ -18,7 +18,11 @@ from charrnn.text.batch import Batch
 from charrnn.text.vocabulary import START
 
 #: Steps of a chunk: as many as this share of the texts have, within bounds, in whole grains.
-_WHOLE, _SHORTEST, _LONGEST, _GRAIN = 0.99, 64, 256, 32
+_WHOLE, _SHORTEST, _GRAIN = 0.99, 64, 32
+
+#: The most steps of a chunk: where each position is told something, what is far away says little
+#: of it; of a label all of a text tells.
+_LONGEST, _LONGEST_WHOLE = 256, 1024
 
 #: Lanes of a chunk that is the only one: a whole number of tiles of the products.
 _FEW = 8
@@ -159,7 +163,8 @@ class Documents:
     def suited_length(self) -> int:
         """Steps of a chunk that hold most texts whole: see ``_LONGEST``."""
         longest = int(np.quantile(self.lengths, _WHOLE)) if self.ends.size else 1
-        return min(max(-(-longest // _GRAIN) * _GRAIN, _SHORTEST), _LONGEST)
+        most = _LONGEST if self.by_position else _LONGEST_WHOLE
+        return min(max(-(-longest // _GRAIN) * _GRAIN, _SHORTEST), most)
 
     def pieces(self, length: int, *, margin: int = 0, shift: int = 0) -> Pieces:
         """The documents, those of more than ``length`` tokens in parts of no more than that.

@@ -61,6 +61,9 @@ _SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
 _READING_EPOCHS, _FEWEST_READ = {"label": 8, "tags": 12, "restore": 12}, 6e5
 _FEWEST_READINGS, _WEIGHTS_OF_A_TARGET, _WEIGHTS_OF_A_READ_CHARACTER = 7, 12.0, 0.02
 
+#: Rows of a table of n-grams: one for so many characters, within bounds, and the most weights.
+_POSITIONS_OF_A_BUCKET, _FEWEST_BUCKETS, _MOST_BUCKETS, _MOST_IN_BUCKETS = 4, 2**12, 2**18, 2**22
+
 #: Dropout of a network that reads, at least: what it learns of a text is little.
 _READING_DROPOUT = 0.1
 
@@ -115,6 +118,13 @@ def suited_shape(
     size = with_weights(shape, round(weights), recurrent_parameter_count).hidden_size
     size = min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST)
     return dataclasses.replace(shape, hidden_size=size)
+
+
+def suited_buckets(positions: int, classes: int) -> int:
+    """Rows of a table of n-grams for a text of so many ``positions``: a power of two."""
+    most = _MOST_IN_BUCKETS // max(classes, 1)
+    rows = min(max(positions // _POSITIONS_OF_A_BUCKET, _FEWEST_BUCKETS), _MOST_BUCKETS, most)
+    return 2 ** int(math.log2(rows))
 
 
 def fills_the_text(shape: ModelConfig, positions: int, targets: int = 0) -> bool:

@@ -9,10 +9,9 @@ import numpy as np
 from charrnn.network.network import Network
 from charrnn.text.documents import Documents
 
-_LANES = 64
-
-#: Steps of a chunk: the first in which all documents are whole, or else the last.
-_LENGTHS = 64, 128, 256
+#: The most lanes and positions of a chunk, and its steps: the first in which all documents are whole, or else the
+#: last, which is less where each position is told something.
+_LANES, _POSITIONS, _LENGTHS, _LONGEST = 64, 64 * 256, (64, 128, 256, 512, 1024), 256
 
 #: Characters on both sides of a part of a long document that are read beside it, so that its
 #: classes are those that one long pass would tell (docs/measurements.md).
@@ -25,15 +24,17 @@ _ENOUGH = 2**21
 _COLDEST, _HOTTEST, _NARROWINGS = 0.05, 20.0, 20
 
 
-def _length(documents: Documents) -> int:
-    longest = documents.lengths.max(initial=1)
-    return next((length for length in _LENGTHS if length >= longest), _LENGTHS[-1])
+def _shape(documents: Documents) -> tuple[int, int]:
+    """Lanes and steps of the chunks that they are read in."""
+    longest = min(documents.lengths.max(initial=1), _LONGEST if documents.by_position else math.inf)
+    length = next((length for length in _LENGTHS if length >= longest), _LENGTHS[-1])
+    return min(_POSITIONS // length, _LANES), length
 
 
 def document_logits(network: Network, documents: Documents) -> np.ndarray:
     """Logits of each document [D, K], float64: of one read in parts, their mean by length."""
     logits = np.zeros((documents.ends.size, network.config.classes))
-    for chunk in documents.chunks(_LANES, _length(documents)):
+    for chunk in documents.chunks(*_shape(documents)):
         found = network.logits(chunk.batch) * chunk.pieces.lengths[:, np.newaxis]
         np.add.at(logits, chunk.pieces.document, found)
     return logits / documents.lengths[:, np.newaxis]
@@ -42,7 +43,7 @@ def document_logits(network: Network, documents: Documents) -> np.ndarray:
 def attention(network: Network, documents: Documents) -> np.ndarray:
     """The share of each position [N] in what is told of its document; they add up to 1."""
     shares = np.empty(documents.positions)
-    for chunk in documents.chunks(_LANES, _length(documents)):
+    for chunk in documents.chunks(*_shape(documents)):
         pieces = chunk.pieces
         of_piece = pieces.lengths / documents.lengths[pieces.document]
         weights = network.attention(chunk.batch)[chunk.at]
@@ -53,7 +54,7 @@ def attention(network: Network, documents: Documents) -> np.ndarray:
 def position_logits(network: Network, documents: Documents, margin: int = MARGIN) -> np.ndarray:
     """Logits of each position [N, K]."""
     logits = np.empty((documents.positions, network.config.classes), network.dtype)
-    for chunk in documents.chunks(_LANES, _length(documents), margin):
+    for chunk in documents.chunks(*_shape(documents), margin):
         logits[chunk.tokens] = network.logits(chunk.batch)[chunk.at]
     return logits
 

@@ -15,7 +15,7 @@ from charrnn.storage.checkpoint import SavedModel, load_finite_model
 from charrnn.text.dataset import Dataset, read_dataset
 from charrnn.text.display import decoded
 from charrnn.text.vocabulary import Vocabulary
-from charrnn.training.planning import suited_shape, training_precision, with_length
+from charrnn.training.planning import suited_buckets, suited_shape, training_precision, with_length
 from charrnn.training.trainer import Trainer
 from charrnn.training.transfer import carry_over, refuse_another_task, shape_of
 
@@ -82,10 +82,13 @@ def shape_for(
         shape["hidden_size"] = hidden_size
     shape |= {name: dataset.origin["text"][name] for name in ("task", "multiple")}
     shape["classes"] = len(dataset.labels)
+    texts = dataset.training
+    if shape.get("ngram_buckets") is None:
+        suited = suited_buckets(texts.positions, shape["classes"])
+        shape["ngram_buckets"] = suited if shape["task"] == "label" else 0
     config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
     if hidden_size is not None:
         return config
-    texts = dataset.training
     return suited_shape(config, with_length(training, dataset), texts.positions, texts.targets)
 
 

@@ -28,7 +28,8 @@ class NgramTable:
         return flat[self._at :][: buckets * labels].reshape(self._shape)
 
     def begin(self, batch: Batch) -> None:
-        """Make room for the n-grams of a batch."""
+        """Make room for the n-grams of a batch's documents."""
+        assert batch.spans is not None
         room = batch.spans[:, 2] - batch.spans[:, 1] + 2
         self._ends = np.cumsum(room * ngrams.LONGEST)
         self._counts = np.empty(len(room), np.int64)
