@@ -18,8 +18,9 @@ from charrnn.training.reading import attention, document_logits, log_probabiliti
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
-#: Of a text, words whose part in its label is tried out, for each that is asked for.
-_TRIED = 3
+#: Of a text, words whose part in its label is tried out: for each that is asked for, and at least,
+#: as a label may come from n-grams that no attention is paid to.
+_TRIED, _FEWEST_TRIED = 3, 32
 
 
 class Term(NamedTuple):
@@ -95,7 +96,7 @@ class Labeller(Reader):
         Those that have most of the attention are tried out. ``logits`` are those of the texts.
         """
         tried = [
-            _most_heard(text, shares, _TRIED * count)
+            _most_heard(text, shares, max(_TRIED * count, _FEWEST_TRIED))
             for text, shares in zip(texts, self._shares(texts), strict=True)
         ]
         pairs = [(number, word) for number, words in enumerate(tried) for word in words]

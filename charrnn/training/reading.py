@@ -9,8 +9,8 @@ import numpy as np
 from charrnn.network.network import Network
 from charrnn.text.documents import Documents
 
-#: The most lanes and positions of a chunk, and its steps: the first in which all documents are whole, or else the
-#: last, which is less where each position is told something.
+#: The most lanes and positions of a chunk, and its steps: the first in which all documents are
+#: whole, or else the last, which comes earlier where each position is told something.
 _LANES, _POSITIONS, _LENGTHS, _LONGEST = 64, 64 * 256, (64, 128, 256, 512, 1024), 256
 
 #: Characters on both sides of a part of a long document that are read beside it, so that its
