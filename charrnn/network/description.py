@@ -27,4 +27,5 @@ def _task(config: ModelConfig) -> str:
     if config.writes:
         return f", told {config.classes} labels" if config.classes else ""
     told = {"label": "labels", "tags": "classes of tags", "restore": "edits"}[config.task]
-    return f" both ways, tells {config.classes} {told}"
+    table = f", {config.ngram_buckets:,} buckets of n-grams" if config.ngram_buckets else ""
+    return f" both ways, tells {config.classes} {told}{table}"
