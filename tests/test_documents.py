@@ -130,10 +130,14 @@ def test_balanced_classes_count_alike_and_a_text_one_in_the_mean():
 
 
 @pytest.mark.parametrize(
-    ("lengths", "steps"), [([1] * 10, 64), ([70] * 10, 96), ([9] * 999 + [5000], 64), ([999], 256)]
+    ("lengths", "steps"),
+    [([1] * 10, 64), ([70] * 10, 96), ([9] * 999 + [5000], 64), ([999], 1024), ([5000], 1024)],
 )
 def test_chunks_hold_most_texts_whole(lengths, steps):
+    """Up to a length, which is less where each position is told something."""
     assert documents(lengths).suited_length == steps
+    by_position = documents(lengths, by_position=True)
+    assert by_position.suited_length == min(steps, 256)
 
 
 # Chunks

@@ -5,10 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from typing import TypeAlias
 
+from charrnn.compute.barrier import abandon, create_barrier, meet
 from charrnn.compute.turns import Turns, renewed_after_fork
+
+#: What a thread does of its share: ``part`` of ``parts``.
+Work: TypeAlias = Callable[[int, int], None]
 
 
 def available_threads() -> int:
@@ -40,28 +45,39 @@ class Team:
         """Have no helpers until they are needed: those there were are not in this process."""
         self._inboxes = []
 
-    def run(
-        self, work: Callable[[int, int], None], give_up: Callable[[], None] = lambda: None
-    ) -> None:
-        """Call ``work(part, parts)`` for every part; return when all have finished.
+    def run(self, *phases: Work, give_up: Callable[[], None] = lambda: None) -> None:
+        """Call each phase(part, parts) for every part; return when all have finished.
 
-        ``give_up()`` is called where a part fails or is interrupted: the others may wait for it.
-        Raises ``UsageError`` in a signal handler that interrupts another run.
+        A phase begins when all parts of the one before have ended. ``give_up()`` is called where a
+        part fails or is interrupted: the others may wait for it. Raises ``UsageError`` in a signal
+        handler that interrupts another run.
         """
         with self._turns.take():
             if self.threads == 1:
-                work(0, 1)
+                for phase in phases:
+                    phase(0, 1)
             else:
-                self._run(work, give_up)
+                self._run(phases, give_up)
 
-    def _run(self, work: Callable[[int, int], None], give_up: Callable[[], None]) -> None:
+    def _run(self, phases: Sequence[Work], give_up: Callable[[], None]) -> None:
         results: SimpleQueue[BaseException | None] = SimpleQueue()
+        barrier = create_barrier()
+
+        def stop() -> None:
+            abandon(barrier)
+            give_up()
+
+        def work(part: int) -> None:
+            for number, phase in enumerate(phases):
+                if number and not meet(barrier, self.threads):
+                    return  # another part has failed, and says why
+                phase(part, self.threads)
 
         def help_with(number: int) -> None:
             try:
-                work(number, self.threads)
+                work(number)
             except BaseException as error:
-                give_up()
+                stop()
                 results.put(error)
             else:
                 results.put(None)
@@ -70,10 +86,10 @@ class Team:
         try:
             for number, inbox in enumerate(self._inboxes, start=1):
                 inbox.put(functools.partial(help_with, number))
-            work(0, self.threads)
+            work(0)
             errors = [results.get() for _ in self._inboxes]
         except BaseException:
-            give_up()  # an interruption may come before the caller's own part has begun
+            stop()  # an interruption may come before the caller's own part has begun
             self._settle()
             raise
         for error in errors:
@@ -111,3 +127,13 @@ def _help(inbox: SimpleQueue) -> None:
 def share(count: int, part: int, parts: int) -> tuple[int, int]:
     """First and one past the last of ``count`` items that ``part`` of ``parts`` takes."""
     return count * part // parts, count * (part + 1) // parts
+
+
+def shared(count: int, work: Callable[[int, int], None]) -> Work:
+    """Work of which each part is called with the first and one past the last of its items."""
+    return lambda part, parts: work(*share(count, part, parts))
+
+
+def by_one(work: Callable[[], None]) -> Work:
+    """Work that one part does alone."""
+    return lambda part, parts: None if part else work()

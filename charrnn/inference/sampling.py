@@ -86,7 +86,7 @@ class _Desk:
             if thread < len(self.sessions) * crew:
                 self.sessions[thread // crew].advance(thread % crew, crew)
 
-        self._team.run(work, self._give_up)
+        self._team.run(work, give_up=self._give_up)
         self._crew.note(crew, tokens.shape[1], time.monotonic() - started)
 
     def _give_up(self) -> None:

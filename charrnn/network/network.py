@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from charrnn.compute import packing, updates
 from charrnn.compute.recurrence import Dropout
 from charrnn.compute.target import HAS_BFLOAT16
-from charrnn.compute.threads import Team, available_threads, share
+from charrnn.compute.threads import Team, Work, available_threads, by_one, shared
 from charrnn.compute.turns import Turns
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
@@ -137,16 +137,25 @@ class Network:
 
     def pack(self) -> None:
         """Bring the packed weights up to date with ``values``."""
-        for part in (self.head, *self.layers):  # the head's bias is in layers that feed it back
-            part.pack_vectors(self.values)
+        self.team.run(*self.packing())
 
-        def work(part: int, parts: int) -> None:
-            for layer in (*self.layers, self.head):
-                layer.pack(self.values, part, parts)
+    def packing(self) -> list[Work]:
+        """The work of ``pack``."""
 
-        self.team.run(work)
-        for recurrent in self.recurrent_layers:
-            recurrent.tell(np.array(self.options["told"], self.dtype))
+        def vectors() -> None:
+            for own in (self.head, *self.layers):  # the head's bias is in layers that feed it back
+                own.pack_vectors(self.values)
+
+        def matrices(part: int, parts: int) -> None:
+            for own in (*self.layers, self.head):
+                own.pack(self.values, part, parts)
+
+        def tell() -> None:
+            for recurrent in self.recurrent_layers:
+                recurrent.tell(np.array(self.options["told"], self.dtype))
+
+        told = [by_one(tell)] if self.options["told"] else []
+        return [by_one(vectors), matrices, *told]
 
     def matrices(self) -> list[Matrix]:
         """All matrices that take part in products."""
@@ -183,8 +192,8 @@ class Network:
         """
         run = self._run(batch)
         self._start(batch, run, state)
-        self._forward(batch, run, _NO_DROPOUT)
-        self.head.losses(run.head, batch, self.team)
+        phases = self.head.losses(run.head, batch)
+        self.team.run(self._forward(batch, run, _NO_DROPOUT), *phases)
         return self.head.found(run.head, batch), self._state(run, state)
 
     def logits(self, batch: Batch) -> np.ndarray:
@@ -194,8 +203,9 @@ class Network:
         """
         run = self._run(batch)
         self._start(batch, run, self.initial_state(batch.inputs.shape[1]))
-        self._forward(batch, run, _NO_DROPOUT)
-        return self.head.logits(run.head, batch, self.team)
+        logits, phases = self.head.logits(run.head, batch)
+        self.team.run(self._forward(batch, run, _NO_DROPOUT), *phases)
+        return logits
 
     def attention(self, batch: Batch) -> np.ndarray:
         """How much each step counts in what ``logits`` tells of its document [T, B]."""
@@ -217,10 +227,12 @@ class Network:
         self._start(batch, run, state)
         if key is not None:
             self._start_anywhere(run, np.random.default_rng(key))
-        self._forward(batch, run, mask)
-        self.head.differentiate(run.head, batch, self.team, self._scratch)
-        self._backward(batch, run, mask)
-        self._collect_gradients(batch, run)
+        self.team.run(
+            self._forward(batch, run, mask),
+            *self.head.differentiate(run.head, batch, self._scratch),
+            self._backward(batch, run, mask),
+            *self._collect_gradients(batch, run),
+        )
         self.initial_gradients = self._padded([own.dstates for own in run.recurrent], state)
         return self.head.found(run.head, batch), self._state(run, state)
 
@@ -232,9 +244,11 @@ class Network:
         """
         run = self._run(batch)
         self._start(batch, run, state)
-        self._forward(batch, run, _NO_DROPOUT)
-        self.head.differentiate_last_step(run.head, batch, self.team)
-        self._backward(batch, run, _NO_DROPOUT)
+        self.team.run(
+            self._forward(batch, run, _NO_DROPOUT),
+            *self.head.differentiate_last_step(run.head, batch),
+            self._backward(batch, run, _NO_DROPOUT),
+        )
         size = self.config.hidden_size
         return np.stack([own.doutput[..., :size] for own in run.recurrent], axis=1)
 
@@ -246,10 +260,6 @@ class Network:
                 self._runs.clear()
             self._runs[shape] = PassBuffers(self.graph, self.layers, self.head, *shape)
         return self._runs[shape]
-
-    def _share_lanes(self, batch: Batch, work: Callable[[int, int], None]) -> None:
-        lanes = batch.inputs.shape[1]
-        self.team.run(lambda part, parts: work(*share(lanes, part, parts)))
 
     def _start(self, batch: Batch, run: PassBuffers, state: np.ndarray) -> None:
         """Let the chunk start from ``state`` and its documents from the layers' initial states."""
@@ -286,7 +296,7 @@ class Network:
             number += isinstance(layer, RecurrentLayer)
         return calls
 
-    def _forward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> None:
+    def _forward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> Work:
         sources = [run.sources(node, batch) for node in self.graph.layers]
         chain = list(zip(self.layers, sources, run.layers, self._calls(run, mask), strict=True))
 
@@ -294,9 +304,9 @@ class Network:
             for layer, read, own, call in chain:
                 layer.forward(read, own, call, first, last)
 
-        self._share_lanes(batch, work)
+        return shared(batch.inputs.shape[1], work)
 
-    def _backward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> None:
+    def _backward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> Work:
         calls = self._calls(run, mask)
 
         def work(first: int, last: int) -> None:
@@ -304,9 +314,9 @@ class Network:
                 self.layers[n].backward(run.layers[n], run.dsources[n], calls[n], first, last)
                 run.add_gradients(n, first, last)
 
-        self._share_lanes(batch, work)
+        return shared(batch.inputs.shape[1], work)
 
-    def _collect_gradients(self, batch: Batch, run: PassBuffers) -> None:
+    def _collect_gradients(self, batch: Batch, run: PassBuffers) -> list[Work]:
         sources = [run.sources(node, batch) for node in self.graph.layers]
 
         def sums(part: int, parts: int) -> None:
@@ -318,10 +328,11 @@ class Network:
                 layer.unpack(self.gradients, own, part, parts)
             self.head.unpack(self.gradients, part, parts)
 
-        self.team.run(sums)
-        self.team.run(unpack)
-        for gradient in self._untrained:
-            gradient[...] = 0
+        def leave_out(part: int, parts: int) -> None:
+            for gradient in self._untrained[part::parts]:
+                gradient[...] = 0
+
+        return [sums, unpack, *([leave_out] if self._untrained else [])]
 
 
 def _own_part(values: np.ndarray, layer: RecurrentLayer) -> np.ndarray:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import numpy as np
 
 from charrnn.compute import updates
-from charrnn.compute.threads import share
+from charrnn.compute.threads import shared
 from charrnn.compute.turns import no_fork
 from charrnn.config import MOMENTS, Plan
 from charrnn.network.network import Network
@@ -100,9 +99,11 @@ class Optimizer(ABC):
 
     def gradient_norm(self, count: float) -> float:
         """Euclidean norm of the gradient of the mean over ``count`` losses; may be NaN or inf."""
-        self._share(
-            lambda a, b: updates.squares_of_blocks(self.network.gradients, self._sums, a, b)
-        )
+
+        def work(first: int, last: int) -> None:
+            updates.squares_of_blocks(self.network.gradients, self._sums, first, last)
+
+        self.network.team.run(shared(self._blocks, work))
         return math.sqrt(self._sums.sum()) / count
 
     def update(self, count: float, norm: float, rate: float) -> None:
@@ -125,11 +126,7 @@ class Optimizer(ABC):
             updates.average(self.network.values, self.average, decay, first, last)
 
         with no_fork:
-            self._share(work)
-            self.network.pack()
-
-    def _share(self, work: Callable[[int, int], None]) -> None:
-        self.network.team.run(lambda part, parts: work(*share(self._blocks, part, parts)))
+            self.network.team.run(shared(self._blocks, work), *self.network.packing())
 
     @property
     def _learned(self) -> updates.Learned:

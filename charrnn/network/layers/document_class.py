@@ -10,7 +10,7 @@ import numpy as np
 
 from charrnn.compute import attention, readout
 from charrnn.compute.readout import NEVER
-from charrnn.compute.threads import Team, share
+from charrnn.compute.threads import Work, shared
 from charrnn.network.layers.ngram_table import NgramTable
 from charrnn.network.layers.place import LayerBuffers, Place
 from charrnn.network.nodes import DocumentClass
@@ -73,7 +73,9 @@ class DocumentClassHead:
         if part == 0:
             own = gradients[self._bias_at :][: self.node.size]
             own[:] = self.matrix.bias_gradient[: self.node.size]
-            gradients[self._query_at :][: self._units.sum()] = self._dquery[self._units]
+            # In one order, however many threads there are.
+            dquery = self._dqueries.sum(axis=0)
+            gradients[self._query_at :][: self._units.sum()] = dquery[self._units]
 
     def buffers(self, source: LayerBuffers) -> HeadBuffers:
         """Room for a pass; ``source`` is what the head reads."""
@@ -83,37 +85,38 @@ class DocumentClassHead:
         """The losses of a pass [D], by their weights."""
         return run.losses if batch.weights is None else run.losses * batch.weights
 
-    def logits(self, run: HeadBuffers, batch: Batch, team: Team) -> np.ndarray:
-        """Of each label in each document [D, K]."""
-        self._read(run, batch, team)
-        return run.logits[:, : self.node.size].copy()
+    def logits(self, run: HeadBuffers, batch: Batch) -> tuple[np.ndarray, list[Work]]:
+        """Of each label in each document [D, K], once the work is done."""
+        phases = self._of_documents(run, batch, self._read)
+        return run.logits[:, : self.node.size], phases
 
-    def losses(self, run: HeadBuffers, batch: Batch, team: Team) -> None:
+    def losses(self, run: HeadBuffers, batch: Batch) -> list[Work]:
         """Let ``run.losses`` be -log P of each document's label, or of all it has and lacks."""
-        self._read(run, batch, team)
-        self._measure(run, batch)
+        return self._of_documents(run, batch, self._read, self._measure)
 
     def differentiate(
-        self, run: HeadBuffers, batch: Batch, team: Team, scratch: list[np.ndarray]
-    ) -> None:
+        self, run: HeadBuffers, batch: Batch, scratch: list[np.ndarray]
+    ) -> list[Work]:
         """As ``losses``; then gradients of the hidden states, and sums of those of the rest."""
-        self.losses(run, batch, team)
-        if batch.weights is not None:
-            run.logits *= batch.weights[:, None].astype(run.logits.dtype)
+        own = self._of_documents(run, batch, self._read, self._measure, self._read_back)
+        self.ngrams.differentiate(run.logits)
+        self._dqueries = run.dquery
         run.dhidden[:] = 0
+        return [*own, functools.partial(self._differentiate_matrix, run, scratch)]
+
+    def _of_documents(
+        self, run: HeadBuffers, batch: Batch, *works: Callable[..., None]
+    ) -> list[Work]:
+        """Work on the documents of a batch, which are each one thread's alone."""
+        assert batch.spans is not None, "there are no documents to tell labels of"
+        run.begin(len(batch.spans))
+        self.ngrams.begin(batch.spans)
 
         def documents(first: int, last: int) -> None:
-            part = slice(first, last)
-            readout.rows_times_weights(run.logits[part], self.matrix.backward, run.dpooled[part])
-            attention.unpool_documents(
-                run.hidden, self.query, self._scale, batch.spans, run.weights,
-                run.dpooled, run.dhidden, run.dquery, first, last,
-            )  # fmt: skip
+            for work in works:
+                work(run, batch, first, last)
 
-        _share_documents(team, run, documents)
-        self.ngrams.differentiate(run.logits)
-        self._dquery = run.dquery.sum(axis=0)  # in one order, however many threads there are
-        team.run(functools.partial(self._differentiate_matrix, run, scratch))
+        return [shared(len(batch.spans), documents)]
 
     def _differentiate_matrix(
         self, run: HeadBuffers, scratch: list[np.ndarray], part: int, parts: int
@@ -121,38 +124,36 @@ class DocumentClassHead:
         own = self.matrix
         own.differentiate(own.made(run.logits), own.read(run.pooled), scratch[part], part, parts)
 
-    def _read(self, run: HeadBuffers, batch: Batch, team: Team) -> None:
-        """Logits of all documents, and how much attention each of their positions has."""
-        assert batch.spans is not None, "there are no documents to tell labels of"
-        run.begin(len(batch.spans))
-        self.ngrams.begin(batch)
+    def _read(self, run: HeadBuffers, batch: Batch, first: int, last: int) -> None:
+        """Logits of some documents, and how much attention each of their positions has."""
+        part = slice(first, last)
+        attention.pool_documents(
+            run.hidden, self.query, self._scale, batch.spans, run.weights, run.pooled, first, last
+        )
+        readout.logits_of_rows(run.pooled[part], self.matrix.forward, self.bias, run.logits[part])
+        self.ngrams.add(batch, run.logits, first, last)
 
-        def documents(first: int, last: int) -> None:
-            part = slice(first, last)
-            attention.pool_documents(
-                run.hidden, self.query, self._scale, batch.spans, run.weights, run.pooled,
-                first, last,
-            )  # fmt: skip
-            readout.logits_of_rows(
-                run.pooled[part], self.matrix.forward, self.bias, run.logits[part]
-            )
-            self.ngrams.add(batch, run.logits, first, last)
+    def _measure(self, run: HeadBuffers, batch: Batch, first: int, last: int) -> None:
+        """Losses of some documents; their logits become gradients."""
+        part, size = slice(first, last), self.node.size
+        logits, targets = run.logits[part], batch.targets[part]
+        if self.node.multiple:
+            own = logits[:, :size]
+            # log(1 + e^x) without overflow: -log P that a label is not there; that it is, less x.
+            absent = np.maximum(own, 0) + np.log1p(np.exp(-np.abs(own)))
+            run.losses[part] = (absent - targets * own).sum(axis=1)
+            logits[:, :size] = np.exp(own - absent) - targets
+            logits[:, size:] = 0
+        else:
+            readout.cross_entropy_rows(logits, targets, run.losses[part])
+        if batch.weights is not None:
+            logits *= batch.weights[part, None].astype(logits.dtype)
 
-        _share_documents(team, run, documents)
-
-    def _measure(self, run: HeadBuffers, batch: Batch) -> None:
-        """Losses; logits become their gradients."""
-        if not self.node.multiple:
-            readout.cross_entropy_rows(run.logits, batch.targets, run.losses)
-            return
-        size = self.node.size
-        logits, targets = run.logits[:, :size], batch.targets
-        # log(1 + e^x) without overflow: -log P that a label is not there; that it is, less x.
-        absent = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
-        run.losses[:] = (absent - targets * logits).sum(axis=1)
-        run.logits[:, :size] = np.exp(logits - absent) - targets
-        run.logits[:, size:] = 0
-
-
-def _share_documents(team: Team, run: HeadBuffers, work: Callable[[int, int], None]) -> None:
-    team.run(lambda part, parts: work(*share(len(run.losses), part, parts)))
+    def _read_back(self, run: HeadBuffers, batch: Batch, first: int, last: int) -> None:
+        """Gradients of the hidden states, and of the query by each document."""
+        part = slice(first, last)
+        readout.rows_times_weights(run.logits[part], self.matrix.backward, run.dpooled[part])
+        attention.unpool_documents(
+            run.hidden, self.query, self._scale, batch.spans, run.weights, run.dpooled,
+            run.dhidden, run.dquery, first, last,
+        )  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 
 from charrnn.compute import readout
 from charrnn.compute.readout import NEVER
-from charrnn.compute.threads import Team, share
+from charrnn.compute.threads import Work, shared
 from charrnn.network.layers.place import LayerBuffers, Place
 from charrnn.network.nodes import NextCharacter
 from charrnn.network.program import Memory, Program
@@ -87,37 +87,35 @@ class NextCharacterHead:
         """The losses of a pass [T, B]."""
         return run.losses.reshape(batch.targets.shape).copy()
 
-    def logits(self, run: HeadBuffers, batch: Batch, team: Team) -> np.ndarray:
-        """Of each class at each step [T, B, K]."""
+    def logits(self, run: HeadBuffers, batch: Batch) -> tuple[np.ndarray, list[Work]]:
+        """Of each class at each step [T, B, K], once the work is done."""
         rows = np.empty((run.losses.size, self.width), run.logits.dtype)
 
         def work(first: int, last: int) -> None:
             hidden, logits = run.hidden[first:last], rows[first:last]
             readout.logits_of_rows(hidden, self.matrix.forward, self.bias, logits)
 
-        _share_rows(team, 0, run.losses.size, work)
-        return rows[:, : self._vocabulary].reshape(*batch.inputs.shape, -1)
+        logits = rows.reshape(*batch.inputs.shape, -1)[..., : self._vocabulary]
+        return logits, [shared(run.losses.size, work)]
 
-    def losses(self, run: HeadBuffers, batch: Batch, team: Team) -> None:
+    def losses(self, run: HeadBuffers, batch: Batch) -> list[Work]:
         """Let ``run.losses`` be -log P of each target in nats, 0 where it does not count."""
         targets, counted = self.targets(batch)
-        for first, last in run.blocks():
-            _share_rows(team, first, last, lambda a, b: self._losses_of_rows(run, targets, a, b))
-        _leave_out(run.losses, counted)
+        own = functools.partial(self._losses_of_rows, run, targets, counted)
+        return [_rows(first, last, own) for first, last in run.blocks()]
 
     def differentiate(
-        self, run: HeadBuffers, batch: Batch, team: Team, scratch: list[np.ndarray]
-    ) -> None:
+        self, run: HeadBuffers, batch: Batch, scratch: list[np.ndarray]
+    ) -> list[Work]:
         """As ``losses``; then gradients of the hidden states, and sums of those of the matrix."""
-        targets, counted = self.targets(batch)
+        phases: list[Work] = []
         for first, last in run.blocks():
             logits, hidden = run.logits[: last - first], run.hidden[first:last]
-
-            self._differentiate_rows(run, (targets, counted), team, first, last)
-            team.run(
-                functools.partial(self._differentiate_matrix, logits, hidden, first > 0, scratch)
-            )
-        _leave_out(run.losses, counted)
+            phases += [
+                self._differentiate_rows(run, self.targets(batch), first, last),
+                functools.partial(self._differentiate_matrix, logits, hidden, first > 0, scratch),
+            ]
+        return phases
 
     def _differentiate_matrix(
         self,
@@ -134,36 +132,47 @@ class NextCharacterHead:
             own.made(dlogits), own.read(hidden), scratch[part], part, parts, accumulate=accumulate
         )
 
-    def differentiate_last_step(self, run: HeadBuffers, batch: Batch, team: Team) -> None:
+    def differentiate_last_step(self, run: HeadBuffers, batch: Batch) -> list[Work]:
         """As ``differentiate``, of the last step's losses alone, without the matrix."""
-        lanes = batch.inputs.shape[1]
-        for first, last in run.blocks():
-            if last > run.losses.size - lanes:  # the step's rows may lie in several blocks
-                self._differentiate_rows(run, self.targets(batch), team, first, last)
-        run.dhidden[:-lanes] = 0
+        before = run.losses.size - batch.inputs.shape[1]
 
-    def _losses_of_rows(self, run: HeadBuffers, targets: np.ndarray, first: int, last: int) -> None:
-        """Losses of the rows, whose logits become gradients."""
+        def clear(first: int, last: int) -> None:
+            run.dhidden[first:last] = 0
+
+        # The step's rows may lie in several blocks.
+        last_blocks = [(first, last) for first, last in run.blocks() if last > before]
+        phases = [self._differentiate_rows(run, self.targets(batch), *own) for own in last_blocks]
+        return [*phases, shared(before, clear)]
+
+    def _losses_of_rows(
+        self,
+        run: HeadBuffers,
+        targets: np.ndarray,
+        counted: np.ndarray | None,
+        first: int,
+        last: int,
+    ) -> None:
+        """Losses of the rows, whose logits become gradients; 0 of those that do not count."""
         start = first - first % run.block
         logits = run.logits[first - start : last - start]
         hidden, targets = run.hidden[first:last], targets.reshape(-1)[first:last]
         readout.logits_of_rows(hidden, self.matrix.forward, self.bias, logits)
         readout.cross_entropy_rows(logits, targets, run.losses[first:last])
+        if counted is not None:
+            out = counted.reshape(-1)[first:last] == 0
+            logits[out] = run.losses[first:last][out] = 0
 
     def _differentiate_rows(
-        self, run: HeadBuffers, aims: tuple, team: Team, first: int, last: int
-    ) -> None:
+        self, run: HeadBuffers, aims: tuple[np.ndarray, np.ndarray | None], first: int, last: int
+    ) -> Work:
         """Losses of one block of rows, and gradients of its logits and hidden states."""
-        targets, counted = aims
 
         def rows(a: int, b: int) -> None:
-            self._losses_of_rows(run, targets, a, b)
+            self._losses_of_rows(run, *aims, a, b)
             logits = run.logits[a - first : b - first]
-            if counted is not None:
-                logits[counted.reshape(-1)[a:b] == 0] = 0
             readout.rows_times_weights(logits, self.matrix.backward, run.dhidden[a:b])
 
-        _share_rows(team, first, last, rows)
+        return _rows(first, last, rows)
 
     def emit(self, program: Program, sources: list[Memory]) -> Memory:
         """The product with the bias to begin with: logits."""
@@ -172,14 +181,5 @@ class NextCharacterHead:
         return logits
 
 
-def _leave_out(losses: np.ndarray, counted: np.ndarray | None) -> None:
-    if counted is not None:
-        losses[counted.reshape(-1) == 0] = 0
-
-
-def _share_rows(team: Team, first: int, last: int, work: Callable[[int, int], None]) -> None:
-    def rows(part: int, parts: int) -> None:
-        start, end = share(last - first, part, parts)
-        work(first + start, first + end)
-
-    team.run(rows)
+def _rows(first: int, last: int, work: Callable[[int, int], None]) -> Work:
+    return shared(last - first, lambda a, b: work(first + a, first + b))

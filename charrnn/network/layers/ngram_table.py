@@ -27,10 +27,9 @@ class NgramTable:
         buckets, labels = self._shape
         return flat[self._at :][: buckets * labels].reshape(self._shape)
 
-    def begin(self, batch: Batch) -> None:
-        """Make room for the n-grams of a batch's documents."""
-        assert batch.spans is not None
-        room = batch.spans[:, 2] - batch.spans[:, 1] + 2
+    def begin(self, spans: np.ndarray) -> None:
+        """Make room for the n-grams of the documents with these ``spans`` [D, 3]."""
+        room = spans[:, 2] - spans[:, 1] + 2
         self._ends = np.cumsum(room * ngrams.LONGEST)
         self._counts = np.empty(len(room), np.int64)
         self._found = np.empty(self._ends[-1] if len(room) else 0, np.int32)
