@@ -15,15 +15,18 @@ help: ## Show this list
 	@echo
 	@echo "Another interpreter: make PYTHON=python3.12 ... (3.10 or newer)"
 
-demo: .venv/installed ## Train on fables and on dinosaur names for about a minute, print samples
+demo: .venv/installed ## Train on tales and on dinosaur names for about a minute, print samples
 	@mkdir -p build
-	$(BIN)/charrnn train corpora/fables.txt --model build/fables.safetensors --force --budget 50s
+	$(BIN)/charrnn train corpora/tales.txt --model build/tales.safetensors --force --budget 45s
 	$(BIN)/charrnn train corpora/dinosaurs.txt --lines --model build/dinosaurs.safetensors --force \
 	    --budget 15s
 	@echo
-	$(BIN)/charrnn sample --model build/fables.safetensors --length 600 --temperature 0.6
+	$(BIN)/charrnn sample --model build/tales.safetensors --length 600 --temperature 0.6
 	@echo
 	$(BIN)/charrnn sample --model build/dinosaurs.safetensors --count 10 --length 40
+	@echo
+	@echo "Try next: $(BIN)/charrnn sample --model build/tales.safetensors --temperature 0.6" \
+	    "--prime 'The gander '"
 
 test: .venv/installed-test ## Run the tests in two processes, two to four minutes
 	$(BIN)/python -m pytest
