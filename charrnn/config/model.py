@@ -14,7 +14,7 @@ INITIAL_STATES = ("zeros", "learned", "random")
 ONE_HOT_VOCABULARY = 256
 EMBEDDING_SIZE = 128
 #: Most rows of a table of n-grams.
-MAX_BUCKETS = 2**24
+MAX_BUCKETS = 2**19
 
 
 @dataclass(frozen=True)

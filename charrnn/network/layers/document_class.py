@@ -44,7 +44,7 @@ class DocumentClassHead:
         self.matrix = place.linear(node.named("weight"), source, node.size)
         self.bias = np.full(self.width, NEVER, place.dtype)
         self.query = np.zeros(place.width(source), place.dtype)
-        self.ngrams = NgramTable(node, place)
+        self._tables = [NgramTable(node, place)] if node.buckets else []
         self._units, self._scale = place.units(source) >= 0, 1 / math.sqrt(source.size)
         self._bias_at, self._query_at = (place.at[node.named(own)] for own in ("bias", "query"))
 
@@ -58,7 +58,8 @@ class DocumentClassHead:
 
     def pack_vectors(self, values: np.ndarray) -> None:
         """Take the bias, the query and the n-grams from the parameters."""
-        self.ngrams.take(values)
+        for table in self._tables:
+            table.take(values)
         self.bias[: self.node.size] = values[self._bias_at :][: self.node.size]
         self.query[self._units] = values[self._query_at :][: self._units.sum()]
 
@@ -68,7 +69,8 @@ class DocumentClassHead:
 
     def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the gradients to the flat ``gradients``."""
-        self.ngrams.unpack(gradients, part, parts)
+        for table in self._tables:
+            table.unpack(gradients, part, parts)
         self.matrix.unpack(gradients, part, parts)
         if part == 0:
             own = gradients[self._bias_at :][: self.node.size]
@@ -99,7 +101,8 @@ class DocumentClassHead:
     ) -> list[Work]:
         """As ``losses``; then gradients of the hidden states, and sums of those of the rest."""
         own = self._of_documents(run, batch, self._read, self._measure, self._read_back)
-        self.ngrams.differentiate(run.logits)
+        for table in self._tables:
+            table.differentiate(run.logits)
         self._dqueries = run.dquery
         run.dhidden[:] = 0
         return [*own, functools.partial(self._differentiate_matrix, run, scratch)]
@@ -110,7 +113,8 @@ class DocumentClassHead:
         """Work on the documents of a batch, which are each one thread's alone."""
         assert batch.spans is not None, "there are no documents to tell labels of"
         run.begin(len(batch.spans))
-        self.ngrams.begin(batch.spans)
+        for table in self._tables:
+            table.begin(batch.spans)
 
         def documents(first: int, last: int) -> None:
             for work in works:
@@ -131,7 +135,8 @@ class DocumentClassHead:
             run.hidden, self.query, self._scale, batch.spans, run.weights, run.pooled, first, last
         )
         readout.logits_of_rows(run.pooled[part], self.matrix.forward, self.bias, run.logits[part])
-        self.ngrams.add(batch, run.logits, first, last)
+        for table in self._tables:
+            table.add(batch, run.logits, first, last)
 
     def _measure(self, run: HeadBuffers, batch: Batch, first: int, last: int) -> None:
         """Losses of some documents; their logits become gradients."""

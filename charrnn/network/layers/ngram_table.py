@@ -13,11 +13,11 @@ from charrnn.text.vocabulary import START
 
 
 class NgramTable:
-    """Rows of logits, which the head adds to its own; without any it adds nothing."""
+    """Rows of logits, one for each bucket of n-grams, which the head adds to its own."""
 
     def __init__(self, node: DocumentClass, place: Place) -> None:
         self._shape = node.buckets, node.size
-        self._at = place.at[node.named("ngrams")] if node.buckets else 0
+        self._at = place.at[node.named("ngrams")]
 
     def take(self, values: np.ndarray) -> None:
         """Read the table in the flat ``values`` from now on."""
@@ -36,13 +36,11 @@ class NgramTable:
 
     def add(self, batch: Batch, logits: np.ndarray, first: int, last: int) -> None:
         """Add what the n-grams of the documents ``first … last`` say to all ``logits``."""
-        if buckets := self._shape[0]:
-            ngrams.buckets_of_documents(
-                batch.inputs, batch.spans, START, buckets, self._ends, self._found, self._counts,
-                first, last,
-            )  # fmt: skip
-            ngrams.add_logits(self._table, self._ends, self._found, self._counts, logits,
-                              first, last)  # fmt: skip
+        ngrams.buckets_of_documents(
+            batch.inputs, batch.spans, START, self._shape[0], self._ends, self._found,
+            self._counts, first, last,
+        )  # fmt: skip
+        ngrams.add_logits(self._table, self._ends, self._found, self._counts, logits, first, last)
 
     def differentiate(self, dlogits: np.ndarray) -> None:
         """Keep the gradient of all ``logits`` for ``unpack``."""
