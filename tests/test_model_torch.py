@@ -2,6 +2,7 @@
 
 import math
 
+import naive
 import numpy as np
 import pytest
 from samples import (
@@ -128,7 +129,10 @@ def test_every_cell_that_pytorch_has_is_compared():
 
 
 class _Reader(torch.nn.Module):
-    """PyTorch's layers in both directions → attention with a learned query, or none → linear."""
+    """PyTorch's layers in both directions → attention with a learned query, or none → linear.
+
+    To the logits of documents the rows of their n-grams are added, where there are any.
+    """
 
     def __init__(self, config, tensors):
         super().__init__()
@@ -139,6 +143,9 @@ class _Reader(torch.nn.Module):
         self.readout = torch.nn.Linear(size, config.classes)
         if config.task == "label":
             self.readout.query = torch.nn.Parameter(torch.empty(size))
+        self.buckets = config.ngram_buckets
+        if self.buckets:
+            self.readout.ngrams = torch.nn.Parameter(torch.empty(self.buckets, config.classes))
         self.to(next(iter(tensors.values())).dtype)
         self.load_state_dict(tensors)
 
@@ -156,7 +163,16 @@ class _Reader(torch.nn.Module):
             energies = y @ self.readout.query / math.sqrt(y.shape[-1])
             weights = energies.masked_fill(steps >= lengths, -math.inf).softmax(dim=0)
             y = (weights[:, :, None] * y).sum(dim=0)
-        return self.readout(y)
+        logits = self.readout(y)
+        return logits + self._ngrams(inputs, lengths) if self.buckets else logits
+
+    def _ngrams(self, inputs, lengths):
+        found = [
+            sorted(naive.ngram_buckets(inputs[:length, lane].tolist(), self.buckets))
+            for lane, length in enumerate(lengths.tolist())
+        ]
+        rows = [self.readout.ngrams[own].sum(dim=0) / math.sqrt(len(own)) for own in found]
+        return torch.stack(rows)
 
 
 def _a_document_a_lane(config, lengths, steps=20):
