@@ -48,5 +48,5 @@ def test_who_waits_for_a_failed_thread_is_let_go(monkeypatch):
         results.append(_take_turns(barrier, counts, part, parts, 10))
 
     with pytest.raises(ArithmeticError):
-        Team(2).run(work, lambda: abandon(barrier))
+        Team(2).run(work, give_up=lambda: abandon(barrier))
     assert results == [-1]

@@ -92,4 +92,35 @@ def test_others_are_told_of_a_failure_before_they_are_waited_for(failing):
         assert told.wait(timeout=10)
 
     with pytest.raises(ArithmeticError):
-        Team(4).run(work, told.set)
+        Team(4).run(work, give_up=told.set)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_phase_begins_when_all_parts_of_the_one_before_have_ended(threads):
+    done = []
+
+    def phase(number):
+        def work(part, parts):
+            if part == 0:
+                time.sleep(0.01)  # the others are there long before
+            done.append(number)
+
+        return work
+
+    Team(threads).run(*map(phase, range(5)))
+    assert done == sorted(done) and len(done) == 5 * threads
+
+
+@pytest.mark.parametrize("failing", [0, 2])
+def test_no_phase_follows_one_that_failed(failing):
+    team, done = Team(4), []
+
+    def fail(part, parts):
+        if part == failing:
+            raise ArithmeticError(part)
+
+    with pytest.raises(ArithmeticError, match=str(failing)):
+        team.run(fail, lambda part, parts: done.append(part))
+    assert done == []
+    team.run(lambda part, parts: done.append(part), lambda part, parts: done.append(part))
+    assert len(done) == 8
