@@ -123,9 +123,10 @@ def test_a_run_has_a_length_by_default(tmp_path):
     assert trainer.plan.steps == steps
 
 
-def test_a_budget_is_of_seconds(monkeypatch):
-    """By a clock of the test's own, which goes on at every look at it."""
-    clock = types.SimpleNamespace(monotonic=itertools.count(1000.0, 0.25).__next__)
+@pytest.mark.parametrize("pace", [0.25, 0.26, 0.27, 0.28, 0.29, 0.3, 0.31, 0.32])
+def test_a_budget_is_of_seconds(pace, monkeypatch):
+    """By a clock of the test's own, which goes on at every look at it, wherever that ends a run."""
+    clock = types.SimpleNamespace(monotonic=itertools.count(1000.0, pace).__next__)
     monkeypatch.setattr(extent, "time", clock)
     records = run(small_trainer(budget=30))
     assert records[-1].seconds == pytest.approx(30, abs=3)

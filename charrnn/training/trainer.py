@@ -107,8 +107,12 @@ class Trainer:
 
     @property
     def complete(self) -> bool:
-        """Whether there is no step left to make."""
-        return self._progress() >= 1 or self.out_of_patience
+        """Whether there is no step left to make: the last interval is closed, or patience is out.
+
+        The clock alone does not end a run: it may pass the budget after a step's interval was
+        looked up, and a run ends with a validation.
+        """
+        return self._intervals >= self.plan.validations or self.out_of_patience
 
     def stop(self) -> None:
         """Let ``run`` end after the step at hand."""
