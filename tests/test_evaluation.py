@@ -50,6 +50,25 @@ def test_documents_are_measured_exactly():
     assert tokens.size > 2 * 8 * BURN_IN  # many lanes
 
 
+def test_some_of_a_text_is_read_all_over_it():
+    """Each of the predictions has the loss that it has where all are made."""
+    model = language_model(fables(), threads=2)
+    tokens = _tokens(model, FABLES.read_text(encoding="utf-8"))
+    whole, most = np.empty(tokens.size - 1, np.float32), 5 * 8 * BURN_IN
+    evaluate(model.network, tokens, whole)
+    losses = np.full(tokens.size - 1, np.nan, np.float32)
+    result = evaluate(model.network, tokens, losses, most=most)
+    read = np.flatnonzero(np.isfinite(losses))
+    assert result.predictions == read.size == most
+    np.testing.assert_allclose(losses[read], whole[read], atol=0.02)
+    assert result.nats == pytest.approx(losses[read].sum(dtype=np.float64))
+    begins = read[np.diff(read, prepend=-2) > 1]  # of what is read without a break
+    np.testing.assert_array_equal(begins, np.arange(5) * (tokens.size - 1) // 5)
+    assert evaluate(model.network, tokens, most=tokens.size - 1).nats == (
+        evaluate(model.network, tokens).nats
+    )
+
+
 @pytest.mark.parametrize("size", [3000, 8 * BURN_IN, 20_000, 80_000])
 def test_a_long_document_is_close_to_one_pass(size):
     model = language_model(fables(), threads=2)

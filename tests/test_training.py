@@ -17,7 +17,7 @@ from charrnn.config import TextConfig
 from charrnn.errors import CorpusError, TrainingError, UsageError
 from charrnn.storage.checkpoint import load_model, save_model
 from charrnn.training import clock as extent
-from charrnn.training.evaluation import Validation, evaluate
+from charrnn.training.evaluation import Validation, loss_of
 from charrnn.training.optimizer import Optimizer
 from charrnn.training.planning import FEWEST_CHARACTERS
 from charrnn.training.setup import create_trainer
@@ -182,7 +182,7 @@ def test_the_best_model_is_kept():
     figures = trainer.best.training
     assert (figures["steps"], figures["validation_loss"]) == (best, losses[best])
     model = language_model(trainer.best)
-    assert evaluate(model.network, trainer.validation.tokens).nats_per_character == losses[best]
+    assert loss_of(model.network, trainer.validation) == losses[best]
     improved = [r.step for r in records if r.improved]
     running = np.minimum.accumulate(list(losses.values()))
     assert improved == [s for s, low in zip(losses, running, strict=True) if losses[s] == low]
@@ -212,6 +212,16 @@ def test_without_validation_the_last_model_is_kept():
     assert any("no validation" in remark for remark in remarks_on(trainer))
 
 
+def test_few_lanes_for_the_threads_are_remarked(monkeypatch):
+    """A thread's products take some lanes at once, whether there are so many or not."""
+    trainer = small_trainer(batch_size=12, threads=1)
+    monkeypatch.setattr("charrnn.cli.remarks.TILE_ROWS", 12)
+    assert not any("lanes are few for" in remark for remark in remarks_on(trainer))
+    monkeypatch.setattr("charrnn.cli.remarks.TILE_ROWS", 13)
+    [remark] = [remark for remark in remarks_on(trainer) if "lanes are few for" in remark]
+    assert remark.startswith("12 lanes are few for 1 thread: ") and "--batch-size 13" in remark
+
+
 def test_another_file_may_validate(tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("The heron said é to the ferryman. " * 20, encoding="utf-8")
@@ -230,7 +240,7 @@ def test_another_file_may_validate(tmp_path):
 
 def _states(network, trainer):
     """The weights, and what the network makes of the run's validation text."""
-    return network.values.copy(), evaluate(network, trainer.validation.tokens)
+    return network.values.copy(), loss_of(network, trainer.validation)
 
 
 def test_the_averaged_weights_are_those_of_another_model():
@@ -241,8 +251,8 @@ def test_the_averaged_weights_are_those_of_another_model():
     inside, averaged_loss = _states(trainer.averaged(), trainer)
     assert_same_bits(inside, average)
     best = language_model(trainer.best).network
-    assert averaged_loss == evaluate(best, trainer.validation.tokens)
-    assert averaged_loss.nats_per_character == trainer.best.training["validation_loss"]
+    assert averaged_loss == loss_of(best, trainer.validation)
+    assert averaged_loss == trainer.best.training["validation_loss"]
     assert averaged_loss != loss
     after, loss_after = _states(trainer.network, trainer)
     assert_same_bits(after, values)

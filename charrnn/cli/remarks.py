@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from charrnn.compute.target import TILE_ROWS
 from charrnn.network.description import architecture
 from charrnn.network.parameters import parameter_count
 from charrnn.text.dataset import looks_like_a_list
@@ -19,7 +20,7 @@ def remarks_on(trainer: Trainer) -> list[str]:
 
 def _network(trainer: Trainer) -> str:
     config = trainer.network.config
-    validated, held_back = (t.positions for t in (trainer.validation, trainer.held_back))
+    validated, held_back = trainer.validation.evaluated, trainer.held_back.positions
     share = f" of {held_back:,}" if validated < held_back else ""
     return (
         f"{architecture(config)}, {parameter_count(config):,} weights, "
@@ -61,6 +62,12 @@ def _reasons(trainer: Trainer) -> Iterator[str]:
 def _warnings(trainer: Trainer) -> Iterator[str]:
     if trainer.too_short:
         yield "the text is too short for more lanes"
+    elif (useful := TILE_ROWS * trainer.network.team.threads) > trainer.lanes.batch:
+        threads = trainer.network.team.threads
+        yield (
+            f"{trainer.lanes.batch} lanes are few for {threads} thread{'s'[: threads > 1]}: "
+            f"--batch-size {useful} reads more characters a second"
+        )
     if not trainer.step and looks_like_a_list(trainer.training, trainer.vocabulary):
         yield (
             "the lines are short, as those of a list are: --lines makes each of them a text of "

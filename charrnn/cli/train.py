@@ -90,7 +90,7 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     if log_path:
         keep_apart([("the log", log_path)], [*read, *run_files(model_path)])
         check_output(log_path)
-    trainer = _create(corpus, request, saved, init_from)
+    trainer = _create(corpus, model_path, request, saved, init_from)
     if saved:
         go_on(trainer, saved, model_path, request)
     model = model_path if "model_path" in request.given else None
@@ -100,9 +100,14 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
 
 
 def _create(
-    corpus: tuple[str, ...], request: Request, saved: ResumeState | None, init_from: str | None
+    corpus: tuple[str, ...],
+    model_path: Path,
+    request: Request,
+    saved: ResumeState | None,
+    init_from: str | None,
 ) -> Trainer:
     """The run that is asked for, at its beginning; of one that goes on, with what it knows."""
+    from charrnn.text.room import room_in
     from charrnn.text.vocabulary import Vocabulary
     from charrnn.training.setup import create_trainer
 
@@ -112,7 +117,7 @@ def _create(
     if saved:
         vocabulary = Vocabulary(saved.values["characters"])
         labels = tuple(saved.values["labels"])
-    with shown_reading():
+    with shown_reading(), room_in(model_path.parent):
         return create_trainer(
             corpus, TextConfig(**request.text), TrainingConfig(**request.training),
             init_from=init_from, vocabulary=vocabulary, labels=labels, **shape,

@@ -1,7 +1,8 @@
 """Files and standard input become one array of tokens; training reads it in parallel lanes.
 
 A text is read twice, once to count its characters and once to encode them, so that no more than
-the tokens (one or two bytes a character) and a small piece of text are in memory at any time.
+the tokens (one or two bytes a character) and a small piece of text are in memory at any time; where
+the tokens are too many for it, they are in a file (``charrnn.text.room``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.errors import CorpusError, UsageError
+from charrnn.text.room import room_for
 from charrnn.text.sources import CHUNK, Progress, Text, opened_once
 from charrnn.text.vocabulary import CODE_POINTS, END, START, Vocabulary, code_points
 
@@ -175,8 +177,11 @@ def _count(pieces: Iterator[np.ndarray], counts: np.ndarray, lines: bool) -> tup
 def _encode(
     reader: _Reader, texts: Sequence[Text], sizes: Sequence[int], table: np.ndarray
 ) -> np.ndarray:
-    """The tokens of all texts. Raises ``CorpusError`` where one has not the size counted."""
-    tokens, filled = np.empty(sum(sizes) + 1, table.dtype), 0
+    """The tokens of all texts.
+
+    Raises ``CorpusError`` where one has not the size counted, or where there is no room for them.
+    """
+    tokens, filled = room_for(sum(sizes) + 1, table.dtype), 0
     for text, size in zip(texts, sizes, strict=True):
         # One more than the text needs, for the START after its last line.
         if _encode_text(reader.pieces(text), table, tokens[filled : filled + size + 1]) != size:

@@ -86,6 +86,11 @@ class Documents:
         return self.tokens.size
 
     @property
+    def evaluated(self) -> int:
+        """Positions that an evaluation reads."""
+        return self.positions
+
+    @property
     def begins(self) -> np.ndarray:
         """Where each text begins [D]."""
         return self.ends - self.lengths
@@ -112,8 +117,11 @@ class Documents:
             weights=weights, filled=filled,
         )  # fmt: skip
 
-    def up_to(self, positions: int) -> Documents:
-        """The first texts that have no more than so many positions together, at least one."""
+    def sample(self, positions: int) -> Documents:
+        """The first texts that have no more than so many positions together, at least one.
+
+        Those that are held back lie in any order.
+        """
         count = max(1, int(np.searchsorted(self.ends, positions, "right")))
         return self if count >= self.ends.size else self.take(np.arange(count))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,11 +62,17 @@ class RunningText:
 
     tokens: np.ndarray  # uint8 or uint16 [N + 1]; [0]: there is no text
     labels: np.ndarray | None = None  # int32 [D, A]
+    most: int | None = None  # positions that an evaluation reads, spread over all; None: no limit
 
     @property
     def positions(self) -> int:
         """N, all predictions."""
         return max(self.tokens.size - 1, 0)
+
+    @property
+    def evaluated(self) -> int:
+        """Positions that an evaluation reads."""
+        return self.positions if self.most is None else min(self.most, self.positions)
 
     @property
     def targets(self) -> int:
@@ -103,9 +110,9 @@ class RunningText:
         labels = None if self.labels is None else self.labels[chosen]
         return RunningText(tokens if chosen.size else self.tokens[:0], labels)
 
-    def up_to(self, positions: int) -> RunningText:
-        """The beginning of the text."""
-        return RunningText(self.tokens[: positions + 1], self.labels)
+    def sample(self, positions: int) -> RunningText:
+        """The same, of which an evaluation reads no more than so many positions."""
+        return dataclasses.replace(self, most=positions)
 
     @property
     def arrays(self) -> list[np.ndarray]:

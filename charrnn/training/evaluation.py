@@ -14,7 +14,7 @@ from charrnn.text.batch import Batch
 from charrnn.text.corpus import BLOCK, Corpus, frame
 from charrnn.text.dataset import Learned
 from charrnn.text.running import Labelling, RunningText
-from charrnn.text.vocabulary import START, UNKNOWN
+from charrnn.text.vocabulary import END, START, UNKNOWN
 from charrnn.training.reading import MARGIN, document_losses, known_logits, suited_temperature
 
 #: Characters that a lane reads before its own share begins, to arrive there with the state that
@@ -132,11 +132,14 @@ class Shares(NamedTuple):
         return positions, (positions >= self.starts) & (positions < self.ends)
 
 
-def even_shares(positions: int) -> Shares:
-    """Shares of one size, read from ``BURN_IN`` characters before each, which may be before 0."""
-    lanes = _fitting_lanes(positions)
-    bounds = np.arange(lanes + 1) * positions // lanes
-    starts, ends = bounds[:-1], bounds[1:]
+def even_shares(positions: int, most: int) -> Shares:
+    """Shares of one size, ``most`` positions in all, which lie evenly over all ``positions``.
+
+    They are read from ``BURN_IN`` characters before each, which may be before 0.
+    """
+    lanes = _fitting_lanes(most)
+    starts = np.arange(lanes) * positions // lanes
+    ends = starts + np.diff(np.arange(lanes + 1) * most // lanes)
     return Shares(starts - BURN_IN if lanes > 1 else starts, starts, ends)
 
 
@@ -205,7 +208,9 @@ def loss_of(network: Network, text: Learned, temperature: float = 1.0) -> float:
     Logits of documents and positions are divided by the ``temperature``.
     """
     if isinstance(text, RunningText):
-        return evaluate(network, text.tokens, labelling=text.labelling).nats_per_character
+        labelling = text.labelling
+        result = evaluate(network, text.tokens, labelling=labelling, most=text.evaluated)
+        return result.nats_per_character
     if temperature != 1 or not text.by_position:
         logits, classes = known_logits(network, text, most=None)
         return float(document_losses(logits / temperature, classes).mean())
@@ -223,27 +228,33 @@ def evaluate(
     losses: np.ndarray | None = None,
     *,
     labelling: Labelling | None = None,
+    most: int | None = None,
 ) -> Evaluation:
     """Loss of predicting ``tokens[1:]`` from what stands before each; START as target is END.
 
     The text is read in lanes side by side. A lane starts ``BURN_IN`` characters before its share
     without counting them; where a document starts within these, its state is exact. ``losses``
     [N], if given, becomes the loss of each prediction, in nats. ``labelling`` says which labels the
-    network is told of, if any.
+    network is told of, if any. No more than ``most`` predictions are made, spread over the text.
     """
-    shares = even_shares(len(tokens) - 1)
+    positions = len(tokens) - 1
+    shares = even_shares(positions, positions if most is None else most)
     state = network.initial_state(len(shares.starts))
     nats = unknown_nats = 0.0
+    predictions = characters = unknowns = 0
     for t in range(0, shares.steps, _STEPS):
-        positions, counted = shares.at(np.arange(t, t + _STEPS))
-        batch = batch_at(tokens, positions, counted, labelling)
+        at, counted = shares.at(np.arange(t, t + _STEPS))
+        batch = batch_at(tokens, at, counted, labelling)
         found, state = network.losses(batch, state)
         nats += float(found.sum(where=counted, dtype=np.float64))
         unknown = counted & (batch.targets == UNKNOWN)
         unknown_nats += float(found.sum(where=unknown, dtype=np.float64))
+        predictions += int(np.count_nonzero(counted))
+        characters += int(np.count_nonzero(counted & (batch.targets != END)))
+        unknowns += int(np.count_nonzero(unknown))
         if losses is not None:
-            losses[positions[counted]] = found[counted]
-    return Evaluation.of(tokens, nats, unknown_nats)
+            losses[at[counted]] = found[counted]
+    return Evaluation(nats, predictions, characters, unknowns, unknown_nats)
 
 
 def position_losses(

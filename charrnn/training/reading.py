@@ -69,7 +69,7 @@ def known_logits(
     if not documents.by_position:
         return document_logits(network, documents), documents.classes
     if most is not None:
-        documents = documents.up_to(max(most // network.config.classes, 1))
+        documents = documents.sample(max(most // network.config.classes, 1))
     known = documents.classes >= 0
     return position_logits(network, documents)[known], documents.classes[known]
 

@@ -35,7 +35,8 @@ from charrnn.training.recovery import SLOWER, Recovery
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
 
-#: Most positions of the validation text that are read each time, however long the run.
+#: Most positions of the validation text that are read each time, however long the run; they are
+#: spread over it.
 VALIDATION_POSITIONS = 2**18
 
 
@@ -83,7 +84,7 @@ class Trainer:
         self.positions = self.training.positions
         most = min(self.held_back.positions, VALIDATION_POSITIONS)
         self.plan = plan = complete(config, network, self.positions, most)
-        self.validation = self.held_back.up_to(plan.validation_positions)
+        self.validation = self.held_back.sample(plan.validation_positions)
         batch, length = Lanes.fit(self.positions, plan.batch_size, plan.sequence_length)
         # Whether there are fewer lanes, or shorter ones, than were asked for.
         self.too_short = (batch, length) != (plan.batch_size, plan.sequence_length)
@@ -217,9 +218,9 @@ class Trainer:
     def _fingerprint(self) -> str:
         """Hash of what is learned and validated on, the vocabulary included."""
         digest = hashlib.sha256(self.vocabulary.characters.encode())
-        for text in (self.training, self.held_back.up_to(VALIDATION_POSITIONS)):
-            for array in text.arrays:
-                digest.update(np.ascontiguousarray(array).data)
+        held_back = (array[: VALIDATION_POSITIONS + 1] for array in self.held_back.arrays)
+        for array in (*self.training.arrays, *held_back):
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     @in_turn
