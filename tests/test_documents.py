@@ -115,10 +115,10 @@ def test_taken_texts_keep_what_is_told_of_them():
 @pytest.mark.parametrize(
     ("positions", "texts"), [(0, 1), (2, 1), (4, 1), (5, 2), (9, 3), (10, 4), (99, 4)]
 )
-def test_up_to_so_many_positions_but_at_least_one_text(positions, texts):
+def test_a_sample_has_so_many_positions_but_at_least_one_text(positions, texts):
     own = documents([2, 3, 1, 4])
-    assert own.up_to(positions).ends.size == texts
-    assert documents([]).up_to(positions).positions == 0
+    assert own.sample(positions).ends.size == texts
+    assert documents([]).sample(positions).positions == 0
 
 
 def test_balanced_classes_count_alike_and_a_text_one_in_the_mean():
