@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 from importlib import resources
+from pathlib import PureWindowsPath
 from string import Template
 from typing import Any
 
@@ -49,7 +50,7 @@ def page_of(
         style=style,
         script_hash=_hash(script),
         style_hash=_hash(style),
-        model=_harmless(json.dumps(_described(model, precision, title, loss))),
+        model=_harmless(json.dumps(described(model, precision, title, loss))),
     )
 
 
@@ -67,10 +68,10 @@ def _harmless(text: str) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _described(
-    model: SavedModel, precision: str, title: str, loss: tuple[float, float] | None
+def described(
+    model: SavedModel, precision: str, title: str, loss: tuple[float, float] | None = None
 ) -> dict[str, Any]:
-    """All that the page is told of the model."""
+    """All that the page is told of the model, for JSON; arguments as those of ``page_of``."""
     return {
         "title": title,
         "about": _about(model, precision, loss),
@@ -93,9 +94,8 @@ def _about(
         ("Weights", f"{parameter_count(model.config):,}, matrices as {precision}"),
     ]
     if corpus := training.get("corpus"):
-        # Folders are nobody's business.
-        rows.append(("Learned from", ", ".join(path.replace("\\", "/").rsplit("/")[-1]
-                                               for path in corpus)))  # fmt: skip
+        names = (PureWindowsPath(path).name for path in corpus)  # it knows both kinds of paths
+        rows.append(("Learned from", ", ".join(names)))  # folders are nobody's business
     validation = training.get("validation_loss")
     if validation is not None:
         rows.append(("Validation loss", f"{validation:.4f} nats per character"))

@@ -55,17 +55,19 @@ function begin(prompt) {
 
 /** Write texts one after the other, text k by seed + k; true once it is done, not stopped. */
 async function write(own, prompt, chosen, first, count) {
+  let until = performance.now() + SLICE;
   for (let number = 0; number < count; number++) {
     const written = begin(prompt);
-    let [pending, until] = ["", performance.now() + SLICE];
+    let pending = "";
     for (const character of writer.text(prompt, chosen, first + number)) {
       pending += character;
       own.characters += character !== "";
       if (performance.now() < until) continue;
       written.appendData(pending);
+      pending = "";
       await turn();
       if (current !== own) return false;
-      [pending, until] = ["", performance.now() + SLICE];
+      until = performance.now() + SLICE;
     }
     written.appendData(pending);
   }
@@ -160,11 +162,17 @@ function present() {
   byId("count-field").hidden = !model.ends;
   byId("labels").hidden = !model.labels.length;
   if (model.labels.length) labelRow();
-  for (const [name, value] of model.about) byId("about").append(element("dt", name), element("dd", value));
+  for (const [name, value] of model.about) {
+    byId("about").append(element("dt", name), element("dd", value));
+  }
 }
 
 present();
 byId("form").addEventListener("submit", start);
+byId("form").addEventListener("invalid", ({ target }) => {
+  const around = target.closest("details"); // what is folded away cannot be shown to be wrong
+  if (around) around.open = true;
+}, true);
 byId("stop").addEventListener("click", stop);
 byId("copy").addEventListener("click", copy);
 byId("prompt").addEventListener("input", tellUnseen);
