@@ -52,7 +52,7 @@ def _random_model(config, *, ends=False):
 
 
 def _logits(engine, model, tokens, *, precision="float32", told=()):
-    """What the page's program makes of tokens [N], after each of which it expects so much [N, V]."""
+    """What the page's program expects after each of the tokens, [N, V]."""
     script = """
         const network = new Network(arguments[0]);
         network.tell(arguments[2]);
@@ -120,7 +120,7 @@ def test_a_page_is_told_labels(engine, more):
 
 @every_cell
 def test_at_temperature_0_a_page_writes_what_sample_writes(engine, cell):
-    """With the weights that it has, to the character; in each precision, in networks of all kinds."""
+    """With the weights that it has, to the character; in each precision, networks of all kinds."""
     variants = [more for more in VARIANTS.values() if _is_possible(cell, more)]
     kinds = itertools.cycle(variants)
     for number, (precision, more) in enumerate(zip(PRECISIONS, kinds, strict=False)):

@@ -55,7 +55,7 @@ def page_of(
 
 
 def _part(name: str) -> str:
-    return resources.files("charrnn.pages").joinpath("writer", name).read_text("utf-8")
+    return (resources.files("charrnn.pages") / "writer" / name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:
