@@ -40,11 +40,11 @@ _PRECISIONS = ("float32", "float16", "int8")
 @threads_option
 def export(page: str, model_path: Path, precision: str, texts: tuple[str, ...], lines: bool | None,
            force: bool, threads: int, **reading: Any) -> None:  # fmt: skip
-    """Make of a model that writes a web page, PAGE; - is standard output.
+    """Write a model as PAGE, a web page; - is standard output.
 
     The page is one file with the model inside, for people who install nothing: it opens in any
-    browser, on a phone too, and writes there, without a server and without a network. At
-    temperature 0 it writes what `charrnn sample` would write with weights of the same precision.
+    browser, on a phone too, and writes there, without a server and without a network. The
+    model must be one that writes.
 
     --lines, --encoding and --normalize-newlines say how the text is read that is measured.
 

@@ -54,19 +54,33 @@ class Tensor {
   }
 }
 
-/** values[first …] times all of the units. Four sums, so that none waits for another. */
-function dot(values, first, units) {
-  let [a, b, c, d] = [0, 0, 0, 0];
-  const size = units.length;
-  const whole = size - (size % 4);
-  for (let k = 0; k < whole; k += 4) {
-    a += values[first + k] * units[k];
-    b += values[first + k + 1] * units[k + 1];
-    c += values[first + k + 2] * units[k + 2];
-    d += values[first + k + 3] * units[k + 3];
+/**
+ * Add to sums[row] the row of a matrix, from a column on, times all of the units: for the rows from
+ * `first` to before `last`. Four at a time, so that each unit is looked up once for all of them.
+ */
+function addProduct(matrix, column, units, sums, first = 0, last = sums.length) {
+  const { values, columns } = matrix;
+  let row = first;
+  for (; row + 4 <= last; row += 4) {
+    const p = row * columns + column;
+    const [q, r, s] = [p + columns, p + 2 * columns, p + 3 * columns];
+    let [a, b, c, d] = [0, 0, 0, 0];
+    for (let k = 0; k < units.length; k++) {
+      const unit = units[k];
+      a += values[p + k] * unit;
+      b += values[q + k] * unit;
+      c += values[r + k] * unit;
+      d += values[s + k] * unit;
+    }
+    sums[row] += a;
+    sums[row + 1] += b;
+    sums[row + 2] += c;
+    sums[row + 3] += d;
   }
-  for (let k = whole; k < size; k++) a += values[first + k] * units[k];
-  return a + b + (c + d);
+  for (; row < last; row++) {
+    const p = row * columns + column;
+    for (let k = 0; k < units.length; k++) sums[row] += values[p + k] * units[k];
+  }
 }
 
 function largest(values) {
@@ -84,8 +98,8 @@ function softmax(values) {
   return values;
 }
 
-// Nodes: `begin` where a text begins, `step` for one character, `product` of a row of a matrix,
-// from a place on, with what the node gives.
+// Nodes: `begin` where a text begins, `step` for one character, and `addTo` the sums of a matrix,
+// from a column on, what the node gives.
 
 /** Indices, each with a weight: they choose columns of what reads them. */
 class Chosen {
@@ -93,10 +107,11 @@ class Chosen {
   begin() {}
   step() {}
 
-  product(matrix, first) {
-    let sum = 0;
-    for (const { index, weight } of this.chosen) sum += weight * matrix.values[first + index];
-    return sum;
+  addTo(sums, { values, columns }, column) {
+    for (const { index, weight } of this.chosen) {
+      const first = column + index;
+      for (let row = 0; row < sums.length; row++) sums[row] += weight * values[first + row * columns];
+    }
   }
 }
 
@@ -113,19 +128,19 @@ class Layer {
 
   begin() {}
 
-  product(matrix, first) {
-    return dot(matrix.values, first, this.units);
+  addTo(sums, matrix, column) {
+    addProduct(matrix, column, this.units, sums);
   }
 
-  /** A row of a matrix times all that this layer reads, one source beside the other. */
-  read(matrix, row) {
-    let sum = 0;
-    let first = row * matrix.columns;
+  /** A bias, and a matrix times all that this layer reads, one source beside the other. */
+  read(weight, bias) {
+    const sums = new Float64Array(this.tensor(bias).values);
+    let column = 0;
     for (const source of this.sources) {
-      sum += source.product(matrix, first);
-      first += source.node.size;
+      source.addTo(sums, this.tensor(weight), column);
+      column += source.node.size;
     }
-    return sum;
+    return sums;
   }
 }
 
@@ -141,16 +156,13 @@ class Embedding extends Layer {
 /** The head: its units are logits. */
 class NextCharacter extends Layer {
   step() {
-    const weight = this.tensor("weight");
-    const bias = this.tensor("bias").values;
-    for (let k = 0; k < bias.length; k++) this.units[k] = bias[k] + this.read(weight, k);
+    this.units.set(this.read("weight", "bias"));
   }
 }
 
-class Dense extends NextCharacter {
+class Dense extends Layer {
   step() {
-    super.step();
-    for (let k = 0; k < this.units.length; k++) this.units[k] = tanh(this.units[k]);
+    this.units.set(this.read("weight", "bias").map(tanh));
   }
 }
 
@@ -176,46 +188,44 @@ class Recurrent extends Layer {
   step() {
     const { node } = this;
     const size = node.memory[node.states[node.source]];
-    const memory = this.states[node.source].subarray(0, size);
     for (const block of this.blocks) block.fill(0);
-    const input = this.tensor("weight_ih");
-    this.add(node.input_blocks, 0, "bias_ih", (row) => this.read(input, row));
-    this.addMemory(node.recurrent_blocks, 0, memory);
+    this.add(this.read("weight_ih", "bias_ih"), node.input_blocks, 0);
+    this.addRecurrent(this.states[node.source].subarray(0, size), node.recurrent_blocks, 0);
     if (node.middle_blocks.length) {
       this.eachUnit("prepare", this.blocks);
+      const middle = this.blocks[node.middle].subarray(0, size);
       if (node.feedback) this.feedBack();
-      else {
-        const middle = this.blocks[node.middle].subarray(0, size);
-        this.addMemory(node.middle_blocks, node.recurrent_blocks.length, middle);
-      }
+      else this.addRecurrent(middle, node.middle_blocks, node.recurrent_blocks.length);
     }
     this.eachUnit("forward", this.states);
   }
 
-  /** Add to blocks, which are gates from `first` on, a bias and for each row of a matrix a sum. */
-  add(blocks, first, bias, sum) {
+  /** Add to blocks, which are gates from `first` on, the sums of their rows. */
+  add(sums, blocks, first) {
     const { size } = this.node;
-    const start = this.tensor(bias).values;
     blocks.forEach((number, gate) => {
+      const block = this.blocks[number];
       const row = (first + gate) * size;
-      for (let j = 0; j < size; j++) this.blocks[number][j] += start[row + j] + sum(row + j);
+      for (let j = 0; j < size; j++) block[j] += sums[row + j];
     });
   }
 
-  addMemory(blocks, first, memory) {
-    const { values, columns } = this.tensor("weight_hh");
-    this.add(blocks, first, "bias_hh", (row) => dot(values, row * columns, memory));
+  /** The same with those of the recurrent matrix and its bias. */
+  addRecurrent(memory, blocks, first) {
+    const { size } = this.node;
+    const sums = new Float64Array(this.tensor("bias_hh").values);
+    const [from, to] = [first * size, (first + blocks.length) * size];
+    addProduct(this.tensor("weight_hh"), 0, memory, sums, from, to);
+    this.add(sums, blocks, first);
   }
 
   /** The network's own readout is the second product, and its probabilities a state. */
   feedBack() {
     const { node } = this;
-    const { values, columns } = this.tensor("weight", node.head);
-    const bias = this.tensor("bias", node.head).values;
     const hidden = this.blocks[node.middle].subarray(0, node.size);
-    const output = this.blocks[node.output_block].subarray(0, node.feedback);
-    for (let k = 0; k < bias.length; k++) output[k] = bias[k] + dot(values, k * columns, hidden);
-    softmax(output);
+    const logits = new Float64Array(this.tensor("bias", node.head).values);
+    addProduct(this.tensor("weight", node.head), 0, hidden, logits);
+    this.blocks[node.output_block].set(softmax(logits));
   }
 
   /** What the cell's method gives for each unit goes to `target`. */

@@ -26,7 +26,7 @@ class Random {
 /** The least of the largest values that together weigh `share`, a weight for each value. */
 function leastOf(values, weight, share) {
   let sum = 0;
-  for (const value of Float64Array.from(values).sort().reverse()) {
+  for (const value of new Float64Array(values).sort().reverse()) {
     sum += weight(value);
     if (sum >= share) return value;
   }
@@ -42,7 +42,7 @@ function keep(logits, values, bound) {
 const FILTERS = {
   topK: (logits, most) => keep(logits, logits, leastOf(logits, () => 1, most)),
   topP: (logits, share) => {
-    const chances = softmax(Float64Array.from(logits));
+    const chances = softmax(new Float64Array(logits));
     keep(logits, chances, leastOf(chances, (chance) => chance, share));
   },
   minP: (logits, share) => keep(logits, logits, largest(logits) + Math.log(share)),
@@ -96,7 +96,7 @@ class Writer {
       yield "";
     }
     for (let n = 0; n < choices.length; n++) {
-      const row = Float64Array.from(logits);
+      const row = new Float64Array(logits);
       for (const token of this.never) row[token] = -Infinity;
       const token = choose(row, recent, choices, random.uniform());
       if (token === END) return;
