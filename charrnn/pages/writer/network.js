@@ -1,5 +1,5 @@
 // The network, one character at a time. Weights and units are float32; sums are made in float64,
-// so that probabilities differ from those of the compiled program in the sixth digit at most.
+// so that probabilities differ from those of the compiled program in the fifth digit at most.
 
 const START = 0;
 const END = 1;
