@@ -10,9 +10,10 @@ import pytest
 from commands import assert_one_line_error, execute, invoke
 from trained import language_model, told_writer, with_biases
 
+from charrnn.config import PAGE_PRECISIONS
 from charrnn.errors import UsageError
 from charrnn.network.parameters import parameter_shapes
-from charrnn.pages.rounding import PRECISIONS, rounded, stored
+from charrnn.pages.rounding import rounded, stored
 from charrnn.pages.writing import page_of
 from charrnn.storage.checkpoint import SavedModel, load_model, save_model
 from charrnn.text.vocabulary import Vocabulary
@@ -20,7 +21,7 @@ from charrnn.text.vocabulary import Vocabulary
 RNG = np.random.default_rng(1)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", PAGE_PRECISIONS)
 def test_matrices_are_kept_as_close_as_the_precision_is(precision):
     matrix = RNG.normal(0, [[1.0], [1e-3], [50.0]], (3, 40)).astype(np.float32)
     own = stored(matrix, precision)
@@ -34,7 +35,7 @@ def test_matrices_are_kept_as_close_as_the_precision_is(precision):
     assert (np.abs(own.tensor - matrix) <= bound).all()
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", PAGE_PRECISIONS)
 def test_vectors_are_kept_as_they_are(precision):
     vector = RNG.normal(size=30).astype(np.float32)
     np.testing.assert_array_equal(stored(vector, precision).tensor, vector)
@@ -48,7 +49,7 @@ def test_a_row_of_zeros_and_one_of_next_to_nothing_stay_numbers():
 
 def test_what_was_rounded_stays_as_it_is():
     matrix = RNG.normal(size=(5, 9)).astype(np.float32)
-    for precision in PRECISIONS:
+    for precision in PAGE_PRECISIONS:
         once = stored(matrix, precision).tensor
         np.testing.assert_allclose(stored(once, precision).tensor, once, rtol=1e-6)
 

@@ -7,17 +7,17 @@ import naive
 import numpy as np
 import pytest
 from commands import invoke
-from samples import TOLD, VARIANTS, _is_possible, config_of, every_cell, every_variant
+from samples import TOLD, VARIANTS, config_of, every_cell, every_variant, is_possible
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from trained import dinosaurs, fables, language_model, told_writer, with_biases
 
 from charrnn.cells import CELLS
-from charrnn.config import SamplingConfig
+from charrnn.config import PAGE_PRECISIONS, SamplingConfig
 from charrnn.network.graph import build
 from charrnn.network.network import Network
-from charrnn.pages.rounding import PRECISIONS, rounded
+from charrnn.pages.rounding import rounded
 from charrnn.pages.writing import described, page_of
 from charrnn.storage.checkpoint import SavedModel, save_model
 from charrnn.text.batch import Batch
@@ -121,9 +121,9 @@ def test_a_page_is_told_labels(engine, more):
 @every_cell
 def test_at_temperature_0_a_page_writes_what_sample_writes(engine, cell):
     """With the weights that it has, to the character; in each precision, networks of all kinds."""
-    variants = [more for more in VARIANTS.values() if _is_possible(cell, more)]
+    variants = [more for more in VARIANTS.values() if is_possible(cell, more)]
     kinds = itertools.cycle(variants)
-    for number, (precision, more) in enumerate(zip(PRECISIONS, kinds, strict=False)):
+    for number, (precision, more) in enumerate(zip(PAGE_PRECISIONS, kinds, strict=False)):
         config = config_of(cell, 2, 20, 5 * (number % 2), vocabulary_size=37, **more)
         model = _random_model(config, ends=number == 2)
         prompt = model.vocabulary.decode([4, 7, 9, 3])

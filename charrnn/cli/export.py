@@ -14,6 +14,7 @@ from charrnn.cli.options import model_option, reading_options, threads_option
 from charrnn.cli.outputs import refuse_to_overwrite
 from charrnn.cli.terminal import say
 from charrnn.cli.waiting import announced_compilation, shown_reading
+from charrnn.config import PAGE_PRECISIONS
 from charrnn.errors import UsageError
 from charrnn.storage.files import keep_apart
 from charrnn.storage.files import texts as named
@@ -22,14 +23,11 @@ from charrnn.text.display import decoded
 if TYPE_CHECKING:
     from charrnn.storage.checkpoint import SavedModel
 
-#: As in ``charrnn.pages.rounding``, whose import takes time.
-_PRECISIONS = ("float32", "float16", "int8")
-
 
 @click.command()
 @click.argument("page")
 @model_option
-@click.option("--precision", type=click.Choice(_PRECISIONS), default="int8", show_default=True,
+@click.option("--precision", type=click.Choice(PAGE_PRECISIONS), default="int8", show_default=True,
               help="What matrices are kept as: int8 with a scale for each row takes a quarter of "
                    "the room, float16 half.")  # fmt: skip
 @click.option("--text", "texts", multiple=True, metavar="FILE",

@@ -7,12 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charrnn.config import require_choice
+from charrnn.config import PAGE_PRECISIONS, require_choice
 from charrnn.errors import UsageError
 from charrnn.storage.checkpoint import SavedModel
-
-#: What a page may hold matrices as.
-PRECISIONS = ("float32", "float16", "int8")
 
 #: The largest whole number that an element becomes: the range is the same on both sides of 0.
 _MOST = 127
@@ -32,12 +29,12 @@ class Stored(NamedTuple):
 
 
 def stored(tensor: np.ndarray, precision: str) -> Stored:
-    """The tensor in one of ``PRECISIONS``: a vector, which takes little room, in float32 always.
+    """The tensor in one of ``PAGE_PRECISIONS``; a vector, which takes little room, in float32.
 
     As int8 each row of a matrix has a scale of its own, by which its largest element is 127 or
     -127. Raises ``UsageError`` where an element is too large for float16.
     """
-    require_choice("precision", precision, PRECISIONS)
+    require_choice("precision", precision, PAGE_PRECISIONS)
     if tensor.ndim == 1 or precision == "float32":
         return Stored(tensor.astype(np.float32))
     if precision == "int8":

@@ -38,7 +38,7 @@ _DECLARED = (
 def page_of(
     model: SavedModel, precision: str, *, title: str, loss: tuple[float, float] | None = None
 ) -> str:
-    """The page of a model that writes, with its matrices in one of ``rounding.PRECISIONS``.
+    """The page of a model that writes, with its matrices in one of ``PAGE_PRECISIONS``.
 
     ``loss`` is what a text costs, in nats per character: by the model, and by the page. Raises
     ``UsageError`` where the weights do not fit the precision.
