@@ -46,7 +46,7 @@ function seed() {
 
 /** A text on the page that goes on from the prompt; the node that grows. */
 function begin(prompt) {
-  const paragraph = element("p", "", { className: "text" });
+  const paragraph = element("p", "", { className: "text", dir: "auto" });
   const written = document.createTextNode("");
   paragraph.append(element("span", prompt, { className: "beginning" }), written);
   byId("texts").append(paragraph);
