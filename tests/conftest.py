@@ -8,10 +8,15 @@ import pytest
 # processors from the workers: with them some tests took nine times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from browsing import running, why_none
+
 from charrnn.cells import CELLS
 
 #: Of these every test takes long and has nothing from its neighbours.
 ALONE = ("test_target.py",)
+
+#: One worker runs these, in one browser.
+BROWSED = ("test_pages_browser.py",)
 
 
 def group_of(nodeid):
@@ -20,6 +25,8 @@ def group_of(nodeid):
     What one test of a cell has compiled, and one of a file has trained, serves those that follow.
     """
     file = nodeid.partition("::")[0]
+    if file.rpartition("/")[2] in BROWSED:
+        return "browser"
     cells = ["-".join(cell) for cell in CELLS]
     alone = file.rpartition("/")[2] in ALONE
     return next((cell for cell in cells if cell in nodeid), nodeid if alone else file)
@@ -43,3 +50,12 @@ def pytest_xdist_make_scheduler(config, log):
             super()._assign_work_unit(node)
 
     return GroupScheduling(config, log)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A browser, the same for all tests of a session."""
+    if reason := why_none():
+        pytest.skip(reason)
+    with running(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver

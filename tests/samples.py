@@ -55,7 +55,8 @@ def memory_sizes(config):
     return build(config).recurrent[0].memory
 
 
-def _is_possible(cell, more):
+def is_possible(cell, more):
+    """Whether a network of the cell can have so much beside it."""
     try:
         config_of(cell, **more)
     except UsageError:
@@ -74,7 +75,7 @@ def variants(*names):
         "-".join([*cell, name]): (cell, VARIANTS[name])
         for cell in CELLS
         for name in names
-        if _is_possible(cell, VARIANTS[name])
+        if is_possible(cell, VARIANTS[name])
     }
     return pytest.mark.parametrize(("cell", "more"), rows.values(), ids=rows.keys())
 

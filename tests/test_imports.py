@@ -12,7 +12,7 @@ PACKAGE = Path(charrnn.__file__).parent
 
 #: Who may import whom: only what stands before.
 ORDER = ("errors", "compute", "cells", "config", "text", "network", "storage", "training",
-         "inference", "studies", "cli")  # fmt: skip
+         "inference", "pages", "studies", "cli")  # fmt: skip
 SOURCES = [
     path
     for path in sorted(PACKAGE.rglob("*.py"))

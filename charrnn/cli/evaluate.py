@@ -107,7 +107,7 @@ def _measure(
     if lines is None:
         lines = reads_lines(model.training)
     with shown_reading():
-        text, told = _read(model, files, lines, reading)
+        text, told = read_measured(model, files, lines, reading)
     measure = functools.partial(evaluate_corpus, model.network, text, labelling=told)
     result, adapted = measure(), measure(measure=evaluate_adapting) if adapt else None
     names = [decoded(file) for file in files]
@@ -115,7 +115,7 @@ def _measure(
     return figures, evaluation_tables
 
 
-def _read(model: Any, files: Sequence[str], lines: bool, reading: dict[str, Any]) -> Any:
+def read_measured(model: Any, files: Sequence[str], lines: bool, reading: dict[str, Any]) -> Any:
     """What is measured, and the labels that the model is told of it, None where it knows none."""
     from charrnn.config import TextConfig
     from charrnn.text.corpus import read_corpus

@@ -15,6 +15,9 @@ from charrnn.config.checks import (
 )
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+
+#: What a web page may keep matrices as.
+PAGE_PRECISIONS = ("float32", "float16", "int8")
 #: What each optimizer keeps of the gradients, an array as large as the parameters for each name.
 MOMENTS = {"adam": ("mean", "square"), "rmsprop": ("square",), "sgd": ("velocity",)}
 OPTIMIZERS = tuple(MOMENTS)

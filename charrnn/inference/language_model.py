@@ -26,7 +26,7 @@ from charrnn.inference.pattern import compile_pattern
 from charrnn.inference.scoring import ScoredLines, score_text
 from charrnn.inference.texts import Author, some_seed
 from charrnn.network.network import Network
-from charrnn.storage.checkpoint import SavedModel, load_finite_model, save_model
+from charrnn.storage.checkpoint import SavedModel, load_writer, save_model
 from charrnn.storage.summary import reads_lines
 from charrnn.text.labels import Labels
 from charrnn.text.vocabulary import START, Vocabulary
@@ -215,11 +215,7 @@ def load(path: str | Path, *, threads: int = 0, precision: str = "auto") -> Lang
     """
     require_path("path", path)
     check_machine(threads, precision)
-    saved = load_finite_model(path)
-    if not saved.config.writes:
-        does = {"label": "tells labels", "tags": "finds tags"}.get(saved.config.task, "restores")
-        raise UsageError(f"{path} writes no text, it {does}: use charrnn apply or charrnn evaluate")
-    return restored(saved, {"threads": threads, "precision": precision})
+    return restored(load_writer(path), {"threads": threads, "precision": precision})
 
 
 def averaged_model(trainer: Trainer) -> LanguageModel:

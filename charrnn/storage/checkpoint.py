@@ -223,6 +223,18 @@ def load_finite_model(path: str | Path) -> SavedModel:
     return model
 
 
+def load_writer(path: str | Path) -> SavedModel:
+    """Read a model that writes, to compute with.
+
+    Raises ``ModelFileError`` as ``load_finite_model`` does, ``UsageError`` for one that reads.
+    """
+    model = load_finite_model(path)
+    if not model.config.writes:
+        does = {"label": "tells labels", "tags": "finds tags"}.get(model.config.task, "restores")
+        raise UsageError(f"{path} writes no text, it {does}: use charrnn apply or charrnn evaluate")
+    return model
+
+
 @dataclass(frozen=True)
 class ResumeState:
     """All that a run needs to go on: see ``training.Trainer.capture``."""

@@ -1,0 +1,1 @@
+"""Models as web pages: one file that needs nothing else."""
