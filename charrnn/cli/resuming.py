@@ -76,8 +76,7 @@ def _more(trainer: Trainer) -> str:
     """
     if trainer.out_of_patience:
         return f"--patience {2 * trainer.plan.patience}"
-    progress = trainer.extent.progress(trainer.step)
-    return _extent(trainer.plan, 2 ** math.frexp(progress)[1])
+    return _extent(trainer.plan, 2 ** math.frexp(trainer.progress)[1])
 
 
 def _extent(config: TrainingConfig, times: int = 1) -> str:
