@@ -59,9 +59,10 @@ def go_on(trainer: Trainer, saved: ResumeState, path: Path, request: Request) ->
     Raises ``UsageError`` where it is another run, or complete, and ``ModelFileError`` where the
     model is not that of the run.
     """
-    trainer.restore(saved, _best_so_far(saved, path))
-    if trainer.best:
-        save_model(path, trainer.best)  # a run that was killed may not have come to it
+    processes = trainer.processes
+    trainer.restore(saved, processes.first(lambda: _best_so_far(saved, path)))
+    if trainer.best:  # a run that was killed may not have come to it
+        processes.by_first(save_model, path, trainer.best)
     if trainer.complete:
         raise UsageError(f"the run is complete after {trainer.step:,} steps: to go on give more, "
                          f"such as {_more(trainer)}")  # fmt: skip

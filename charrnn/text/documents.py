@@ -265,8 +265,8 @@ class Packs:
     def next(self) -> Batch:
         """The own lanes of the next chunk."""
         number, chunk, plan = self._place()
-        last = chunk + 2 == plan.bounds.size
-        self.position = (number + 1) * _PASS if last else self.position + 1
+        is_last = chunk + 2 == plan.bounds.size
+        self.position = (number + 1) * _PASS if is_last else self.position + 1
         first, last = self._own
         own = plan.chunk(chunk, self._own, self.batch)
         return self._drawn.chunk(own, (self.length, last - first), first).batch

@@ -110,7 +110,7 @@ class Ranks(Processes):
             made = self._world.bcast(made)
         if isinstance(made, CharrnnError):
             raise made
-        return made  # type: ignore[no-any-return]
+        return made
 
     def all_fail(self) -> bool:
         """Whether all others have come here too, or do so soon: all processes may then end."""
