@@ -87,9 +87,13 @@ def _extent(config: TrainingConfig, times: int = 1) -> str:
     return f"{as_option(name)} {duration(amount) if name == 'budget' else format(amount, '.10g')}"
 
 
-def how_to_go_on(corpus: Sequence[str], **options: Any) -> str:
-    """The command that takes up a run on ``corpus``, with the options that it does not remember."""
-    words = ["charrnn", "train"]
+def how_to_go_on(corpus: Sequence[str], processes: int = 1, **options: Any) -> str:
+    """The command that takes up a run on ``corpus``, with the options that it does not remember.
+
+    So many ``processes`` may take part, or others.
+    """
+    words = ["mpiexec", "-n", str(processes)] if processes > 1 else []
+    words += ["charrnn", "train"]
     words += [f"./{name}" if name[:1] == "-" != name else name for name in corpus]
     for name, value in options.items():
         words += [] if value is None else [as_option(name), str(value)]

@@ -7,6 +7,7 @@ have is told by those that do, and ends the others, which would wait for them fo
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,9 @@ def _joined(count: int) -> Ranks:
     """All processes, found by MPI, of which others than the first are silent."""
     global _ranks
     try:
-        from charrnn.training.mpi import Ranks
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mpi4py's, of what is told below
+            from charrnn.training.mpi import Ranks
     except ImportError as error:
         raise CharrnnError("several processes need mpi4py: pip install 'charrnn[mpi]'") from error
     except RuntimeError as error:

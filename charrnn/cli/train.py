@@ -70,7 +70,7 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
       charrnn train names.tsv --task label --model sexes.safetensors
       charrnn train letters.txt --restore case,punctuation --model m.safetensors
       charrnn train letters.txt --init-from en.safetensors --model own.safetensors
-      mpiexec -n 4 charrnn train corpus.txt --budget 1h
+      mpiexec -n 2 charrnn train corpus.txt --budget 1h
     """
     from charrnn.cli.resuming import go_on, how_to_go_on, resumed
     from charrnn.cli.run import run
@@ -105,7 +105,9 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     if saved:
         go_on(trainer, saved, model_path, request)
     model = model_path if "model_path" in request.given else None
-    again = how_to_go_on(corpus, model=model, log=log_path, sample_every=sample_every)
+    again = how_to_go_on(
+        corpus, processes.count, model=model, log=log_path, sample_every=sample_every
+    )
     own_log = None if processes.rank else log_path
     with opened_log(own_log, trainer.step if saved else None) as log:
         run(trainer, model_path, log, sample_every, again=again)
