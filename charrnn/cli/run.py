@@ -56,7 +56,7 @@ def run(
             reporter.show(record)
             if record.improved or record.validation_loss is not None:
                 improved = bool(improved or record.improved)
-            if record.improved or record.seconds - saved_at > _SAVE_INTERVAL:
+            if record.improved or record.seconds - saved_at >= _SAVE_INTERVAL:
                 save()
                 saved_at = record.seconds
             if record.improved and trainer.best:
