@@ -229,8 +229,9 @@ def model() -> None:
 
 # The model beside a simulation
 
-#: Time goes slower by this in the simulation, so that what this machine takes does not count.
-SLOW_MOTION = 20
+#: Seconds of a step in the simulation, which goes in slow motion, so that what this machine takes
+#: to copy and add does not count.
+SLOW_STEP = 3.0
 
 
 class Delayed:
@@ -240,15 +241,15 @@ class Delayed:
     one after the other.
     """
 
-    def __init__(self, count: int, line: Line) -> None:
-        self.count, self.line = count, line
+    def __init__(self, count: int, line: Line, slower: float) -> None:
+        self.count, self.line, self.slower = count, line, slower
         self._inboxes = [[SimpleQueue() for _ in range(count)] for _ in range(count)]
 
     def send(self, rank: int, to: int, part: np.ndarray) -> None:
         """Put the part on its way."""
         line = self.line
-        time.sleep(SLOW_MOTION * (line.message + part.nbytes / line.bytes_a_second))
-        due = time.monotonic() + SLOW_MOTION * line.latency
+        time.sleep(self.slower * (line.message + part.nbytes / line.bytes_a_second))
+        due = time.monotonic() + self.slower * line.latency
         self._inboxes[to][rank].put((due, part.copy()))
 
     def receive(self, rank: int, sender: int) -> np.ndarray:
@@ -275,13 +276,15 @@ class Delayed:
 
 def simulated(work: Work, nodes: int, lanes: int, line: Line, processors: int) -> float:
     """The efficiency of some steps whose computation is slept through."""
-    delayed, steps = Delayed(nodes, line), 3
+    steps = 2
     own = (work.forward_and_backward(lanes) + work.update) / processors
+    slower = SLOW_STEP * efficiency(work, nodes, lanes, line, processors) / own
+    delayed = Delayed(nodes, line, slower)
     values = [np.full(work.gradients // 4, rank + 1, np.float32) for rank in range(nodes)]
 
     def run(rank: int) -> None:
         for _ in range(steps):
-            time.sleep(SLOW_MOTION * own)
+            time.sleep(slower * own)
             delayed.add_up(rank, values[rank])
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(nodes)]
@@ -290,7 +293,7 @@ def simulated(work: Work, nodes: int, lanes: int, line: Line, processors: int) -
         thread.start()
     for thread in threads:
         thread.join()
-    took = (time.monotonic() - started) / steps / SLOW_MOTION
+    took = (time.monotonic() - started) / steps / slower
     total = nodes * (nodes + 1) / 2 * nodes ** (steps - 1)
     assert all((own == np.float32(total)).all() for own in values), "the sums are wrong"
     return own / took
@@ -303,7 +306,7 @@ def check() -> None:
     for size in works:
         for line in LINES[:2]:
             for nodes in (2, 4, 8, 16):
-                case = works[size], nodes, 16, line, 16
+                case = works[size], nodes, LANES, line, 16
                 print(f"| 2×{size} | {line.name} | {nodes} | {efficiency(*case):.2f} | "
                       f"{simulated(*case):.2f} |", flush=True)  # fmt: skip
 

@@ -49,6 +49,7 @@ class Ranks(Processes):
         self._world = MPI.COMM_WORLD
         self._failures = self._world.Dup()  # where nothing waits but what has failed
         self.rank, self.count = self._world.rank, self._world.size
+        self._parts = np.empty((0, 0))  # kept: the next gradients are as large
         share_processors(self._neighbours())
         sys.excepthook = self._end_all
 
@@ -86,11 +87,13 @@ class Ranks(Processes):
         bounds = [share(values.size, rank, self.count) for rank in range(self.count)]
         firsts, counts = [a for a, _ in bounds], [b - a for a, b in bounds]
         first, last = bounds[self.rank]
-        parts = np.empty((self.count, last - first), values.dtype)
-        of_each = [parts.size // self.count] * self.count
-        places = [rank * of_each[0] for rank in range(self.count)]
-        self._world.Alltoallv([values, (counts, firsts)], [parts, (of_each, places)])
-        np.add.reduce(parts, axis=0, out=values[first:last])
+        shape = self.count, last - first
+        if (self._parts.shape, self._parts.dtype) != (shape, values.dtype):
+            self._parts = np.empty(shape, values.dtype)
+        of_each = [last - first] * self.count
+        places = [rank * (last - first) for rank in range(self.count)]
+        self._world.Alltoallv([values, (counts, firsts)], [self._parts, (of_each, places)])
+        np.add.reduce(self._parts, axis=0, out=values[first:last])
         self._world.Allgatherv(MPI.IN_PLACE, [values, (counts, firsts)])
 
     def all(self, value: T) -> list[T]:
