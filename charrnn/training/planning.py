@@ -321,7 +321,7 @@ def _multiply_adds_a_second(
     return recurrent_parameter_count(measured) * speed
 
 
-def _speed(network: Network, batch: int, length: int, processes: Processes) -> float:
+def _speed(network: Network, batch: int, length: int, processes: Processes = ALONE) -> float:
     """Characters a second in forward and backward passes of the network; it stays as it is.
 
     All ``processes`` make them together, each in its share of the lanes, and add up gradients.

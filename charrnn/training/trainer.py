@@ -78,8 +78,7 @@ class Trainer:
         config: TrainingConfig,
         processes: Processes = ALONE,
     ) -> None:
-        self.processes = processes
-        self.network = network
+        self.network, self.processes = network, processes
         self.vocabulary, self.origin = dataset.vocabulary, dataset.origin
         self.labels, self.training = dataset.labels, dataset.training
         self.held_back = dataset.validation
