@@ -25,6 +25,10 @@ T = TypeVar("T")
 #: Seconds that a process which fails waits for the others to fail with it.
 _PATIENCE = 3.0
 
+#: Seconds in which a process looks for a message whenever the processor has nothing else to do, and
+#: seconds between two looks after that: large messages come in pieces, each of which is looked for.
+_EAGER, _PAUSE = 0.02, 2e-4
+
 
 @contextlib.contextmanager
 def _errors_told() -> Iterator[None]:
@@ -32,9 +36,19 @@ def _errors_told() -> Iterator[None]:
         yield
     except MPI.Exception as error:
         raise TrainingError(
-            f"the other processes of the run cannot be reached ({error.Get_error_string()}): start "
-            "it again with `resume`"
+            f"other processes cannot be reached ({error.Get_error_string()}): see that their "
+            "machines work, and go on with the run"
         ) from error
+
+
+def _wait(request: MPI.Request) -> None:
+    """Wait for messages, and leave the processor to others meanwhile, which MPI itself does not."""
+    patient = time.monotonic() + _EAGER
+    while not request.Test():
+        if time.monotonic() < patient and hasattr(os, "sched_yield"):
+            os.sched_yield()
+        else:
+            time.sleep(_PAUSE)
 
 
 class Ranks(Processes):
@@ -73,7 +87,7 @@ class Ranks(Processes):
         with _errors_told():
             told = self._world.Iallgather(figures, table)
             self._add_up(gradients)
-            told.Wait()
+            _wait(told)
         return table
 
     def sum(self, values: np.ndarray) -> np.ndarray:
@@ -92,9 +106,9 @@ class Ranks(Processes):
             self._parts = np.empty(shape, values.dtype)
         of_each = [last - first] * self.count
         places = [rank * (last - first) for rank in range(self.count)]
-        self._world.Alltoallv([values, (counts, firsts)], [self._parts, (of_each, places)])
+        _wait(self._world.Ialltoallv([values, (counts, firsts)], [self._parts, (of_each, places)]))
         np.add.reduce(self._parts, axis=0, out=values[first:last])
-        self._world.Allgatherv(MPI.IN_PLACE, [values, (counts, firsts)])
+        _wait(self._world.Iallgatherv(MPI.IN_PLACE, [values, (counts, firsts)]))
 
     def all(self, value: T) -> list[T]:
         """As ``Processes.all``, for values that can be pickled."""
