@@ -127,7 +127,7 @@ def speeds_of(count: int, threads: int, size: int, seconds: float) -> np.ndarray
     return np.array(json.loads(done.stdout))
 
 
-def here(rounds: int = 5, seconds: float = 5.0) -> None:
+def here(rounds: int = 4, seconds: float = 4.0) -> None:
     """Two processes beside two threads, in turns."""
     for size in SIZES[:2]:
         speeds = np.array([
