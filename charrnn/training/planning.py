@@ -73,7 +73,7 @@ _READING_DROPOUT = 0.1
 _UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
 
 #: Lanes below which two threads have less to do at once than a tile of the products has rows; also
-#: of each process, which computes no longer than it waits for the others with fewer.
+#: of each of several processes, so that it computes for a while between two exchanges.
 _LEAST_LANES = 16
 
 _HIGHEST_DROPOUT = 0.4
