@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from commands import invoke
@@ -28,6 +29,9 @@ MODELS = {
 
 #: Tools of a shell that every system has.
 USUAL = {"cat", "head", "sort", "tail", "cut", "uniq", "wc", "cmp"}
+
+#: What is installed with the tests.
+PROGRAMS = {"charrnn", "mpiexec"}
 
 
 def _examples_of(name):
@@ -79,7 +83,8 @@ def _run_in_shell(folder, line):
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m charrnn "$@"\n')
     program.chmod(0o755)
     environment = os.environ | {
-        "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)
+        "PATH": f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
     }  # fmt: skip
     done = subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=folder, env=environment,
                           capture_output=True, text=True, timeout=120)  # fmt: skip
@@ -91,7 +96,7 @@ def test_the_example_runs(line, tmp_path, monkeypatch):
     """Within this process where no shell is needed; training is a matter of two steps."""
     words = ["|", *shlex.shlex(line, posix=True, punctuation_chars="|<>")]
     needed = {tool for before, tool in pairwise(words) if before == "|"}
-    missing = [tool for tool in sorted(needed - USUAL - {"charrnn"}) if not shutil.which(tool)]
+    missing = [tool for tool in sorted(needed - USUAL - PROGRAMS) if not shutil.which(tool)]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
     monkeypatch.chdir(tmp_path)
@@ -102,7 +107,7 @@ def test_the_example_runs(line, tmp_path, monkeypatch):
     _prepare(tmp_path, line)
     before = set(tmp_path.iterdir())
     line = re.sub(r"--(budget|epochs|steps) \S+", "--steps 2 --hidden-size 16", line)
-    if {"|", "<", ">"} & {*words[1:]}:
+    if {"|", "<", ">", "mpiexec"} & {*words[1:]}:
         code, shown, said = _run_in_shell(tmp_path, line)
     else:
         done = invoke(*shlex.split(line)[1:])

@@ -26,6 +26,7 @@ from charrnn.cli.outputs import refuse_to_overwrite
 from charrnn.cli.request import text_of
 from charrnn.cli.tables import comparison_table, to_json
 from charrnn.cli.terminal import print_result
+from charrnn.cli.together import together
 from charrnn.cli.waiting import announced_compilation, shown_reading
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import ModelFileError
@@ -66,13 +67,14 @@ def compare(corpus: tuple[str, ...], cells: list[str], equal: str, folder: Path 
 
     Each is trained for the same time (or the same --epochs or --steps), on the same text (- is
     standard input), with the same seed and options. Ctrl-C ends the comparison, and shows the
-    cells that are through.
+    cells that are through. Processes that mpiexec starts each train some of the cells.
 
     \b
     Examples:
       charrnn compare corpus.txt --cells lstm,gru --budget 30s
       charrnn compare corpus.txt --cells lstm,elman --equal weights --output kept
       charrnn compare names.txt --lines --cells gru,lstm --steps 500 --json
+      mpiexec -n 2 charrnn compare corpus.txt --cells lstm,gru --budget 5m
     """
     from charrnn.studies import comparison
 
@@ -84,18 +86,22 @@ def compare(corpus: tuple[str, ...], cells: list[str], equal: str, folder: Path 
     if all(options[name] is None for name in EXTENT):
         options["budget"] = DEFAULT_BUDGET
     training = TrainingConfig(**options)
+    processes = together([*corpus, text.validation])
     if folder:
         keep_apart(_kept_files(folder, cells), texts([*corpus, text.validation]))
         _prepare_folder(folder, cells, force)
     trials = comparison.compare(
-        corpus, cells, text, training, equal_weights=equal == "weights", **sizes
-    )
+        corpus, cells, text, training,
+        equal_weights=equal == "weights", processes=processes, **sizes,
+    )  # fmt: skip
     results: list[dict[str, Any]] = []
     try:
         with announced_compilation(), shown_reading():
             _make(trials, cells, sizes["layers"], folder, results)
     finally:  # what was learned is shown, however the comparison ends
-        if results:
+        results = sorted((result for own in processes.all(results) for result in own),
+                         key=lambda result: cells.index(result["cell"]))  # fmt: skip
+        if results and processes.rank == 0:
             print_result(to_json(results) if as_json else comparison_table(results))
 
 
@@ -110,8 +116,9 @@ def _make(
     from charrnn.cli.signals import stopped_by_signals
 
     with stopped_by_signals() as received:
-        for number, trial in enumerate(trials, 1):
+        for trial in trials:
             remarks = _remarks(trial.trainer, layers)
+            number = cells.index(trial.trainer.network.config.cell) + 1
             remarks[0] = f"{number} of {len(cells)}: {remarks[0]}"
             if _show(trial, remarks, received):
                 results.append(_told(trial.result))  # before anything can go wrong with the file

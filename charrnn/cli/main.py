@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from click.exceptions import Exit
 
 from charrnn import __version__
-from charrnn.cli.terminal import output_errors, prepare_streams, say
+from charrnn.cli.terminal import output_errors, prepare_streams
+from charrnn.cli.together import failed
 from charrnn.errors import CharrnnError, UsageError
 
 #: The subcommands, each a function in the module of its name, in the order of the help.
@@ -73,19 +73,17 @@ def _errors_told() -> Iterator[None]:
     except _HELP_WANTED:
         raise
     except click.ClickException as error:
-        say(f"Error: {_message(error)}{_hint(error)}")
-        raise Exit(error.exit_code) from error
+        raise failed(f"{_message(error)}{_hint(error)}", error.exit_code) from error
     except CharrnnError as error:
         from charrnn.cli.options import with_options
 
-        say(f"Error: {with_options(str(error))}")
-        raise Exit(2 if isinstance(error, UsageError) else 1) from error
+        code = 2 if isinstance(error, UsageError) else 1
+        raise failed(with_options(str(error)), code) from error
     except MemoryError as error:
-        say("Error: not enough memory: try a smaller --batch-size, --sequence-length "
-            "or --hidden-size")  # fmt: skip
-        raise Exit(1) from error
+        raise failed("not enough memory: try a smaller --batch-size, --sequence-length "
+                     "or --hidden-size", 1) from error  # fmt: skip
     except KeyboardInterrupt as error:
-        raise Exit(128 + signal.SIGINT) from error
+        raise failed("", 128 + signal.SIGINT) from error
 
 
 def _message(error: click.ClickException) -> str:

@@ -32,11 +32,17 @@ def _network(trainer: Trainer) -> str:
 def _plan(trainer: Trainer) -> str:
     config, lanes, optimizer = trainer.plan, trainer.lanes, trainer.optimizer
     validations = f", {config.validations} validations" if trainer.validation.positions else ""
+    count, threads = trainer.processes.count, trainer.network.team.threads
+    shared = f" in {count} processes of {_counted(threads, 'thread')}" if count > 1 else ""
     return (
-        f"{lanes.batch} lanes × {lanes.length} steps, {config.optimizer} with a learning rate of "
-        f"{optimizer.highest_rate:g}, weight decay {optimizer.decay:g}, dropout "
+        f"{lanes.batch} lanes × {lanes.length} steps{shared}, {config.optimizer} with a learning "
+        f"rate of {optimizer.highest_rate:g}, weight decay {optimizer.decay:g}, dropout "
         f"{config.dropout:g}, {config.precision}{validations}"
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _reasons(trainer: Trainer) -> Iterator[str]:

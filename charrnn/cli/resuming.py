@@ -59,9 +59,10 @@ def go_on(trainer: Trainer, saved: ResumeState, path: Path, request: Request) ->
     Raises ``UsageError`` where it is another run, or complete, and ``ModelFileError`` where the
     model is not that of the run.
     """
-    trainer.restore(saved, _best_so_far(saved, path))
-    if trainer.best:
-        save_model(path, trainer.best)  # a run that was killed may not have come to it
+    processes = trainer.processes
+    trainer.restore(saved, processes.first(lambda: _best_so_far(saved, path)))
+    if trainer.best:  # a run that was killed may not have come to it
+        processes.by_first(save_model, path, trainer.best)
     if trainer.complete:
         raise UsageError(f"the run is complete after {trainer.step:,} steps: to go on give more, "
                          f"such as {_more(trainer)}")  # fmt: skip
@@ -76,8 +77,7 @@ def _more(trainer: Trainer) -> str:
     """
     if trainer.out_of_patience:
         return f"--patience {2 * trainer.plan.patience}"
-    progress = trainer.extent.progress(trainer.step)
-    return _extent(trainer.plan, 2 ** math.frexp(progress)[1])
+    return _extent(trainer.plan, 2 ** math.frexp(trainer.progress)[1])
 
 
 def _extent(config: TrainingConfig, times: int = 1) -> str:
@@ -87,9 +87,13 @@ def _extent(config: TrainingConfig, times: int = 1) -> str:
     return f"{as_option(name)} {duration(amount) if name == 'budget' else format(amount, '.10g')}"
 
 
-def how_to_go_on(corpus: Sequence[str], **options: Any) -> str:
-    """The command that takes up a run on ``corpus``, with the options that it does not remember."""
-    words = ["charrnn", "train"]
+def how_to_go_on(corpus: Sequence[str], processes: int = 1, **options: Any) -> str:
+    """The command that takes up a run on ``corpus``, with the options that it does not remember.
+
+    So many ``processes`` may take part, or others.
+    """
+    words = ["mpiexec", "-n", str(processes)] if processes > 1 else []
+    words += ["charrnn", "train"]
     words += [f"./{name}" if name[:1] == "-" != name else name for name in corpus]
     for name, value in options.items():
         words += [] if value is None else [as_option(name), str(value)]

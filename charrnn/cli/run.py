@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,11 +33,21 @@ def run(
     ``again`` says how to go on with the run where a signal ends it.
 
     A run can be killed at any moment, so the state is saved first, then the model: the best model
-    is in its file, or it is the state's.
+    is in its file, or it is the state's. Of several processes only the first writes.
     """
+
+    def save() -> None:
+        processes.by_first(save_resume, resume_path(path), trainer.capture())
+
+    def show_sample() -> None:
+        with trainer.extent.paused():
+            for line in _sample(trainer).split("\n"):
+                reporter.say(line)
+
+    processes = trainer.processes
     if not trainer.step:
-        save_resume(resume_path(path), trainer.capture())  # of this run, not of one it replaces
-    improved, saved_at = None, time.monotonic()
+        save()  # of this run, not of one it replaces
+    improved, saved_at = None, trainer.seconds
     with (
         stopped_by_signals(trainer.stop) as received,
         reporting(remarks_on(trainer), log) as reporter,
@@ -47,16 +56,14 @@ def run(
             reporter.show(record)
             if record.improved or record.validation_loss is not None:
                 improved = bool(improved or record.improved)
-            if record.improved or time.monotonic() - saved_at > _SAVE_INTERVAL:
-                save_resume(resume_path(path), trainer.capture())
-                saved_at = time.monotonic()
+            if record.improved or record.seconds - saved_at >= _SAVE_INTERVAL:
+                save()
+                saved_at = record.seconds
             if record.improved and trainer.best:
-                save_model(path, trainer.best)
+                processes.by_first(save_model, path, trainer.best)
             if sample_every and record.step % sample_every == 0:
-                with trainer.extent.paused():
-                    for line in _sample(trainer).split("\n"):
-                        reporter.say(line)
-    save_resume(resume_path(path), trainer.capture())
+                processes.by_first(show_sample)
+    save()
     if trainer.out_of_patience:
         say("stopped: the validation loss has not improved in "
             f"{trainer.plan.patience} validations")  # fmt: skip

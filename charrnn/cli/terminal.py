@@ -103,12 +103,18 @@ def print_result(text: str) -> None:
 
 
 class StandardError:
-    """Standard error as a file that never fails: a run goes on also where nobody can watch it."""
+    """Standard error as a file that never fails: a run goes on also where nobody can watch it.
+
+    While it is ``silent`` nothing is written.
+    """
 
     encoding = "utf-8"
+    silent = False
 
     def write(self, text: str) -> None:
         """Write and flush; where that fails nothing is written any more."""
+        if self.silent:
+            return
         try:
             sys.stderr.write(text)
             sys.stderr.flush()

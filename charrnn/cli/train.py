@@ -19,6 +19,7 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.outputs import refuse_to_overwrite, run_files
 from charrnn.cli.request import Request
+from charrnn.cli.together import together
 from charrnn.cli.waiting import announced_compilation, shown_reading
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import UsageError
@@ -26,6 +27,7 @@ from charrnn.storage.files import check_output, keep_apart, texts
 
 if TYPE_CHECKING:
     from charrnn.storage.checkpoint import ResumeState
+    from charrnn.training.processes import Processes
     from charrnn.training.trainer import Trainer
 
 
@@ -57,7 +59,8 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
 
     The model with the lowest loss on the validation text is kept. Ctrl-C ends the run after the
     step at hand; --resume goes on from there, to the same bits as a run that was never stopped.
-    More --epochs, --steps or --budget may be given then.
+    More --epochs, --steps or --budget may be given then. Processes that mpiexec starts share the
+    work.
 
     \b
     Examples:
@@ -67,6 +70,7 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
       charrnn train names.tsv --task label --model sexes.safetensors
       charrnn train letters.txt --restore case,punctuation --model m.safetensors
       charrnn train letters.txt --init-from en.safetensors --model own.safetensors
+      mpiexec -n 2 charrnn train corpus.txt --budget 1h
     """
     from charrnn.cli.resuming import go_on, how_to_go_on, resumed
     from charrnn.cli.run import run
@@ -76,26 +80,36 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     if resume and init_from:
         raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
     request = Request.of(context, options)
-    read = [*texts([*corpus, request.text["validation"]]), ("the model", init_from)]
-    keep_apart(run_files(model_path), read)
-    context.with_resource(locked(model_path))
+    processes = together([*corpus, request.text["validation"]])
     context.with_resource(announced_compilation())
-    if resume:
-        saved = load_resume(resume_path(model_path))
+
+    def prepare() -> ResumeState | None:
+        """See that all files may be written; what is known of a run that goes on."""
+        read = [*texts([*corpus, request.text["validation"]]), ("the model", init_from)]
+        keep_apart(run_files(model_path), read)
+        context.with_resource(locked(model_path))
+        saved = load_resume(resume_path(model_path)) if resume else None
+        if saved:
+            read += texts([resumed(request, saved).text["validation"]])  # not named again
+        else:
+            refuse_to_overwrite(model_path, force)
+        if log_path:
+            keep_apart([("the log", log_path)], [*read, *run_files(model_path)])
+            check_output(log_path)
+        return saved
+
+    saved = processes.first(prepare)
+    if saved:
         request = resumed(request, saved)
-        read += texts([request.text["validation"]])  # which the user need not name again
-    else:
-        saved = None
-        refuse_to_overwrite(model_path, force)
-    if log_path:
-        keep_apart([("the log", log_path)], [*read, *run_files(model_path)])
-        check_output(log_path)
-    trainer = _create(corpus, model_path, request, saved, init_from)
+    trainer = _create(corpus, model_path, request, saved, init_from, processes)
     if saved:
         go_on(trainer, saved, model_path, request)
     model = model_path if "model_path" in request.given else None
-    again = how_to_go_on(corpus, model=model, log=log_path, sample_every=sample_every)
-    with opened_log(log_path, trainer.step if saved else None) as log:
+    again = how_to_go_on(
+        corpus, processes.count, model=model, log=log_path, sample_every=sample_every
+    )
+    own_log = None if processes.rank else log_path
+    with opened_log(own_log, trainer.step if saved else None) as log:
         run(trainer, model_path, log, sample_every, again=again)
 
 
@@ -105,6 +119,7 @@ def _create(
     request: Request,
     saved: ResumeState | None,
     init_from: str | None,
+    processes: Processes,
 ) -> Trainer:
     """The run that is asked for, at its beginning; of one that goes on, with what it knows."""
     from charrnn.text.room import room_in
@@ -120,5 +135,6 @@ def _create(
     with shown_reading(), room_in(model_path.parent):
         return create_trainer(
             corpus, TextConfig(**request.text), TrainingConfig(**request.training),
-            init_from=init_from, vocabulary=vocabulary, labels=labels, **shape,
+            init_from=init_from, vocabulary=vocabulary, labels=labels, processes=processes,
+            **shape,
         )  # fmt: skip

@@ -85,6 +85,7 @@ class Dropout(NamedTuple):
     key: int
     threshold: int
     scale: float
+    lane: int  # the number of the first lane
 
 
 @kernel
@@ -158,7 +159,8 @@ def forward_lanes(cell, run, inputs, recurrent, middle, dropout, first, last):
                 blocks = Rows(gates, (t * batch + b) * row + j, width)
                 h = step(cell, j, blocks, Rows(states, before + at, at_state), after + at)
                 if dropout.threshold > 0:
-                    h = h * keep_mask(gates, dropout.key, at, dropout.threshold, dropout.scale)
+                    place = at + dropout.lane * width
+                    h = h * keep_mask(gates, dropout.key, place, dropout.threshold, dropout.scale)
                 store(output, t * at_step + at, h)
 
 
@@ -215,7 +217,8 @@ def backward_lanes(cell, run, d, dinputs, recurrent, middle, dropout, first, las
                 blocks = Rows(gates, (t * batch + b) * row + j, width)
                 dh = load(doutput, t * at_step + at)
                 if dropout.threshold > 0:
-                    dh = dh * keep_mask(gates, dropout.key, at, dropout.threshold, dropout.scale)
+                    place = at + dropout.lane * width
+                    dh = dh * keep_mask(gates, dropout.key, place, dropout.threshold, dropout.scale)
                 dh = step_back(cell, j, blocks, Rows(states, before + at, at_state),
                                Rows(dstates, at, at_step), dh, dfields)  # fmt: skip
                 store(doutput, t * at_step + at, dh)

@@ -16,11 +16,23 @@ from charrnn.compute.turns import Turns, renewed_after_fork
 Work: TypeAlias = Callable[[int, int], None]
 
 
+#: Processes that share the processors.
+_sharing = 1
+
+
+def share_processors(processes: int) -> None:
+    """Take only a share of the processors from now on: so many processes run on them."""
+    global _sharing
+    _sharing = processes
+
+
 def available_threads() -> int:
-    """Processors that this process may run on."""
+    """Processors that this process may run on, or its share of them."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        processors = len(os.sched_getaffinity(0))
+    else:
+        processors = os.cpu_count() or 1
+    return max(1, processors // _sharing)
 
 
 class Team:

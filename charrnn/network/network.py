@@ -25,7 +25,7 @@ from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 from charrnn.text.batch import Batch
 
-_NO_DROPOUT = Dropout(0, 0, 1.0)
+_NO_DROPOUT = Dropout(0, 0, 1.0, 0)
 
 
 def _panel_dtype(precision: str, dtype: np.dtype) -> np.dtype:
@@ -223,10 +223,10 @@ class Network:
         """
         rate, key = dropout
         run = self._run(batch)
-        mask = Dropout(key or 0, round(rate * 2**32), 1 / (1 - rate))
+        mask = Dropout(key or 0, round(rate * 2**32), 1 / (1 - rate), batch.lane)
         self._start(batch, run, state)
         if key is not None:
-            self._start_anywhere(run, np.random.default_rng(key))
+            self._start_anywhere(run, batch.lane, key)
         self.team.run(
             self._forward(batch, run, mask),
             *self.head.differentiate(run.head, batch, self._scratch),
@@ -267,14 +267,20 @@ class Network:
         for layer, own, values in zip(self.recurrent_layers, run.recurrent, state, strict=True):
             layer.start(own, _own_part(values, layer))
 
-    def _start_anywhere(self, run: PassBuffers, rng: np.random.Generator) -> None:
-        """Let each document start from a random state of its own, in layers that want it."""
+    def _start_anywhere(self, run: PassBuffers, first: int, key: int) -> None:
+        """Let each document start from a random state of its own, in layers that want it.
+
+        The lanes, of which the ``first`` has that number, each draw their own.
+        """
         if all(node.start != "random" for node in self.graph.recurrent):
             return
-        documents = np.flatnonzero(run.starts)
-        run.starts.flat[documents] = np.arange(1, documents.size + 1)
+        documents = np.nonzero(run.starts.T)  # those of a lane side by side
+        run.starts.T[documents] = np.arange(1, documents[0].size + 1)
+        lanes, counts = np.unique(documents[0], return_counts=True)
+        drawn = [(np.random.default_rng([key, first + lane]), count)
+                 for lane, count in zip(lanes.tolist(), counts.tolist(), strict=True)]  # fmt: skip
         for layer, own in zip(self.recurrent_layers, run.recurrent, strict=True):
-            layer.start_documents(own, documents.size, rng)
+            layer.start_documents(own, drawn)
 
     def _state(self, run: PassBuffers, before: np.ndarray) -> np.ndarray:
         """The state that the chunk leaves, in the shape of the one ``before``."""

@@ -22,6 +22,7 @@ from charrnn.text.dataset import Dataset
 from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import SPECIALS, Vocabulary
 from charrnn.training.planning import training_precision
+from charrnn.training.processes import ALONE, Processes
 from charrnn.training.trainer import Trainer
 
 #: Rounds whose median is the figure, and the seconds that each takes at least.
@@ -74,7 +75,9 @@ def weights_in_products(network: Network) -> int:
     return sum(math.prod(matrix.shape) for matrix in matrices)
 
 
-def create_random_trainer(config: ModelConfig, training: TrainingConfig) -> Trainer:
+def create_random_trainer(
+    config: ModelConfig, training: TrainingConfig, processes: Processes = ALONE
+) -> Trainer:
     """A training run on random characters: speed does not depend on what they are."""
     rng = np.random.default_rng(0)
     precision = training_precision(training)
@@ -83,7 +86,7 @@ def create_random_trainer(config: ModelConfig, training: TrainingConfig) -> Trai
     tokens = rng.integers(SPECIALS, config.vocabulary_size, 2**18).astype(np.uint16)
     texts = RunningText(tokens), RunningText(tokens[:0])
     dataset = Dataset(Vocabulary(_characters(config)), *texts, {})
-    return Trainer(network, dataset, training)
+    return Trainer(network, dataset, training, processes)
 
 
 def _characters(config: ModelConfig) -> str:

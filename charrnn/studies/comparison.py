@@ -16,6 +16,7 @@ from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import TrainingError, UsageError
 from charrnn.network.parameters import parameter_count, with_weights
 from charrnn.text.dataset import read_dataset
+from charrnn.training.processes import ALONE, Processes
 from charrnn.training.setup import shape_for, trainer_on
 from charrnn.training.trainer import Record, Trainer
 
@@ -87,9 +88,12 @@ def compare(
     *,
     layers: int,
     equal_weights: bool = False,
+    processes: Processes = ALONE,
     **sizes: Any,
 ) -> Iterator[Trial]:
     """Set up a run for each cell, one when the one before is over; whoever takes it makes it.
+
+    Of several ``processes`` each has runs of its own.
 
     ``sizes`` is the rest of the shape, as ``ModelConfig.for_vocabulary`` takes it. With
     ``equal_weights`` every hidden size is such that the network has about as many weights as an
@@ -98,13 +102,21 @@ def compare(
     refuse_doubles(cells)
     rng = np.random.default_rng([training.seed, 0])
     dataset = read_dataset(sources, text, rng=rng)
-    asked = shape_for(dataset, training, cell=REFERENCE, layers=layers, **sizes)
-    for config in model_configs(asked, cells, equal_weights=equal_weights):
-        trainer = trainer_on(dataset, config, training, rng=copy.deepcopy(rng))
-        # All are measured on the text that the first has the time for.
-        positions = trainer.plan.validation_positions
-        training = dataclasses.replace(training, validation_positions=positions)
-        yield Trial(trainer)
+    asked = processes.first(
+        lambda: shape_for(dataset, training, cell=REFERENCE, layers=layers, **sizes)
+    )
+    configs, begun = model_configs(asked, cells, equal_weights=equal_weights), []
+
+    def validated() -> int:
+        """Positions of the text that all are measured on: those that the first has time for."""
+        begun.append(trainer_on(dataset, configs[0], training, rng=copy.deepcopy(rng)))
+        return begun[0].plan.validation_positions
+
+    positions = processes.first(validated)
+    training = dataclasses.replace(training, validation_positions=positions)
+    for config in processes.own(configs):
+        yield Trial(begun.pop() if begun else
+                    trainer_on(dataset, config, training, rng=copy.deepcopy(rng)))  # fmt: skip
 
 
 def model_configs(

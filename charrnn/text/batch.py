@@ -18,6 +18,7 @@ class Batch:
     labels: np.ndarray | None = None  # int32 [A, T, B], those that a writer is told; -1: none
     spans: np.ndarray | None = None  # int32 [D, 3], documents: lane, first step, one past the last
     weights: np.ndarray | None = None  # float [D], how much each document counts; None: 1
+    lane: int = 0  # the first of its lanes, where others have those before it
 
     @property
     def told(self) -> np.ndarray:
@@ -28,10 +29,10 @@ class Batch:
 
     @property
     def count(self) -> float:
-        """How many targets count, by their weights; 1 where none does, to divide by."""
+        """How many targets count, by their weights."""
         if self.weights is not None:
             return float(self.weights.sum())
-        return len(self.targets) if self.spans is not None else max(self.read, 1)
+        return len(self.targets) if self.spans is not None else self.read
 
     @property
     def read(self) -> int:

@@ -268,7 +268,7 @@ def _rearrange(tokens: np.ndarray, chosen: np.ndarray) -> None:
         filled += part.size
 
 
-def frame(inputs: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, ...]:
+def frame(inputs: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens that are read and those that follow them, both [T, B], as a network takes them.
 
     Returns inputs int32, targets int32 (END where a document ends) and resets uint8 (1 where one

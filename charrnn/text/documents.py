@@ -58,6 +58,15 @@ class Plan(NamedTuple):
     first: np.ndarray  # [P], the step at which each begins
     bounds: np.ndarray  # [chunks + 1], where the pieces of each chunk begin
 
+    def chunk(self, number: int, lanes: tuple[int, int], batch: int) -> Plan:
+        """What lies in some lanes, first and one past the last, of one chunk of ``batch``."""
+        begin, end = self.bounds[number : number + 2]
+        first, last = begin + np.searchsorted(self.lane[begin:end] - number * batch, lanes)
+        own = slice(first, last)
+        lane = self.lane[own] - number * batch - lanes[0]
+        return Plan(Pieces(*(array[own] for array in self.pieces)), lane, self.first[own],
+                    np.array([0, last - first]))  # fmt: skip
+
 
 class Chunk(NamedTuple):
     """A batch, and what it is of the documents."""
@@ -150,9 +159,14 @@ class Documents:
         share = self.classes.size / np.count_nonzero(counts)
         return dataclasses.replace(self, weights=(share / counts[self.classes]).astype(np.float32))
 
-    def lanes(self, batch: int, length: int, *, seed: int = 0) -> Packs:
-        """All texts in chunks, again and again, in another order in each pass."""
-        return Packs(self, batch, length, seed)
+    def lanes(
+        self, batch: int, length: int, *, seed: int = 0, own: tuple[int, int] | None = None
+    ) -> Packs:
+        """All texts in chunks, again and again, in another order in each pass.
+
+        Batches hold only the lanes from the first of ``own`` to before the last; None: all.
+        """
+        return Packs(self, batch, length, seed, own or (0, batch))
 
     def chunks(self, batch: int, length: int, margin: int = 0) -> Iterator[Chunk]:
         """All texts once, the longest first, in chunks of up to ``batch`` lanes.
@@ -165,7 +179,7 @@ class Documents:
         if len(plan.bounds) == 2:  # there is one, which may have few lanes
             batch = min(batch, -(-(int(plan.lane[-1]) + 1) // _FEW) * _FEW)
         for number in range(len(plan.bounds) - 1):
-            yield self.chunk(plan, number, (length, batch))
+            yield self.chunk(plan.chunk(number, (0, batch), batch), (length, batch))
 
     @property
     def suited_length(self) -> int:
@@ -191,11 +205,10 @@ class Documents:
                           starts, stops, np.full(starts.size, document)])  # fmt: skip
         return Pieces(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
-    def chunk(self, plan: Plan, number: int, shape: tuple[int, int]) -> Chunk:
-        """One of the chunks of a plan as a batch [T, B]."""
-        own = slice(*plan.bounds[number : number + 2])
-        pieces = Pieces(*(array[own] for array in plan.pieces))
-        lane, first, lengths = plan.lane[own] % shape[1], plan.first[own], pieces.lengths
+    def chunk(self, plan: Plan, shape: tuple[int, int], lane_before: int = 0) -> Chunk:
+        """The one chunk of a plan as a batch [T, B], whose lanes come after so many others."""
+        pieces, lane, first = plan.pieces, plan.lane, plan.first
+        lengths = pieces.lengths
         tokens = ranges(pieces.first, lengths)
         at = ranges(first, lengths), np.repeat(lane, lengths)
         after = first + lengths
@@ -209,13 +222,15 @@ class Documents:
         tokens, at = tokens[counts], (at[0][counts], at[1][counts])
         if self.by_position:
             targets, counted = self._targets(tokens, at, shape)
-            return Chunk(Batch(inputs, targets, resets, counted), pieces, tokens, at)
+            batch = Batch(inputs, targets, resets, counted, lane=lane_before)
+            return Chunk(batch, pieces, tokens, at)
         counted = np.zeros(shape, np.bool_)
         counted[at] = True
         spans = np.stack([lane, first, after], axis=1).astype(np.int32)
         own_classes = self.classes[pieces.document]
         weights = None if self.weights is None else self.weights[pieces.document]
-        batch = Batch(inputs, own_classes, resets, counted, spans=spans, weights=weights)
+        batch = Batch(inputs, own_classes, resets, counted, spans=spans, weights=weights,
+                      lane=lane_before)  # fmt: skip
         return Chunk(batch, pieces, tokens, at)
 
     def _targets(
@@ -235,8 +250,11 @@ class Packs:
     ``position`` says which chunk comes next; it may be set, to go on where another one was.
     """
 
-    def __init__(self, documents: Documents, batch: int, length: int, seed: int) -> None:
+    def __init__(
+        self, documents: Documents, batch: int, length: int, seed: int, own: tuple[int, int]
+    ) -> None:
         self.batch, self.length, self.position = batch, length, 0
+        self._own = own
         self._documents, self._seed, self._drawn = documents, seed, documents
         self._planned: tuple[int, Plan] | None = None
 
@@ -247,17 +265,19 @@ class Packs:
 
     @property
     def read(self) -> int:
-        """Characters that have been read."""
+        """Characters that have been read, in all lanes."""
         number, chunk, plan = self._place()
         begun = int(plan.pieces.lengths[: plan.bounds[chunk]].sum())
         return number * self._documents.positions + begun
 
     def next(self) -> Batch:
-        """The next chunk."""
+        """The own lanes of the next chunk."""
         number, chunk, plan = self._place()
-        last = chunk + 2 == plan.bounds.size
-        self.position = (number + 1) * _PASS if last else self.position + 1
-        return self._drawn.chunk(plan, chunk, (self.length, self.batch)).batch
+        is_last = chunk + 2 == plan.bounds.size
+        self.position = (number + 1) * _PASS if is_last else self.position + 1
+        first, last = self._own
+        own = plan.chunk(chunk, self._own, self.batch)
+        return self._drawn.chunk(own, (self.length, last - first), first).batch
 
     def _place(self) -> tuple[int, int, Plan]:
         """The pass, the chunk that comes next and all chunks; past the last it is the last."""

@@ -119,9 +119,14 @@ class RunningText:
         """All that it consists of."""
         return [self.tokens] if self.labels is None else [self.tokens, self.labels]
 
-    def lanes(self, batch: int, length: int, *, seed: int = 0) -> Lanes:
-        """Its readers; ``seed`` says whose labels are left out."""
-        return Lanes(self.tokens, batch, length, labelling=self.labelling, seed=seed)
+    def lanes(
+        self, batch: int, length: int, *, seed: int = 0, own: tuple[int, int] | None = None
+    ) -> Lanes:
+        """Its readers; ``seed`` says whose labels are left out.
+
+        Batches hold only the lanes from the first of ``own`` to before the last; None: all.
+        """
+        return Lanes(self.tokens, batch, length, labelling=self.labelling, seed=seed, own=own)
 
 
 class Lanes:
@@ -141,13 +146,18 @@ class Lanes:
         *,
         labelling: Labelling | None = None,
         seed: int = 0,
+        own: tuple[int, int] | None = None,
     ) -> None:
-        """Reads ``tokens`` [N + 1], N ≥ 1, in windows of ``length`` steps from ``position`` on."""
+        """Reads ``tokens`` [N + 1], N ≥ 1, in windows of ``length`` steps from ``position`` on.
+
+        Of all lanes it reads those from the first of ``own`` to before the last.
+        """
         self.tokens, self.batch, self.length = tokens, batch, length
         self.position = position  # characters that each lane has read
         self._labelling, self._seed = labelling, seed
         self._positions = tokens.size - 1
-        starts = np.arange(batch) * self._positions // batch
+        self._first, last = own or (0, batch)
+        starts = np.arange(self._first, last) * self._positions // batch
         self._offsets = starts + np.arange(length)[:, np.newaxis]
 
     @staticmethod
@@ -163,11 +173,11 @@ class Lanes:
 
     @property
     def read(self) -> int:
-        """Characters that have been read."""
+        """Characters that have been read, in all lanes."""
         return self.position * self.batch
 
     def next(self) -> Batch:
-        """The next T steps of every lane; moves ``position`` on by T."""
+        """The next T steps of every own lane; moves ``position`` on by T."""
         passes, within = divmod(self.position, self._positions)
         index = (self._offsets + within) % self._positions
         self.position += self.length
@@ -175,4 +185,4 @@ class Lanes:
         if self._labelling is not None:
             labels = self._labelling.some_at(index, (self._seed, passes))
         inputs, targets, resets = frame(self.tokens[index], self.tokens[index + 1])
-        return Batch(inputs, targets, resets, labels=labels)
+        return Batch(inputs, targets, resets, labels=labels, lane=self._first)

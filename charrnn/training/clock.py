@@ -49,6 +49,9 @@ class Extent:
         if self._started is not None:
             self._started += time.monotonic() - begun
 
-    def progress(self, step: int) -> float:
-        """The share of the run that has passed after ``step`` updates; 1 and more: all of it."""
-        return max(step / self.steps, self.seconds / self.budget)
+    def progress(self, step: int, seconds: float) -> float:
+        """The share of the run that has passed after so many updates and ``seconds``.
+
+        1 and more: all of it.
+        """
+        return max(step / self.steps, seconds / self.budget)

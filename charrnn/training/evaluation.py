@@ -15,6 +15,7 @@ from charrnn.text.corpus import BLOCK, Corpus, frame
 from charrnn.text.dataset import Learned
 from charrnn.text.running import Labelling, RunningText
 from charrnn.text.vocabulary import END, START, UNKNOWN
+from charrnn.training.processes import ALONE, Processes
 from charrnn.training.reading import MARGIN, document_losses, known_logits, suited_temperature
 
 #: Characters that a lane reads before its own share begins, to arrive there with the state that
@@ -124,7 +125,11 @@ class Shares(NamedTuple):
     @property
     def steps(self) -> int:
         """Until all lanes are through."""
-        return int((self.ends - self.first).max())
+        return int((self.ends - self.first).max(initial=0))
+
+    def part(self, first: int, last: int) -> Shares:
+        """Those of the lanes ``first … last``."""
+        return Shares(*(array[first:last] for array in self))
 
     def at(self, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The positions that are read at ``steps`` [T], and whether they count, both [T, B]."""
@@ -191,34 +196,41 @@ class Validation(NamedTuple):
     temperature: float | None = None  # that logits were divided by, which suits them best
 
 
-def validate(network: Network, text: Learned) -> Validation:
+def validate(network: Network, text: Learned, processes: Processes = ALONE) -> Validation:
     """The mean loss; of labels and tags at the temperature at which it is least.
+
+    Each of the ``processes`` reads a share of the text, here and in ``loss_of``.
 
     A network that has learned a small text well is too certain long before it is wrong more often.
     """
     if isinstance(text, RunningText) or network.config.task == "restore":
-        return Validation(loss_of(network, text))
-    temperature = suited_temperature(*known_logits(network, text))
-    return Validation(loss_of(network, text, temperature), round(temperature, 4))
+        return Validation(loss_of(network, text, processes=processes))
+    temperature = suited_temperature(*known_logits(network, text, processes=processes))
+    return Validation(loss_of(network, text, temperature, processes), round(temperature, 4))
 
 
-def loss_of(network: Network, text: Learned, temperature: float = 1.0) -> float:
+def loss_of(
+    network: Network, text: Learned, temperature: float = 1.0, processes: Processes = ALONE
+) -> float:
     """Mean loss of what is to be told of a text: of each character, document or position.
 
     Logits of documents and positions are divided by the ``temperature``.
     """
     if isinstance(text, RunningText):
         labelling = text.labelling
-        result = evaluate(network, text.tokens, labelling=labelling, most=text.evaluated)
+        result = evaluate(
+            network, text.tokens, labelling=labelling, most=text.evaluated, processes=processes
+        )
         return result.nats_per_character
     if temperature != 1 or not text.by_position:
-        logits, classes = known_logits(network, text, most=None)
+        logits, classes = known_logits(network, text, most=None, processes=processes)
         return float(document_losses(logits / temperature, classes).mean())
-    nats = count = 0.0
-    for chunk in text.chunks(_LANES, _LONG, MARGIN):
+    sums = np.zeros(2)
+    for chunk in processes.own(text.chunks(_LANES, _LONG, MARGIN)):
         state = network.initial_state(chunk.batch.inputs.shape[1])
-        nats += float(network.losses(chunk.batch, state)[0].sum(dtype=np.float64))
-        count += chunk.batch.count
+        found, _ = network.losses(chunk.batch, state)
+        sums += found.sum(dtype=np.float64), chunk.batch.count
+    nats, count = processes.sum(sums).tolist()
     return nats / count if count else math.nan
 
 
@@ -229,6 +241,7 @@ def evaluate(
     *,
     labelling: Labelling | None = None,
     most: int | None = None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Loss of predicting ``tokens[1:]`` from what stands before each; START as target is END.
 
@@ -236,9 +249,11 @@ def evaluate(
     without counting them; where a document starts within these, its state is exact. ``losses``
     [N], if given, becomes the loss of each prediction, in nats. ``labelling`` says which labels the
     network is told of, if any. No more than ``most`` predictions are made, spread over the text.
+    Each of the ``processes`` reads some of the lanes, and has their ``losses`` alone.
     """
     positions = len(tokens) - 1
     shares = even_shares(positions, positions if most is None else most)
+    shares = shares.part(*processes.share(len(shares.starts)))
     state = network.initial_state(len(shares.starts))
     nats = unknown_nats = 0.0
     predictions = characters = unknowns = 0
@@ -254,7 +269,9 @@ def evaluate(
         unknowns += int(np.count_nonzero(unknown))
         if losses is not None:
             losses[at[counted]] = found[counted]
-    return Evaluation(nats, predictions, characters, unknowns, unknown_nats)
+    sums = np.array([nats, predictions, characters, unknowns, unknown_nats])
+    nats, predictions, characters, unknowns, unknown_nats = processes.sum(sums).tolist()
+    return Evaluation(nats, int(predictions), int(characters), int(unknowns), unknown_nats)
 
 
 def position_losses(

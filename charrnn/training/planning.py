@@ -23,12 +23,14 @@ from charrnn.config import (
     Plan,
     TrainingConfig,
 )
+from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.network.parameters import recurrent_parameter_count, with_weights
 from charrnn.text.batch import Batch
 from charrnn.text.dataset import Dataset
 from charrnn.text.documents import Documents
 from charrnn.text.running import Lanes
+from charrnn.training.processes import ALONE, Processes
 
 #: Without an extent a run passes so often over the text, but within these limits in characters: a
 #: small text is read often enough to learn from it, and a large one does not take days.
@@ -70,7 +72,8 @@ _READING_DROPOUT = 0.1
 #: Updates that a pass over a text should have, and the lanes that are chosen for it.
 _UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
 
-#: Lanes below which two threads have less to do at once than a tile of the products has rows.
+#: Lanes below which two threads have less to do at once than a tile of the products has rows; also
+#: of each of several processes, so that it computes for a while between two exchanges.
 _LEAST_LANES = 16
 
 _HIGHEST_DROPOUT = 0.4
@@ -96,19 +99,23 @@ def training_precision(config: TrainingConfig) -> str:
 
 
 def suited_shape(
-    shape: ModelConfig, config: TrainingConfig, positions: int, targets: int = 0
+    shape: ModelConfig,
+    config: TrainingConfig,
+    positions: int,
+    targets: int = 0,
+    processes: Processes = ALONE,
 ) -> ModelConfig:
     """``shape`` with the hidden size that suits a run on a text of so many ``positions``.
 
     ``targets`` is how many classes a network that reads is told. For a budget the speed of the
-    machine is measured, which takes a fraction of a second.
+    machine is measured, and of the ``processes`` together, which takes a fraction of a second.
     """
     if config.budget is None:
         read = characters_read(config, positions, shape.task)
         cheap = min(_CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER * read)
         weights = max(read / _CHARACTERS_OF_A_WEIGHT, cheap)
     else:
-        products = config.budget * _multiply_adds_a_second(shape, config)
+        products = config.budget * _multiply_adds_a_second(shape, config, processes)
         # What time is left after the passes of use, a larger network makes use of.
         useful = _MOST_EPOCHS * positions + _CHARACTERS_BESIDE
         weights = max(math.sqrt(products / _CHARACTERS_OF_A_WEIGHT), products / useful)
@@ -139,7 +146,13 @@ def _most_weights(shape: ModelConfig, positions: int, targets: int) -> float:
     return _WEIGHTS_OF_A_TARGET * targets + _WEIGHTS_OF_A_READ_CHARACTER * positions
 
 
-def complete(config: TrainingConfig, network: Network, positions: int, held_back: int) -> Plan:
+def complete(
+    config: TrainingConfig,
+    network: Network,
+    positions: int,
+    held_back: int,
+    processes: Processes = ALONE,
+) -> Plan:
     """``config`` with nothing left open, for a run with ``network``, prepared for training.
 
     It learns from so many ``positions``; a validation can read no more than are ``held_back``.
@@ -161,7 +174,7 @@ def complete(config: TrainingConfig, network: Network, positions: int, held_back
         if config.budget is None:
             characters, early = characters_read(config, positions, shape.task), False
         else:
-            characters = config.budget * _speed(network, batch, length)
+            characters = config.budget * _speed(network, batch, length, processes)
             characters, early = min(characters, most), characters > most
         repetition = characters / positions * weights / positions
         validated = config.validation_positions
@@ -195,6 +208,23 @@ def with_length(config: TrainingConfig, dataset: Dataset) -> TrainingConfig:
     if config.sequence_length is None and isinstance(dataset.training, Documents):
         return dataclasses.replace(config, sequence_length=dataset.training.suited_length)
     return config
+
+
+def with_lanes(config: TrainingConfig, positions: int, processes: Processes) -> TrainingConfig:
+    """``config`` for several processes: with lanes for each, and products that each can make.
+
+    More lanes are fewer updates, so there are no more of them than keep the processes busy. Raises
+    ``UsageError`` where there are fewer lanes than processes.
+    """
+    count = processes.count
+    lanes = config.batch_size or max(_lanes_of(config, positions), _LEAST_LANES * count)
+    batch, _ = Lanes.fit(positions, lanes, _length_of(config))
+    if batch < count:
+        few = f"{batch} lane{'s' if batch > 1 else ''}"
+        raise UsageError(f"{count} processes cannot share {few}: start fewer of them, or give "
+                         "a larger `batch_size` or a longer text")  # fmt: skip
+    precisions = processes.all(training_precision(config))
+    return dataclasses.replace(config, batch_size=batch, precision=max(precisions))
 
 
 def _length_of(config: TrainingConfig) -> int:
@@ -278,25 +308,34 @@ def _validations(validated: int, characters: float) -> int:
 _MEASURED_SIZE, _MEASURED_STEPS = 128, 3
 
 
-def _multiply_adds_a_second(shape: ModelConfig, config: TrainingConfig) -> float:
+def _multiply_adds_a_second(
+    shape: ModelConfig, config: TrainingConfig, processes: Processes
+) -> float:
     """Recurrent weights times characters a second, as a network of this kind is trained here."""
     measured = dataclasses.replace(shape, hidden_size=_MEASURED_SIZE)
     network = Network(measured, threads=config.threads, precision=training_precision(config))
     network.initialize(rng=np.random.default_rng(0))
     network.prepare_training()
     batch = config.batch_size or _MOST_LANES
-    return recurrent_parameter_count(measured) * _speed(network, batch, _length_of(config))
+    speed = _speed(network, batch, _length_of(config), processes)
+    return recurrent_parameter_count(measured) * speed
 
 
-def _speed(network: Network, batch: int, length: int) -> float:
-    """Characters a second in forward and backward passes of the network; it stays as it is."""
-    chunk = _typical_batch(network.config, batch, length)
-    state, times = network.initial_state(batch), []
+def _speed(network: Network, batch: int, length: int, processes: Processes = ALONE) -> float:
+    """Characters a second in forward and backward passes of the network; it stays as it is.
+
+    All ``processes`` make them together, each in its share of the lanes, and add up gradients.
+    """
+    first, last = processes.share(batch)
+    chunk = _typical_batch(network.config, last - first, length)
+    state, times = network.initial_state(last - first), []
     for _ in range(1 + _MEASURED_STEPS):
         started = time.perf_counter()
         network.loss_and_gradients(chunk, state)
+        processes.sum(network.gradients)
         times.append(time.perf_counter() - started)
-    return batch * length / min(times[1:])  # the first may have compiled
+    fastest = processes.first(lambda: min(times[1:]))  # the first may have compiled
+    return batch * length / fastest
 
 
 def _typical_batch(config: ModelConfig, batch: int, length: int) -> Batch:

@@ -8,6 +8,7 @@ import numpy as np
 
 from charrnn.network.network import Network
 from charrnn.text.documents import Documents
+from charrnn.training.processes import ALONE, Processes
 
 #: The most lanes and positions of a chunk, and its steps: the first in which all documents are
 #: whole, or else the last, which comes earlier where each position is told something.
@@ -31,13 +32,18 @@ def _shape(documents: Documents) -> tuple[int, int]:
     return min(_POSITIONS // length, _LANES), length
 
 
-def document_logits(network: Network, documents: Documents) -> np.ndarray:
-    """Logits of each document [D, K], float64: of one read in parts, their mean by length."""
+def document_logits(
+    network: Network, documents: Documents, processes: Processes = ALONE
+) -> np.ndarray:
+    """Logits of each document [D, K], float64: of one read in parts, their mean by length.
+
+    Each of the ``processes`` reads some chunks, here and below, and has the logits of all.
+    """
     logits = np.zeros((documents.ends.size, network.config.classes))
-    for chunk in documents.chunks(*_shape(documents)):
+    for chunk in processes.own(documents.chunks(*_shape(documents))):
         found = network.logits(chunk.batch) * chunk.pieces.lengths[:, np.newaxis]
         np.add.at(logits, chunk.pieces.document, found)
-    return logits / documents.lengths[:, np.newaxis]
+    return processes.sum(logits) / documents.lengths[:, np.newaxis]
 
 
 def attention(network: Network, documents: Documents) -> np.ndarray:
@@ -51,27 +57,36 @@ def attention(network: Network, documents: Documents) -> np.ndarray:
     return shares
 
 
-def position_logits(network: Network, documents: Documents, margin: int = MARGIN) -> np.ndarray:
+def position_logits(
+    network: Network,
+    documents: Documents,
+    margin: int = MARGIN,
+    processes: Processes = ALONE,
+) -> np.ndarray:
     """Logits of each position [N, K]."""
-    logits = np.empty((documents.positions, network.config.classes), network.dtype)
-    for chunk in documents.chunks(*_shape(documents), margin):
+    logits = np.zeros((documents.positions, network.config.classes), network.dtype)
+    for chunk in processes.own(documents.chunks(*_shape(documents), margin)):
         logits[chunk.tokens] = network.logits(chunk.batch)[chunk.at]
-    return logits
+    return processes.sum(logits)
 
 
 def known_logits(
-    network: Network, documents: Documents, most: int | None = _ENOUGH
+    network: Network,
+    documents: Documents,
+    most: int | None = _ENOUGH,
+    processes: Processes = ALONE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits [n, K] and classes [n], or bool [n, K], of all documents or positions that have any.
 
     Of positions no more than about ``most`` numbers; None: all.
     """
     if not documents.by_position:
-        return document_logits(network, documents), documents.classes
+        return document_logits(network, documents, processes), documents.classes
     if most is not None:
         documents = documents.sample(max(most // network.config.classes, 1))
     known = documents.classes >= 0
-    return position_logits(network, documents)[known], documents.classes[known]
+    logits = position_logits(network, documents, processes=processes)
+    return logits[known], documents.classes[known]
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:

@@ -15,7 +15,14 @@ from charrnn.storage.checkpoint import SavedModel, load_finite_model
 from charrnn.text.dataset import Dataset, read_dataset
 from charrnn.text.display import decoded
 from charrnn.text.vocabulary import Vocabulary
-from charrnn.training.planning import suited_buckets, suited_shape, training_precision, with_length
+from charrnn.training.planning import (
+    suited_buckets,
+    suited_shape,
+    training_precision,
+    with_lanes,
+    with_length,
+)
+from charrnn.training.processes import ALONE, Processes
 from charrnn.training.trainer import Trainer
 from charrnn.training.transfer import carry_over, refuse_another_task, shape_of
 
@@ -28,6 +35,7 @@ def create_trainer(
     init_from: str | Path | None = None,
     vocabulary: Vocabulary | None = None,
     labels: tuple[str, ...] = (),
+    processes: Processes = ALONE,
     **shape: Any,
 ) -> Trainer:
     """Read a corpus and set up a training run on it with a new network.
@@ -35,7 +43,8 @@ def create_trainer(
     ``sources`` are files, or "-" for standard input. ``shape`` is that of the network, as
     ``ModelConfig.for_vocabulary`` takes it. ``init_from`` names a model to start from: its shape,
     its weights, its characters and those of the corpus, its labels. A ``vocabulary`` and
-    ``labels`` that are given stay as they are. Raises ``CorpusError``, ``UsageError`` or
+    ``labels`` that are given stay as they are. Of several ``processes`` each calls this with the
+    same arguments and reads the files. Raises ``CorpusError``, ``UsageError`` or
     ``ModelFileError``.
     """
     text, training = text or TextConfig(), training or TrainingConfig()
@@ -54,10 +63,21 @@ def create_trainer(
     if start:
         dataset.origin["init_from"] = decoded(Path(str(init_from)).name)
         shape = shape_of(start, shape)
-    config = shape_for(dataset, training, **shape)
-    trainer = trainer_on(dataset, config, training, rng=rng, start=start)
+    if processes.count > 1:
+        training = with_lanes(with_length(training, dataset), dataset.training.positions, processes)
+    config = shape_for(dataset, training, processes=processes, **shape)
+    trainer = trainer_on(dataset, config, training, rng=rng, start=start, processes=processes)
+    _refuse_other_texts(trainer)
     trainer.size_planned = shape.get("hidden_size") is None
     return trainer
+
+
+def _refuse_other_texts(trainer: Trainer) -> None:
+    """Raise ``UsageError`` where not all processes have read the same."""
+    processes = trainer.processes
+    if processes.count > 1 and len(set(processes.all(trainer.fingerprint))) > 1:
+        raise UsageError("the processes have read different texts: give the files the same "
+                         "contents on all machines")  # fmt: skip
 
 
 def _check_kinds(sources: Any, text: Any, training: Any) -> None:
@@ -72,7 +92,12 @@ def _check_kinds(sources: Any, text: Any, training: Any) -> None:
 
 
 def shape_for(
-    dataset: Dataset, training: TrainingConfig, *, hidden_size: int | None = None, **shape: Any
+    dataset: Dataset,
+    training: TrainingConfig,
+    *,
+    hidden_size: int | None = None,
+    processes: Processes = ALONE,
+    **shape: Any,
 ) -> ModelConfig:
     """The shape of a network for a run on ``dataset``; without a ``hidden_size``, one that suits.
 
@@ -89,7 +114,8 @@ def shape_for(
     config = ModelConfig.for_vocabulary(dataset.vocabulary.size, **shape)
     if hidden_size is not None:
         return config
-    return suited_shape(config, with_length(training, dataset), texts.positions, texts.targets)
+    training = with_length(training, dataset)
+    return suited_shape(config, training, texts.positions, texts.targets, processes)
 
 
 def trainer_on(
@@ -99,6 +125,7 @@ def trainer_on(
     *,
     rng: np.random.Generator,
     start: SavedModel | None = None,
+    processes: Processes = ALONE,
 ) -> Trainer:
     """A training run on ``dataset`` with a new network, whose first weights ``rng`` draws.
 
@@ -109,4 +136,4 @@ def trainer_on(
     network.initialize(rng=rng)
     if start:
         carry_over(start, network)
-    return Trainer(network, dataset, with_length(training, dataset))
+    return Trainer(network, dataset, with_length(training, dataset), processes)

@@ -23,13 +23,15 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count, state_shape
 from charrnn.storage.checkpoint import ResumeState, SavedModel
 from charrnn.storage.metadata import ATTRIBUTES
+from charrnn.text.batch import Batch
 from charrnn.text.dataset import Dataset
-from charrnn.text.display import printable
 from charrnn.text.running import Lanes
 from charrnn.training.clock import Extent
 from charrnn.training.evaluation import validate
+from charrnn.training.identity import refuse_another
 from charrnn.training.optimizer import create_optimizer, learning_rate
 from charrnn.training.planning import complete
+from charrnn.training.processes import ALONE, Processes
 from charrnn.training.recovery import SLOWER, Recovery
 
 #: Updates in a row whose gradients are not finite before a run is given up.
@@ -65,6 +67,9 @@ class Trainer:
     ``dataset`` is what it learns from and is validated on. ``best`` is the model with the lowest
     validation loss so far (without validation: that of the last interval), None before the first
     interval has ended. Steps take turns with what other threads ask of ``network``.
+
+    ``processes`` make the run together: each has a trainer, with the same data, network and
+    configuration, and calls the same methods. The clock, and whether to ``stop``, are the first's.
     """
 
     def __init__(
@@ -72,8 +77,9 @@ class Trainer:
         network: Network,
         dataset: Dataset,
         config: TrainingConfig,
+        processes: Processes = ALONE,
     ) -> None:
-        self.network = network
+        self.network, self.processes = network, processes
         self.vocabulary, self.origin = dataset.vocabulary, dataset.origin
         self.labels, self.training = dataset.labels, dataset.training
         self.held_back = dataset.validation
@@ -83,23 +89,25 @@ class Trainer:
                              "`validation`, or leave `patience` out")  # fmt: skip
         self.positions = self.training.positions
         most = min(self.held_back.positions, VALIDATION_POSITIONS)
-        self.plan = plan = complete(config, network, self.positions, most)
+        self.plan = plan = complete(config, network, self.positions, most, processes)
         self.validation = self.held_back.sample(plan.validation_positions)
         batch, length = Lanes.fit(self.positions, plan.batch_size, plan.sequence_length)
         # Whether there are fewer lanes, or shorter ones, than were asked for.
         self.too_short = (batch, length) != (plan.batch_size, plan.sequence_length)
-        self.lanes = self.training.lanes(batch, length, seed=plan.seed)
+        self.own_lanes = processes.share(batch)
+        self.lanes = self.training.lanes(batch, length, seed=plan.seed, own=self.own_lanes)
         self.optimizer = create_optimizer(plan, network)
-        self.state = network.initial_state(batch)
+        self.state = self._initial_state()
         self.rng = np.random.default_rng([plan.seed, 1])
         self.step = self.skipped = self._skipped_in_a_row = self._intervals = 0
         self._in_vain = 0  # validations since the best
         self.best_loss = math.inf
         self.best: SavedModel | None = None
         self.extent = Extent(plan, self.lanes.epoch)
+        self.seconds = 0.0  # that the run has taken, as the first process last told it
         self.recovery = Recovery.create(network.values, batch * length)
         self.size_planned = False  # whether the network's size was left open
-        self._stopping = False
+        self._asked_to_stop = self._stopping = False
 
     @property
     def out_of_patience(self) -> bool:
@@ -108,16 +116,17 @@ class Trainer:
 
     @property
     def complete(self) -> bool:
-        """Whether there is no step left to make: the last interval is closed, or patience is out.
+        """Whether there is no step left to make."""
+        return self.progress >= 1 or self.out_of_patience
 
-        The clock alone does not end a run: it may pass the budget after a step's interval was
-        looked up, and a run ends with a validation.
-        """
-        return self._intervals >= self.plan.validations or self.out_of_patience
+    @property
+    def progress(self) -> float:
+        """The share of the run that has passed; 1 and more: all of it."""
+        return self.extent.progress(self.step, self.seconds)
 
     def stop(self) -> None:
         """Let ``run`` end after the step at hand."""
-        self._stopping = True
+        self._asked_to_stop = True
 
     def run(self) -> Iterator[Record]:
         """Train; yield a record after each update.
@@ -144,21 +153,27 @@ class Trainer:
         """A network with the averaged weights, which are those that are kept."""
         return self.network.with_values(self.optimizer.average)
 
-    def _progress(self) -> float:
-        return self.extent.progress(self.step)
+    def _initial_state(self) -> np.ndarray:
+        """Of the own lanes, before any document."""
+        first, last = self.own_lanes
+        return self.network.initial_state(last - first)
 
     def _intervals_passed(self) -> int:
         """Those between validations, at the ends of which the text is read."""
-        return int(min(self._progress(), 1.0) * self.plan.validations)
+        return int(min(self.progress, 1.0) * self.plan.validations)
 
     @in_turn
     def capture(self) -> ResumeState:
         """Everything that the coming steps depend on, as it is between two steps."""
         arrays = {name: array.copy() for name, array in self._arrays().items()}
+        arrays["state"] = np.concatenate(self.processes.all(arrays["state"]), axis=2)
         return ResumeState(arrays, self._values())
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        """The arrays of a resume file, as views; what pads them is zero, and left out."""
+        """The arrays of a resume file, as views; what pads them is zero, and left out.
+
+        Of the state there are the own lanes.
+        """
         config, optimizer = self.network.config, self.optimizer
         moments = {f"moment.{name}": moment for name, moment in optimizer.moments.items()}
         flat = {"values": self.network.values, "average": optimizer.average,
@@ -175,10 +190,10 @@ class Trainer:
             "lanes": self.lanes.batch,
             "position": self.lanes.position,
             "updates": self.optimizer.updates,
-            "seconds": self.extent.seconds,
+            "seconds": self.seconds,
             "recovery": self.recovery.figures,
             "rng": self.rng.bit_generator.state,
-            "corpus": self._fingerprint,
+            "corpus": self.fingerprint,
             "shape": dataclasses.asdict(self.network.config),
             "training": dataclasses.asdict(self.plan),
             "origin": self.origin,
@@ -193,13 +208,14 @@ class Trainer:
         ``UsageError`` where the corpus, the shape or the optimizer is not that of the saved run.
         """
         values = saved.values
-        _refuse_another(values, self._values())
+        refuse_another(values, self._values())
         for name in ATTRIBUTES:
             setattr(self, name, values[name])
         self.origin = values["origin"]
+        arrays = {**saved.arrays, "state": saved.arrays["state"][:, :, slice(*self.own_lanes)]}
         with self.network.turns.take():
             for name, array in self._arrays().items():
-                array[...] = saved.arrays[name]
+                array[...] = arrays[name]
             self.network.pack()
         recovery = self.recovery
         self.recovery = Recovery(recovery.weights, recovery.horizon, **values["recovery"])
@@ -210,12 +226,12 @@ class Trainer:
         self.best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
         if not self.best:
             self.best_loss = math.inf
-        self.extent.before = values["seconds"]
+        self.extent.before = self.seconds = values["seconds"]
         # A run that is made longer has more intervals before it than its schedule says.
         self._intervals = min(self._intervals, self._intervals_passed())
 
     @functools.cached_property
-    def _fingerprint(self) -> str:
+    def fingerprint(self) -> str:
         """Hash of what is learned and validated on, the vocabulary included."""
         digest = hashlib.sha256(self.vocabulary.characters.encode())
         held_back = (array[: VALIDATION_POSITIONS + 1] for array in self.held_back.arrays)
@@ -229,10 +245,11 @@ class Trainer:
         batch = self.lanes.next()
         dropout = (self.plan.dropout, int(self.rng.integers(2**32)))
         losses, self.state = self.network.loss_and_gradients(batch, self.state, dropout)
-        count = batch.count
+        nats, count, read = self._exchange(losses, batch)
+        count = count or 1.0  # where nothing counts there is nothing to divide
         norm = self.optimizer.gradient_norm(count)
         self.step += 1
-        loss, rate = float(losses.sum(dtype=np.float64)) / count, self._rate()
+        loss, rate = nats / count, self._rate()
         if math.isfinite(norm):
             self.optimizer.update(count, norm, rate)
             self._skipped_in_a_row = 0
@@ -240,14 +257,26 @@ class Trainer:
         else:
             self._skip()
         self.extent.start()  # after the first step, which compiled: a budget is for training
-        record = self._record(loss, norm, rate, batch.read)
+        record = self._record(loss, norm, rate, int(read))
         return self._go_back(record) if self.recovery.is_lost else record
+
+    def _exchange(self, losses: np.ndarray, batch: Batch) -> tuple[float, float, float]:
+        """Let all processes have the sum of their gradients, and the first one's decisions.
+
+        Returns the sums of the losses, of how many targets count, and of positions.
+        """
+        nats = float(losses.sum(dtype=np.float64))
+        own = [nats, batch.count, batch.read, self.extent.seconds, self._asked_to_stop]
+        told = self.processes.exchange(self.network.gradients, np.array(own, np.float64))
+        self.seconds, self._stopping = float(told[0, 3]), bool(told[0, 4])
+        nats, count, read = told[:, :3].sum(axis=0).tolist()
+        return nats, count, read
 
     def _rate(self) -> float:
         """Of the update at hand; after a return it rises again from zero, less high."""
         highest = self.optimizer.highest_rate * SLOWER**self.recovery.returns
         since = self.step - self.recovery.returned_at
-        return learning_rate(highest, since, self._progress(), self.plan)
+        return learning_rate(highest, since, self.progress, self.plan)
 
     def _go_back(self, record: Record) -> Record:
         """Go on from the weights that the run had before it lost its way."""
@@ -255,14 +284,14 @@ class Trainer:
         self.network.values[:] = self.recovery.weights
         self.network.pack()
         self.optimizer.restart()
-        self.state = self.network.initial_state(self.lanes.batch)
+        self.state = self._initial_state()
         return dataclasses.replace(record, returned_to=self.recovery.step)
 
     def _skip(self) -> None:
         """Leave the weights as they are, and forget a state that may be the cause."""
         self.skipped += 1
         self._skipped_in_a_row += 1
-        self.state = self.network.initial_state(self.lanes.batch)
+        self.state = self._initial_state()
         if self._skipped_in_a_row == MOST_SKIPPED:
             clips = 0 < self.plan.clip_norm < math.inf
             clip = "`clip_norm`" if clips else f"clip with `clip_norm` {TrainingConfig.clip_norm:g}"
@@ -272,12 +301,12 @@ class Trainer:
             )
 
     def _record(self, loss: float, norm: float, rate: float, size: int) -> Record:
-        characters, seconds = self.lanes.read, self.extent.seconds
+        characters, seconds = self.lanes.read, self.seconds
         return Record(
             step=self.step,
             characters=characters,
             epoch=characters / self.positions,
-            progress=min(self._progress(), 1.0),
+            progress=min(self.progress, 1.0),
             loss=loss,
             learning_rate=rate,
             gradient_norm=norm,
@@ -291,7 +320,8 @@ class Trainer:
         better = math.isfinite(record.loss)
         temperature = None
         if self.validation.positions:
-            loss, temperature = validate(self.averaged(), self.validation)
+            loss, temperature = validate(self.averaged(), self.validation, self.processes)
+            self.seconds = self.processes.first(lambda: self.extent.seconds)
             record = dataclasses.replace(record, validation_loss=loss)
             better = loss < self.best_loss
         improved = better and bool(np.isfinite(self.optimizer.average).all())
@@ -319,27 +349,3 @@ class Trainer:
         config = self.network.config
         tensors = self.network.views(self.optimizer.average.copy())
         return SavedModel(config, self.vocabulary, tensors, training, self.labels)
-
-
-def _refuse_another(then: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise ``UsageError`` where the values are of another run, with both values of each."""
-    one, other = ({**values["shape"], **_identity(values)} for values in (then, now))
-    changed = {n: f"{one[n]}; now {new}" for n, new in other.items() if one[n] != new}
-    if not changed:
-        return
-    advice = "give the same, or start anew with `force`"
-    if "corpus" in changed:
-        advice += ("; to train its model on with another text: "
-                   "charrnn train OTHER --init-from MODEL --model NEW")  # fmt: skip
-    differences = ", ".join(f"{name} ({both})" for name, both in changed.items())
-    raise UsageError(f"the run to go on with was started with another {differences}: {advice}")
-
-
-def _identity(values: dict[str, Any]) -> dict[str, Any]:
-    """Of a run, as a user knows it: the corpus, told apart by its hash, and what else must stay."""
-    files = printable(", ".join(values["origin"].get("corpus", ())))
-    return {
-        "corpus": f"{files} {values['corpus'][:8]}".strip(),
-        "lanes": values["lanes"],
-        "optimizer": values["training"]["optimizer"],
-    }

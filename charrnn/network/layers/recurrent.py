@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -215,15 +216,20 @@ class RecurrentLayer:
         run.first[:] = state
 
     def start_documents(
-        self, run: RecurrentBuffers, documents: int, rng: np.random.Generator
+        self, run: RecurrentBuffers, documents: Sequence[tuple[np.random.Generator, int]]
     ) -> None:
-        """Give each of the documents of a pass a state of its own to start from."""
-        run.initial = np.repeat(self.initial, max(documents, 1), axis=1)
+        """Give each of the documents of a pass a state of its own to start from.
+
+        There are as many as each lane says, one lane's after another's, and it draws them.
+        """
+        count = sum(count for _, count in documents)
+        run.initial = np.repeat(self.initial, max(count, 1), axis=1)
         if self.node.start != "random":
             return
         for name, state in zip(self.cell.states, run.initial, strict=True):
             size = self.node.memory.get(name, 0)
-            state[:, :size] = _RANDOM_STATE * rng.standard_normal((len(state), size))
+            drawn = [rng.standard_normal((count, size)) for rng, count in documents]
+            state[:count, :size] = _RANDOM_STATE * np.concatenate([*drawn, np.empty((0, size))])
 
     def _no_product(self) -> recurrence.Product:
         return recurrence.Product(self.recurrent.matrix.forward[:0], 0, 0, 0)
