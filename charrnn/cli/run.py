@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from charrnn.cli.progress import reporting
 from charrnn.cli.remarks import remarks_on
@@ -16,6 +15,7 @@ from charrnn.errors import TrainingError
 from charrnn.inference.language_model import averaged_model
 from charrnn.network.description import predicted
 from charrnn.storage.checkpoint import resume_path, save_model, save_resume
+from charrnn.storage.log import Log
 from charrnn.training.trainer import Record, Trainer
 
 #: Seconds after which a run is saved at the latest.
@@ -26,7 +26,7 @@ _SAMPLE_LENGTH = 200
 
 
 def run(
-    trainer: Trainer, path: Path, log: Any, sample_every: int | None = None, *, again: str
+    trainer: Trainer, path: Path, log: Log | None, sample_every: int | None = None, *, again: str
 ) -> None:
     """Train, show it, save what is best; end with the signal's exit code if one came.
 
