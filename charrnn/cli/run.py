@@ -57,6 +57,8 @@ def run(
                     for line in _sample(trainer).split("\n"):
                         reporter.say(line)
     save_resume(resume_path(path), trainer.capture())
+    if trainer.best:
+        save_model(path, trainer.best)  # which knows by now how the run went on
     if trainer.out_of_patience:
         say("stopped: the validation loss has not improved in "
             f"{trainer.plan.patience} validations")  # fmt: skip
@@ -79,11 +81,14 @@ def _steps(trainer: Trainer, path: Path) -> Iterator[Record]:
 def _sample(trainer: Trainer) -> str:
     """What the network writes as it is, as ``charrnn sample`` does by default.
 
-    The step is the seed, so that the run's own random numbers are not touched.
+    The step is the seed, so that the run's own random numbers are not touched. The run remembers
+    it.
     """
     # Several, for where a document is short.
     texts = "".join(averaged_model(trainer).texts(_SAMPLE_LENGTH, count=8, seed=trainer.step))
-    return f"a sample at step {trainer.step:,}:\n{texts[:_SAMPLE_LENGTH].rstrip()}\n"
+    text = texts[:_SAMPLE_LENGTH].rstrip()
+    trainer.history.sampled(trainer.step, text)
+    return f"a sample at step {trainer.step:,}:\n{text}\n"
 
 
 def _summary(trainer: Trainer, path: Path, record: Record, improved: bool | None) -> str:

@@ -16,6 +16,7 @@ from charrnn.text.dataset import Dataset, read_dataset
 from charrnn.text.display import decoded
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.training.planning import suited_buckets, suited_shape, training_precision, with_length
+from charrnn.training.reasons import reasons
 from charrnn.training.trainer import Trainer
 from charrnn.training.transfer import carry_over, refuse_another_task, shape_of
 
@@ -57,6 +58,7 @@ def create_trainer(
     config = shape_for(dataset, training, **shape)
     trainer = trainer_on(dataset, config, training, rng=rng, start=start)
     trainer.size_planned = shape.get("hidden_size") is None
+    trainer.origin["reasons"] = list(reasons(trainer))
     return trainer
 
 

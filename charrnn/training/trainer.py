@@ -28,6 +28,7 @@ from charrnn.text.display import printable
 from charrnn.text.running import Lanes
 from charrnn.training.clock import Extent
 from charrnn.training.evaluation import validate
+from charrnn.training.history import History
 from charrnn.training.optimizer import create_optimizer, learning_rate
 from charrnn.training.planning import complete
 from charrnn.training.recovery import SLOWER, Recovery
@@ -94,11 +95,16 @@ class Trainer:
         self.step = self.skipped = self._skipped_in_a_row = self._intervals = 0
         self._in_vain = 0  # validations since the best
         self.best_loss = math.inf
-        self.best: SavedModel | None = None
+        self._best: SavedModel | None = None
         self.extent = Extent(plan, self.lanes.epoch)
-        self.recovery = Recovery.create(network.values, batch * length)
+        self.history, self.recovery = History(), Recovery.create(network.values, batch * length)
         self.size_planned = False  # whether the network's size was left open
         self._stopping = False
+
+    @property
+    def best(self) -> SavedModel | None:
+        """The best model so far, with what the run remembers until now."""
+        return self._best and dataclasses.replace(self._best, history=self.history.figures)
 
     @property
     def out_of_patience(self) -> bool:
@@ -126,6 +132,7 @@ class Trainer:
                 self._intervals = passed
                 record = self._close_interval(record)
                 self._in_vain = 0 if record.improved else self._in_vain + 1
+                self.history.validated(record)
             elif stopping and math.isinf(self.best_loss):
                 record = self._close_interval(record)
                 # A run that was not stopped has no validation here: let the next one count.
@@ -166,7 +173,8 @@ class Trainer:
         """The JSON values of a resume file, as ``metadata.read_resume`` names them."""
         return {
             **{name: getattr(self, name) for name in ATTRIBUTES},
-            "best": self.best.training if self.best else None,
+            "best": self._best.training if self._best else None,
+            "history": self.history.figures,
             "lanes": self.lanes.batch,
             "position": self.lanes.position,
             "updates": self.optimizer.updates,
@@ -198,12 +206,13 @@ class Trainer:
             self.network.pack()
         recovery = self.recovery
         self.recovery = Recovery(recovery.weights, recovery.horizon, **values["recovery"])
+        self.history = History.of(values["history"])
         self.lanes.position = values["position"]
         self.optimizer.updates = values["updates"]
         self.rng.bit_generator.state = values["rng"]
         figures = values["best"]
-        self.best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
-        if not self.best:
+        self._best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
+        if not self._best:
             self.best_loss = math.inf
         self.extent.before = values["seconds"]
         # A run that is made longer has more intervals before it than its schedule says.
@@ -236,6 +245,7 @@ class Trainer:
             self._skip()
         self.extent.start()  # after the first step, which compiled: a budget is for training
         record = self._record(loss, norm, rate, batch.read)
+        self.history.note(record)
         return self._go_back(record) if self.recovery.is_lost else record
 
     def _rate(self) -> float:
@@ -293,7 +303,7 @@ class Trainer:
         if improved:
             self.best_loss = record.validation_loss or self.best_loss
             figures = {**self._figures(record), "temperature": temperature}
-            self.best = self._snapshot({**self.origin, **figures})
+            self._best = self._snapshot({**self.origin, **figures})
         return dataclasses.replace(record, improved=improved)
 
     def _figures(self, record: Record) -> dict[str, Any]:
