@@ -60,7 +60,7 @@ def test_everything_can_be_drawn_against_everything(logs, figure, against):
 def test_points_are_where_they_belong():
     """A straight line goes from one corner to the other; the norm on a scale of powers."""
     run = Run("a", [{"step": n, "loss": 2.0 - n / 50, "gradient_norm": 10.0**-n} for n in range(9)])
-    x, y = run.line("gradient_norm", "step", logarithmic=True)
+    _, y = run.line("gradient_norm", "step", logarithmic=True)
     np.testing.assert_allclose(y, -np.arange(9.0))
     rows = report([run], "norm", "step").splitlines()[1 : canvas.HEIGHT + 1]
     places = sorted((row.index("o", 8), n) for n, row in enumerate(rows) if "o" in row[8:])

@@ -23,7 +23,8 @@ from charrnn.errors import CharrnnError, UsageError
 #: The subcommands, each a function in the module of its name, in the order of the help.
 COMMANDS = (
     "train", "sample", "apply", "evaluate", "score", "next", "compress", "decompress", "info",
-    "compare", "gradients", "plot", "benchmark",
+    "compare", "gradients", "neurons", "plot", "report",
+    "benchmark",
 )  # fmt: skip
 
 
