@@ -20,7 +20,16 @@ from readers import (
     tagger,
     words,
 )
-from trained import FABLES, dinosaurs, fables, language_model, run, small_trainer
+from trained import (
+    FABLES,
+    dinosaurs,
+    fables,
+    language_model,
+    run,
+    small_trainer,
+    told_writer,
+    with_biases,
+)
 
 from charrnn.inference.assessment import assess
 from charrnn.storage.checkpoint import SavedModel, save_model
@@ -193,6 +202,19 @@ def test_samples_are_those_of_the_library(written):
     assert [e["text"] for e in page.all("pre")] == ["\n" + text for text in expected]
 
 
+def test_a_model_that_is_told_labels_writes_by_each(tmp_path):
+    """And is told those of a text."""
+    path = _lines(tmp_path, "abc.tsv", [f"{word}\tausten\tfemale" for word in ("abc", "cab")] * 9)
+    model = told_writer()
+    training = {**model.training, "text": {"labels": "columns"}}
+    page = _page(tmp_path, dataclasses.replace(model, training=training), "--text", path)
+    headings = [e["text"] for e in page.all("h3")]
+    assert [f"{label}, temperature 0.7" in headings for label in model.labels] == [True] * 4
+    found = page.data("characters")
+    assert [own[0] for own in found[:8]] == list("abc\ncab\n")
+    assert all(own[1] == round(np.log2(6), 2) for own in found)
+
+
 def test_units_are_those_of_neurons(written, tmp_path):
     page, text = written
     save_model(tmp_path / "m", fables())
@@ -318,8 +340,6 @@ def test_markup_in_a_text_a_vocabulary_and_names_is_text(tmp_path):
         "documents": 2, "corpus": [MARKUP], "reasons": [MARKUP], "init_from": MARKUP,
         "options": {"optimizer": MARKUP, "precision": MARKUP},
     }  # fmt: skip
-    from trained import with_biases
-
     characters = "".join(sorted({*MARKUP, *"abc \n"}))
     model = with_biases(characters, biases=[(n, 3.0) for n in (5, 6)])
     points = [[1, 1.0, 1.0, 1.0, 1, 1.0]]

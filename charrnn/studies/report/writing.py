@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,9 @@ from charrnn.text.vocabulary import END, START, UNKNOWN
 from charrnn.training.evaluation import batch_at, evaluate, losses_by_position
 from charrnn.training.reading import log_probabilities
 
-#: Temperatures at which samples are written, their length, and their seed.
-TEMPERATURES, _LENGTH, SEED = (0.3, 0.7, 1.0), 400, 1
+#: Temperatures at which samples are written, their length, and their seed; of those by labels, the
+#: temperature, and how many there are at most.
+TEMPERATURES, _LENGTH, SEED, _TOLD, _LABELS = (0.3, 0.7, 1.0), 400, 1, 0.7, 6
 
 #: Characters of a text that the model writes where none is given, of the text that is measured, and
 #: of the part of it that is shown in colours.
@@ -45,14 +46,20 @@ class Sample(NamedTuple):
 
 
 def samples(model: LanguageModel) -> list[Sample]:
-    """A text at each of ``TEMPERATURES``, of short documents several."""
+    """A text at each of ``TEMPERATURES``, and one of each label; of short documents several."""
     count = 12 if reads_lines(model.training) else 1
-    return [
-        Sample(f"temperature {temperature:g}",
-               "".join(model.texts(_LENGTH // count, count=count, seed=SEED,
-                                   temperature=temperature, min_p=0.0)))
-        for temperature in TEMPERATURES
-    ]  # fmt: skip
+
+    def written(temperature: float, **told: Any) -> str:
+        return "".join(
+            model.texts(_LENGTH // count, count=count, seed=SEED, temperature=temperature,
+                        min_p=0.0, **told)
+        )  # fmt: skip
+
+    plain = [Sample(f"temperature {own:g}", written(own)) for own in TEMPERATURES]
+    return plain + [
+        Sample(f"{label}, temperature {_TOLD:g}", written(_TOLD, labels={label: 1.0}))
+        for label in model.labels[:_LABELS]
+    ]
 
 
 def stages(model: LanguageModel) -> list[Sample]:
@@ -87,12 +94,15 @@ def characters(model: LanguageModel, text: RunningText) -> list[Character]:
     text, vocabulary = text.up_to(EXCERPT), model.vocabulary
     positions = np.arange(text.positions)[:, np.newaxis]
     batch = batch_at(text.tokens, positions, labelling=text.labelling)
-    logits = model.network.logits(batch)[:, 0].astype(np.float64)
+    logits = model.network.logits(batch)[:, 0]
     chances = np.exp(log_probabilities(logits))
     targets = batch.targets[:, 0]
-    bits = -np.log2(np.maximum(chances[np.arange(targets.size), targets], 1e-300))
+    bits = -np.log2(np.maximum(chances[np.arange(targets.size), targets], 1e-38))
     chances[:, START] = 0  # which never follows
-    best = np.argsort(-chances, axis=1, kind="stable")[:, :_ALTERNATIVES]
+    count = min(_ALTERNATIVES, vocabulary.size - 1)
+    best = np.argpartition(-chances, count, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(chances, best, axis=1), axis=1, kind="stable")
+    best = np.take_along_axis(best, order, axis=1)
     names = _Names(model)
     spelled = shown(text.tokens[1:], vocabulary)
     return [

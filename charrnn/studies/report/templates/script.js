@@ -1,7 +1,8 @@
 "use strict";
 
 const dataOf = (id) => JSON.parse(document.getElementById(id)?.textContent ?? "null");
-const named = (text) => ({ " ": "space", "\n": "line end", "\t": "tab" })[text] ?? text;
+const named = (text) =>
+  ({ " ": "space", "\n": "line end", "\t": "tab" })[text] ?? ([...text].length > 1 ? text : `“${text}”`);
 
 // A text whose characters say more when they are pointed at, tapped, or reached with the arrow keys.
 function explain(text, told, say) {
@@ -17,6 +18,7 @@ function explain(text, told, say) {
   for (const event of ["pointerover", "click"]) {
     text.addEventListener(event, (e) => go(spans.indexOf(e.target)));
   }
+  text.addEventListener("focus", () => go(Math.max(at, 0)));
   const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 40, ArrowUp: -40 };
   text.addEventListener("keydown", (e) => {
     const to = { Home: 0, End: spans.length - 1 }[e.key] ?? at + (steps[e.key] ?? NaN);
