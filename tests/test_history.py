@@ -125,3 +125,14 @@ def test_a_model_without_one_is_read(tmp_path):
         pass
     save_model(tmp_path / "m", dataclasses.replace(model.best, history=None))
     assert load_model(tmp_path / "m").history is None
+
+
+def test_a_model_says_why_its_network_has_its_size():
+    """Also when its run is taken up again, which is told the size."""
+    first = small_trainer(hidden_size=None, steps=50)
+    (why,) = first.origin["reasons"]
+    assert why.startswith(f"{first.network.config.hidden_size} units a layer suit the 25,600 ")
+    second = small_trainer(hidden_size=first.network.config.hidden_size, steps=50)
+    assert second.origin["reasons"] == []
+    second.restore(first.capture(), None)
+    assert second.origin["reasons"] == [why]

@@ -68,7 +68,7 @@ def chart(
     across = round_numbers(xs) if not names else Scale(0, max(len(names) - 1, 1), {})
     up = powers_of_ten(ys) if logarithmic else round_numbers(ys)
     x_labels = _every(dict(enumerate(names))) if names else _with_commas(across)
-    y_labels = up.labels if logarithmic else _with_commas(up)
+    y_labels = {at: f"{10.0**at:g}" for at in up.labels} if logarithmic else _with_commas(up)
     return Chart(
         title=title,
         x_name=x_name,

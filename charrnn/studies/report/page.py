@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,22 @@ from charrnn.text.running import RunningText
 _UNITS, _HEATED, _COLOURS = 12, 1_500, 9
 
 
+#: What may be on a page; None: it does not fit the model, or is not known.
+_NOTHING = dict.fromkeys(
+    ("samples", "stages", "characters", "measured", "gradients", "figures", "confusion",
+     "f1_of_tags", "calibration", "attended", "answers", "units")
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Page:
-    """What is on it, in order; what does not fit the model, or is not known, is empty or None."""
+    """What is on it: what is known of the run, and ``content``, which has all of ``_NOTHING``."""
 
     name: str
     text_name: str | None  # of the text that was measured; None: the model wrote it, if any
     saved: SavedModel
     curves: list[charts.Chart]
-    content: dict[str, Any] = field(default_factory=dict)
+    content: dict[str, Any]
 
 
 def report(
@@ -68,8 +75,10 @@ def report(
     content["character_data"] = [
         (own.shown, own.bits, own.alternatives) for own in content.get("characters") or ()
     ]
-    content["units"] = _units(model, known, find) if known is not None else None
-    return _rendered(Page(path.name, text and Path(text).name, saved, curves, content))
+    if known is not None:
+        content["units"] = _units(model, known, find)
+    name = Path(text).name if text else None
+    return _rendered(Page(path.name, name, saved, curves, _NOTHING | content))
 
 
 def _of_writer(
@@ -95,7 +104,7 @@ def _of_reader(model: Reader, file: str | None, options: dict[str, Any]) -> dict
     figures = reading.figures(model, file, options["encoding"])
     counts = figures.pop("confusion", None)
     tags = figures.pop("f1_of_tags", None)
-    content: dict[str, Any] = {"calibration": None, "attended": None}
+    content: dict[str, Any] = {}
     if isinstance(model, Labeller):
         content["calibration"] = reading.calibration(model, known)
         content["attended"] = reading.attended(model, known)
