@@ -296,6 +296,9 @@ def test_a_model_of_labels(tmp_path):
     assert attended and set(attended) <= set(texts)
     assert "Share that is right, by how sure it is" in [e["text"] for e in page.all("figcaption")]
     assert len(page.all("option")) == 12
+    assert (
+        page.one("heat")["text"].split("\n")[:-1] == texts[: page.one("heat")["text"].count("\n")]
+    )
 
 
 def test_a_model_of_several_labels(tmp_path):

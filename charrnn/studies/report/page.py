@@ -101,7 +101,7 @@ def _of_reader(model: Reader, file: str | None, options: dict[str, Any]) -> dict
         return {"known": None}
     known = read_text(model, [file], **options)
     assert isinstance(known, Documents)
-    figures = reading.figures(model, file, options["encoding"])
+    figures = reading.figures(model, file, options.get("encoding", "utf-8"))
     counts = figures.pop("confusion", None)
     tags = figures.pop("f1_of_tags", None)
     content: dict[str, Any] = {}
@@ -127,6 +127,7 @@ class _Units:
 
     neurons: list[Neuron]
     text: str
+    breaks: list[int]  # where a document begins whose beginning is no character
     levels: list[str]  # of each unit: a digit for each character
 
 
@@ -142,7 +143,9 @@ def _units(
         return None
     chosen = found[:_UNITS]
     levels = [_levels(activity, neuron.index) for neuron in chosen]
-    return _Units(chosen, activity.text[:_HEATED], levels)
+    text, begins = activity.text[:_HEATED], activity.bounds[1:-1].tolist()
+    breaks = [begin for begin in begins if begin < len(text) and text[begin] != "\n"]
+    return _Units(chosen, text, breaks, levels)
 
 
 def _levels(activity: Activity, unit: int) -> str:
