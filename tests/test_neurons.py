@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from commands import assert_one_line_error, invoke
 from readers import labelled_lines, labeller, reader, tagged_lines, tagger
-from samples import config_of, every_cell, random_network
+from samples import config_of, one_cell_of_each_kind, random_network
 from trained import FABLES, dinosaurs, fables, language_model
 
 from charrnn.config import TextConfig
@@ -72,7 +72,7 @@ def test_a_unit_that_is_made_to_tell_a_pattern_is_found():
     assert area == 0
 
 
-@every_cell
+@one_cell_of_each_kind
 def test_silenced_units_are_those_whose_output_nothing_reads(cell):
     """A network with all columns of a unit set to 0 by hand has the same loss."""
     dense = 0 if cell[0] == "jordan" else 1
