@@ -16,6 +16,7 @@ from charrnn.network.network import Network
 from charrnn.storage.checkpoint import save_model
 from charrnn.studies.activity import Activity, Silencer, Unit, activity, units_of
 from charrnn.studies.neurons import areas, held, neurons, patterns_in
+from charrnn.studies.texts import beginning
 from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.training.evaluation import evaluate
@@ -131,7 +132,7 @@ def test_readers_have_units_in_both_directions(tmp_path, saved, lines):
     path = tmp_path / "lines.txt"
     path.write_text("\n".join(lines()[:200]) + "\n", encoding="utf-8")
     model = reader(saved())
-    text = known_texts(model, [str(path)], TextConfig()).up_to(4000)
+    text = beginning(known_texts(model, [str(path)], TextConfig()), 4000)
     found, seen = neurons(model.network, model.vocabulary, text, top=4)
     size = model.network.config.hidden_size
     assert [unit.backwards for unit in seen.units] == [False] * size + [True] * size

@@ -17,6 +17,7 @@ import numpy as np
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.studies.activity import Activity, Silencer, Unit, activity
+from charrnn.studies.texts import beginning
 from charrnn.text.documents import Documents
 from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import Vocabulary
@@ -154,10 +155,10 @@ def neurons(
     of these come first the best of each pattern, then the second best, and so on. Only the ``top``
     first are silenced. Raises ``UsageError`` as ``patterns_in``.
     """
-    found = activity(network, vocabulary, text.up_to(SAMPLE))
+    found = activity(network, vocabulary, beginning(text, SAMPLE))
     places = patterns_in(found, find)
     told = areas(found.outputs, list(places.values()))
-    names, silencer = list(places), Silencer(network, text.up_to(SILENCED))
+    names, silencer = list(places), Silencer(network, beginning(text, SILENCED))
     ranked = []
     for rank, (index, own) in enumerate(_ranked(told)):
         change = silencer.change(index) if top is None or rank < top else None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
 
 from charrnn.config import TextConfig
 from charrnn.errors import UsageError
@@ -12,6 +16,8 @@ from charrnn.inference.readers import Reader
 from charrnn.storage.summary import reads_lines
 from charrnn.text.documents import Documents
 from charrnn.text.running import RunningText
+
+Text = TypeVar("Text", bound="RunningText | Documents")
 
 
 def read_text(
@@ -34,3 +40,11 @@ def read_text(
     lines = reads_lines(model.training) if lines is None else lines
     config = TextConfig(lines=lines, encoding=encoding, normalize_newlines=normalize_newlines)
     return known_texts(model, sources, config)
+
+
+def beginning(text: Text, positions: int) -> Text:
+    """The first ``positions`` of a text; of documents those that are whole in it, at least one."""
+    if isinstance(text, RunningText):
+        return dataclasses.replace(text, tokens=text.tokens[: positions + 1])
+    count = max(1, int(np.searchsorted(text.ends, positions, "right")))
+    return text.take(np.arange(min(count, text.ends.size)))  # type: ignore[return-value]

@@ -24,11 +24,11 @@ from charrnn.network.parameters import parameter_count, state_shape
 from charrnn.storage.checkpoint import ResumeState, SavedModel
 from charrnn.storage.metadata import ATTRIBUTES
 from charrnn.text.dataset import Dataset
-from charrnn.text.display import printable
 from charrnn.text.running import Lanes
 from charrnn.training.clock import Extent
 from charrnn.training.evaluation import validate
 from charrnn.training.history import History
+from charrnn.training.identity import refuse_another
 from charrnn.training.optimizer import create_optimizer, learning_rate
 from charrnn.training.planning import complete
 from charrnn.training.recovery import SLOWER, Recovery
@@ -196,7 +196,7 @@ class Trainer:
         ``UsageError`` where the corpus, the shape or the optimizer is not that of the saved run.
         """
         values = saved.values
-        _refuse_another(values, self._values())
+        refuse_another(values, self._values())
         for name in ATTRIBUTES:
             setattr(self, name, values[name])
         self.origin = values["origin"]
@@ -324,27 +324,3 @@ class Trainer:
         config = self.network.config
         tensors = self.network.views(self.optimizer.average.copy())
         return SavedModel(config, self.vocabulary, tensors, training, self.labels)
-
-
-def _refuse_another(then: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise ``UsageError`` where the values are of another run, with both values of each."""
-    one, other = ({**values["shape"], **_identity(values)} for values in (then, now))
-    changed = {n: f"{one[n]}; now {new}" for n, new in other.items() if one[n] != new}
-    if not changed:
-        return
-    advice = "give the same, or start anew with `force`"
-    if "corpus" in changed:
-        advice += ("; to train its model on with another text: "
-                   "charrnn train OTHER --init-from MODEL --model NEW")  # fmt: skip
-    differences = ", ".join(f"{name} ({both})" for name, both in changed.items())
-    raise UsageError(f"the run to go on with was started with another {differences}: {advice}")
-
-
-def _identity(values: dict[str, Any]) -> dict[str, Any]:
-    """Of a run, as a user knows it: the corpus, told apart by its hash, and what else must stay."""
-    files = printable(", ".join(values["origin"].get("corpus", ())))
-    return {
-        "corpus": f"{files} {values['corpus'][:8]}".strip(),
-        "lanes": values["lanes"],
-        "optimizer": values["training"]["optimizer"],
-    }

@@ -15,6 +15,7 @@ from charrnn.inference.tagging import Tagger
 from charrnn.studies.activity import shown
 from charrnn.studies.canvas import Line
 from charrnn.studies.report.charts import Chart, chart
+from charrnn.studies.texts import beginning
 from charrnn.text.documents import Documents
 from charrnn.training.reading import attention, document_logits
 
@@ -71,7 +72,7 @@ def confusion(found: dict[str, dict[str, int]]) -> Confusion:
 
 def calibration(reader: Labeller, texts: Documents) -> Chart | None:
     """How often the reader is right, against how sure it is; on the diagonal all is as it says."""
-    texts = texts.up_to(_READ)
+    texts = beginning(texts, _READ)
     logits = document_logits(reader.network, texts) / reader.temperature()
     chances = reader.probabilities(logits)
     if reader.multiple:
@@ -87,7 +88,7 @@ def calibration(reader: Labeller, texts: Documents) -> Chart | None:
 
 def attended(reader: Labeller, texts: Documents) -> list[Attended]:
     """Some texts: of those that are read first what is told wrongly, then what is told rightly."""
-    texts = texts.up_to(_READ)
+    texts = beginning(texts, _READ)
     logits = document_logits(reader.network, texts) / reader.temperature()
     chances, shares = reader.probabilities(logits), attention(reader.network, texts)
     told = chances.argmax(axis=1)
@@ -131,8 +132,8 @@ def answers(reader: Reader, texts: Documents) -> list[Answer]:
     """Some texts with the tags that are found, or with what is put back; [] for labels."""
     if not isinstance(reader, (Tagger, TextRestorer)):
         return []
-    read = shown(texts.up_to(_READ).tokens, reader.vocabulary)
-    ends = texts.up_to(_READ).ends.tolist()
+    read = shown(beginning(texts, _READ).tokens, reader.vocabulary)
+    ends = beginning(texts, _READ).ends.tolist()
     lines = [read[begin:end].strip("\n") for begin, end in zip([0, *ends], ends, strict=False)]
     if len(lines) == 1:  # a running text
         lines = lines[0].split("\n")

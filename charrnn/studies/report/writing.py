@@ -14,6 +14,7 @@ from charrnn.studies.activity import shown
 from charrnn.studies.canvas import Line
 from charrnn.studies.gradients import choose_places, measure
 from charrnn.studies.report.charts import Chart, chart, logarithms
+from charrnn.studies.texts import beginning
 from charrnn.text.corpus import Corpus
 from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import END, START, UNKNOWN
@@ -91,7 +92,7 @@ class Character(NamedTuple):
 
 def characters(model: LanguageModel, text: RunningText) -> list[Character]:
     """The first characters of a text, ends of documents among them."""
-    text, vocabulary = text.up_to(EXCERPT), model.vocabulary
+    text, vocabulary = beginning(text, EXCERPT), model.vocabulary
     positions = np.arange(text.positions)[:, np.newaxis]
     batch = batch_at(text.tokens, positions, labelling=text.labelling)
     logits = model.network.logits(batch)[:, 0]
@@ -147,7 +148,7 @@ class Measured:
 
 def measured(model: LanguageModel, text: RunningText) -> Measured:
     """The losses of a text: all in all, by position, and of its most surprising lines."""
-    text = text.up_to(_MEASURED)
+    text = beginning(text, _MEASURED)
     losses = np.empty(text.positions, model.network.dtype)
     found = evaluate(model.network, text.tokens, losses, labelling=text.labelling)
     bins = losses_by_position(text.tokens, losses)
@@ -175,7 +176,7 @@ def _passages(text: str, bits: np.ndarray) -> list[Passage]:
 
 def gradients(saved: SavedModel, text: RunningText, threads: int) -> Chart | None:
     """How far back the loss at a character depends on what was read."""
-    tokens = text.up_to(_MEASURED).tokens
+    tokens = beginning(text, _MEASURED).tokens
     documents = int(np.count_nonzero(tokens == START))
     unknown = int(np.count_nonzero(tokens == UNKNOWN))
     corpus = Corpus(saved.vocabulary, tokens, tokens.size - documents, documents, unknown,
