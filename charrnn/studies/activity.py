@@ -15,7 +15,7 @@ from charrnn.network.nodes import Joined, Layer, Node, Recurrent
 from charrnn.text.documents import Documents
 from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import Vocabulary, code_points
-from charrnn.training.evaluation import batch_at, even_shares, loss_of
+from charrnn.training.evaluation import batch_at, document_shares, loss_of
 from charrnn.training.reading import MARGIN, chunk_shape
 
 _STEPS = 64
@@ -98,9 +98,9 @@ def units_of(network: Network) -> list[Unit]:
 
 
 def _outputs_in_running(network: Network, text: RunningText) -> np.ndarray:
-    """[N, U]; a text is read in lanes as it is where it is evaluated."""
+    """[N, U]; a text is read in lanes as it is where it is scored."""
     outputs = np.empty((text.positions, len(units_of(network))), np.float32)
-    shares = even_shares(text.positions)
+    shares = document_shares(text.tokens)
     state, labelling = network.initial_state(len(shares.starts)), text.labelling
     for first in range(0, shares.steps, _STEPS):
         positions, counted = shares.at(np.arange(first, first + _STEPS))
