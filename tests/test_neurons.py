@@ -14,6 +14,7 @@ from charrnn.errors import UsageError
 from charrnn.inference.assessment import known_texts
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import save_model
+from charrnn.studies import neurons as module
 from charrnn.studies.activity import Activity, Silencer, Unit, activity, units_of
 from charrnn.studies.neurons import areas, held, neurons, patterns_in
 from charrnn.studies.texts import beginning
@@ -69,8 +70,15 @@ def test_a_unit_that_is_made_to_tell_a_pattern_is_found():
     commas = np.array([character == "," for character in text])
     outputs[:, 3] = np.where(commas, -0.9, 0.1) + 0.01 * outputs[:, 3]
     found = _found(text, outputs)
-    (area,) = areas(outputs, [held(found, ",")])[3]
-    assert area == 0
+    told = areas(outputs, [held(found, ",")])
+    assert told[3] == 0
+    order = [index for index, _ in module._ranked(told)]
+    assert order[0] == 3 and sorted(order) == list(range(5))
+    neuron = module._neuron(found, 3, (",", 0.0), None)
+    assert neuron.strength == 1 and neuron.characters[0][0] == ","
+    assert [context.character for context in neuron.contexts] == [","] * 4
+    places = [text.index(c.before + c.character + c.after) for c in neuron.contexts]
+    assert len(places) == 4 and all(-1 < context.output < -0.85 for context in neuron.contexts)
 
 
 @one_cell_of_each_kind
