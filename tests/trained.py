@@ -94,7 +94,7 @@ def language_model(saved: SavedModel, *, threads=1) -> LanguageModel:
     """The model as ``charrnn.load`` would give it."""
     network = Network(saved.config, threads=threads)
     network.load(saved.tensors)
-    return LanguageModel(network, saved.vocabulary, saved.training, saved.labels)
+    return LanguageModel(network, saved.vocabulary, saved.training, saved.labels, saved.history)
 
 
 def live_model(trainer: Trainer) -> LanguageModel:

@@ -118,14 +118,11 @@ def _measure(
 def read_measured(model: Any, files: Sequence[str], lines: bool, reading: dict[str, Any]) -> Any:
     """What is measured, and the labels that the model is told of it, None where it knows none."""
     from charrnn.config import TextConfig
-    from charrnn.text.corpus import read_corpus
-    from charrnn.text.labelled import label_of, read_labelled
-    from charrnn.text.labels import Labels
+    from charrnn.inference.assessment import read_running
+    from charrnn.text.labelled import label_of
 
-    if not model.labels:
-        return read_corpus(files, lines=lines, vocabulary=model.vocabulary, **reading), None
-    config = TextConfig(lines=lines, labels=model.training.get("text", {}).get("labels"), **reading)
-    for file in files if config.labels == "files" else ():
-        if label_of(file) not in model.labels:
-            say(f"{decoded(file)} has the name of no label: it is measured without")
-    return read_labelled(files, config, model.vocabulary, Labels(model.labels))
+    if model.training.get("text", {}).get("labels") == "files":
+        for file in files:
+            if label_of(file) not in model.labels:
+                say(f"{decoded(file)} has the name of no label: it is measured without")
+    return read_running(model, files, TextConfig(lines=lines, **reading))

@@ -66,8 +66,9 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: list[str]
     """
     from charrnn.storage.checkpoint import load_finite_model
     from charrnn.storage.summary import reads_lines
+    from charrnn.studies.canvas import check_picture
     from charrnn.studies.gradients import Curve, choose_places, figures, measure, untrained
-    from charrnn.studies.plotting import check_picture, draw_picture, report
+    from charrnn.studies.plotting import draw_picture, report
     from charrnn.text.corpus import read_corpus
 
     paths = models or (() if cells else (default_model(),))

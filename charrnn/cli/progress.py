@@ -7,14 +7,13 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from tqdm import tqdm
 
-from charrnn.cli.tables import to_json
 from charrnn.cli.terminal import STANDARD_ERROR, columns, say
-from charrnn.errors import CharrnnError
-from charrnn.training.trainer import Record
+from charrnn.storage.log import Log
+from charrnn.training.record import Record
 
 #: Seconds between two lines where standard error is no terminal.
 _LINE_INTERVAL = 10.0
@@ -88,9 +87,9 @@ class _RunningMean:
 
 
 class Reporter:
-    """Shows the records of a run on standard error, and writes them to ``log`` as JSON lines."""
+    """Shows the records of a run on standard error, and writes them to a ``log``."""
 
-    def __init__(self, log: IO[str] | None = None) -> None:
+    def __init__(self, log: Log | None = None) -> None:
         self._log = log
         self._loss = _RunningMean()
         self._last_line = time.monotonic()
@@ -135,7 +134,7 @@ class Reporter:
                 f"learned in {record.returned_to:,} steps, at a quarter of the learning rate"
             )
         if self._log:
-            self._write_log(record)
+            self._write_log(self._log, record)
 
     def _move_bar(self, progress: float, figures: dict[str, str], width: int) -> None:
         self._bar.ncols = width
@@ -147,21 +146,18 @@ class Reporter:
         self.say(_fitted(figures, width or math.inf, _LESS_IN_LINE))
         self._last_line = time.monotonic()
 
-    def _write_log(self, record: Record) -> None:
+    def _write_log(self, log: Log, record: Record) -> None:
         self._logged.append(record.loss)
         told = record.validation_loss is not None or record.returned_to is not None
         if record.step % _LOG_STEPS and not told:
             return
         values: dict[str, Any] = vars(record) | {"loss": sum(self._logged) / len(self._logged)}
-        try:
-            print(to_json(values), file=self._log, flush=True)
-        except OSError as error:
-            raise CharrnnError(f"cannot write the log: {error.strerror}") from error
+        log.write(values)
         self._logged.clear()
 
 
 @contextlib.contextmanager
-def reporting(remarks: list[str], log: Any = None) -> Iterator[Reporter]:
+def reporting(remarks: list[str], log: Log | None = None) -> Iterator[Reporter]:
     """What shows a run, begun with the ``remarks``."""
     with Reporter(log) as reporter:
         for remark in remarks:

@@ -8,14 +8,13 @@ from charrnn.compute.target import TILE_ROWS
 from charrnn.network.description import architecture
 from charrnn.network.parameters import parameter_count
 from charrnn.text.dataset import looks_like_a_list
-from charrnn.training.clock import duration
-from charrnn.training.planning import characters_read, fills_the_text
+from charrnn.training.reasons import reasons
 from charrnn.training.trainer import Trainer
 
 
 def remarks_on(trainer: Trainer) -> list[str]:
     """The first lines of a run, sizes before all else."""
-    return [_network(trainer), _plan(trainer), *_reasons(trainer), *_warnings(trainer)]
+    return [_network(trainer), _plan(trainer), *reasons(trainer), *_warnings(trainer)]
 
 
 def _network(trainer: Trainer) -> str:
@@ -43,26 +42,6 @@ def _plan(trainer: Trainer) -> str:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _reasons(trainer: Trainer) -> Iterator[str]:
-    """Why the network is as large as it is, and the run as long."""
-    config, positions = trainer.plan, trainer.positions
-    if trainer.size_planned:
-        size = f"{trainer.network.config.hidden_size} units a layer"
-        if fills_the_text(trainer.network.config, positions, trainer.training.targets):
-            yield f"{size}: a text of {positions:,} characters gives no larger network enough"
-        elif config.budget:
-            yield f"{size} suit what this machine reads in {duration(config.budget)}"
-        else:
-            read = characters_read(config, positions)
-            yield f"{size} suit the {read:,.0f} characters that the run reads, passes counted"
-    if config.budget and config.most_epochs:
-        yield (
-            f"a text of {positions:,} characters is learned in {config.most_epochs:.0f} passes: "
-            f"the run ends there, before its {duration(config.budget)} are over; --epochs makes "
-            "more of them"
-        )
 
 
 def _warnings(trainer: Trainer) -> Iterator[str]:

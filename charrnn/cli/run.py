@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from charrnn.cli.progress import reporting
 from charrnn.cli.remarks import remarks_on
@@ -15,7 +14,9 @@ from charrnn.errors import TrainingError
 from charrnn.inference.language_model import averaged_model
 from charrnn.network.description import predicted
 from charrnn.storage.checkpoint import resume_path, save_model, save_resume
-from charrnn.training.trainer import Record, Trainer
+from charrnn.storage.log import Log
+from charrnn.training.record import Record
+from charrnn.training.trainer import Trainer
 
 #: Seconds after which a run is saved at the latest.
 _SAVE_INTERVAL = 60.0
@@ -25,7 +26,7 @@ _SAMPLE_LENGTH = 200
 
 
 def run(
-    trainer: Trainer, path: Path, log: Any, sample_every: int | None = None, *, again: str
+    trainer: Trainer, path: Path, log: Log | None, sample_every: int | None = None, *, again: str
 ) -> None:
     """Train, show it, save what is best; end with the signal's exit code if one came.
 
@@ -64,6 +65,8 @@ def run(
             if sample_every and record.step % sample_every == 0:
                 processes.by_first(show_sample)
     save()
+    if trainer.best:  # which knows by now how the run went on
+        processes.by_first(save_model, path, trainer.best)
     if trainer.out_of_patience:
         say("stopped: the validation loss has not improved in "
             f"{trainer.plan.patience} validations")  # fmt: skip
@@ -86,11 +89,14 @@ def _steps(trainer: Trainer, path: Path) -> Iterator[Record]:
 def _sample(trainer: Trainer) -> str:
     """What the network writes as it is, as ``charrnn sample`` does by default.
 
-    The step is the seed, so that the run's own random numbers are not touched.
+    The step is the seed, so that the run's own random numbers are not touched. The run remembers
+    it.
     """
     # Several, for where a document is short.
     texts = "".join(averaged_model(trainer).texts(_SAMPLE_LENGTH, count=8, seed=trainer.step))
-    return f"a sample at step {trainer.step:,}:\n{texts[:_SAMPLE_LENGTH].rstrip()}\n"
+    text = texts[:_SAMPLE_LENGTH].rstrip()
+    trainer.history.sampled(trainer.step, text)
+    return f"a sample at step {trainer.step:,}:\n{text}\n"
 
 
 def _summary(trainer: Trainer, path: Path, record: Record, improved: bool | None) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.cli.log import opened_log
 from charrnn.cli.options import (
     extent_options,
     model_option,
@@ -24,6 +23,7 @@ from charrnn.cli.waiting import announced_compilation, shown_reading
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import UsageError
 from charrnn.storage.files import check_output, keep_apart, texts
+from charrnn.storage.log import opened_log
 
 if TYPE_CHECKING:
     from charrnn.storage.checkpoint import ResumeState
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
               help="Start from this model: its shape, its weights, its characters and those that "
                    "are new.")  # fmt: skip
 @click.option("--log", "log_path", type=click.Path(path_type=Path),
-              help="Write a record of the run to this file, as JSON lines.")  # fmt: skip
+              help="Write a record of the run to this file: a table where its name ends in .csv, "
+                   "else JSON lines.")  # fmt: skip
 @click.option("--sample-every", type=click.IntRange(min=1), metavar="STEPS",
               help="Show what the model writes after every so many steps.")  # fmt: skip
 @planned_size_option
@@ -67,7 +68,7 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
       charrnn train corpus.txt --budget 3m
       charrnn train names.txt --lines --model names.safetensors --log run.jsonl
       cat chapter1.txt chapter2.txt | charrnn train - --steps 2000
-      charrnn train names.tsv --task label --model sexes.safetensors
+      charrnn train names.tsv --task label --model sexes.safetensors --log run.csv
       charrnn train letters.txt --restore case,punctuation --model m.safetensors
       charrnn train letters.txt --init-from en.safetensors --model own.safetensors
       mpiexec -n 2 charrnn train corpus.txt --budget 1h

@@ -10,6 +10,7 @@ import numpy as np
 
 from charrnn.config import TextConfig
 from charrnn.inference.labelling import Labeller
+from charrnn.inference.language_model import LanguageModel
 from charrnn.inference.measures import (
     RestoredMeasures,
     label_measures,
@@ -19,9 +20,13 @@ from charrnn.inference.measures import (
 from charrnn.inference.readers import Reader
 from charrnn.inference.restoration import TextRestorer
 from charrnn.inference.tagging import Tagger
+from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import Documents
 from charrnn.text.edits import GAP
+from charrnn.text.labelled import read_labelled
+from charrnn.text.labels import Labels
 from charrnn.text.lines import text_of
+from charrnn.text.running import Labelling, RunningText
 from charrnn.text.tasks import (
     Known,
     Told,
@@ -48,19 +53,57 @@ def assess(
     The files have the form of those that the model has learned from. Raises ``CorpusError`` where
     one cannot be read, ``UsageError`` where it has a label that the model does not know.
     """
-    config = dataclasses.replace(
-        TextConfig(**reader.training["text"]),
-        encoding=encoding,
-        validation=None,
-        validation_fraction=0.0,
-        balance=False,
-    )
+    config = reading_config(reader, encoding)
     if isinstance(reader, Labeller):
         return _assess_labels(reader, sources, config, temperature)
     if isinstance(reader, Tagger):
         return _assess_tags(reader, sources, config)
     assert isinstance(reader, TextRestorer)
     return _assess_restoring(reader, sources, config)
+
+
+def reading_config(reader: Reader, encoding: str) -> TextConfig:
+    """How files are read in which what a model is to tell is given."""
+    return dataclasses.replace(
+        TextConfig(**reader.training["text"]),
+        encoding=encoding,
+        validation=None,
+        validation_fraction=0.0,
+        balance=False,
+    )
+
+
+def known_texts(
+    model: LanguageModel | Reader, sources: Sequence[str], config: TextConfig
+) -> RunningText | Documents:
+    """Texts of the form that a model has learned from, with what it is told of them, or tells.
+
+    Of one that writes ``config`` says whether lines are documents, of one that reads nothing but
+    the encoding. Raises ``CorpusError`` where one cannot be read, ``UsageError`` where it has a
+    label that the model does not know.
+    """
+    if isinstance(model, Reader):
+        config = reading_config(model, config.encoding)
+        return _documents(read_told(sources, config, _known(model)))
+    text, labelling = read_running(model, sources, config)
+    return RunningText(text.tokens, labelling.labels if labelling else None)
+
+
+def read_running(
+    model: LanguageModel, sources: Sequence[str], config: TextConfig
+) -> tuple[Corpus, Labelling | None]:
+    """What a model that writes is measured on, and the labels that it is told of it, if any.
+
+    Raises as ``known_texts``.
+    """
+    if model.labels:
+        config = dataclasses.replace(config, labels=model.training.get("text", {}).get("labels"))
+        return read_labelled(sources, config, model.vocabulary, Labels(model.labels))
+    text = read_corpus(
+        sources, lines=config.lines, vocabulary=model.vocabulary, encoding=config.encoding,
+        normalize_newlines=config.normalize_newlines,
+    )  # fmt: skip
+    return text, None
 
 
 def _known(reader: Reader) -> Known:

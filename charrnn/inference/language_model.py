@@ -38,8 +38,8 @@ from charrnn.training.trainer import Trainer
 class LanguageModel:
     """A network, the characters it knows and the labels that it may be told.
 
-    ``training`` says where it came from (JSON values). A model of a single document has hardly
-    seen an end, if at all: its texts are as long as asked for.
+    ``training`` says where it came from, ``history`` how its run went (JSON values). A model of a
+    single document has hardly seen an end, if at all: its texts are as long as asked for.
 
     Several threads may call it: they take turns, and each gets what it would get alone. A model may
     be used in a child process after a fork, pickled and copied. A call that interrupts another one,
@@ -52,9 +52,10 @@ class LanguageModel:
         vocabulary: Vocabulary,
         training: dict[str, Any],
         labels: tuple[str, ...] = (),
+        history: dict[str, Any] | None = None,
     ) -> None:
         self.network, self.vocabulary, self.training = network, vocabulary, training
-        self.labels = labels
+        self.labels, self.history = labels, history
 
     @in_turn
     def told(self, labels: Mapping[str, float] | None) -> LanguageModel:
@@ -72,7 +73,7 @@ class LanguageModel:
             )
         weights = Labels(self.labels).weights(labels)
         network = self.network.with_values(self.network.values, weights.tolist())
-        return LanguageModel(network, self.vocabulary, self.training, self.labels)
+        return LanguageModel(network, self.vocabulary, self.training, self.labels, self.history)
 
     @in_turn
     def save(self, path: str | Path) -> None:
@@ -86,7 +87,9 @@ class LanguageModel:
 
     def _saved(self, tensors: dict[str, np.ndarray]) -> SavedModel:
         config = self.network.config
-        return SavedModel(config, self.vocabulary, tensors, self.training, self.labels)
+        return SavedModel(
+            config, self.vocabulary, tensors, self.training, self.labels, self.history
+        )
 
     def texts(
         self,
@@ -227,4 +230,4 @@ def restored(saved: SavedModel, options: dict[str, Any]) -> LanguageModel:
     """A model that writes, with the ``options`` of its network."""
     network = Network(saved.config, **options)
     network.load(saved.tensors)
-    return LanguageModel(network, saved.vocabulary, saved.training, saved.labels)
+    return LanguageModel(network, saved.vocabulary, saved.training, saved.labels, saved.history)

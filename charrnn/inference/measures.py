@@ -75,9 +75,21 @@ def _macro_f1(right: np.ndarray, told: np.ndarray, actual: np.ndarray) -> float:
 
 
 def _calibration_error(certainty: np.ndarray, right: np.ndarray) -> float:
+    sure, correct, counts = reliability(certainty, right)
+    return float((np.abs(sure - correct) * counts).sum() / certainty.size)
+
+
+def reliability(
+    certainty: np.ndarray, right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean certainty, share that is right, and how many there are, of each bin that has any [b]."""
     bins = np.minimum((certainty * _BINS).astype(np.int64), _BINS - 1)
-    sums = [np.bincount(bins, values, _BINS) for values in (certainty, right)]
-    return float(np.abs(sums[0] - sums[1]).sum() / certainty.size)
+    counts = np.bincount(bins, minlength=_BINS)
+    some = np.flatnonzero(counts)
+    sure, correct = (
+        np.bincount(bins, own, _BINS)[some] / counts[some] for own in (certainty, right)
+    )
+    return sure, correct, counts[some]
 
 
 def tag_measures(

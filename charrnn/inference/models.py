@@ -30,7 +30,13 @@ def load(
     """
     require_path("path", path)
     check_machine(threads, precision)
-    saved = load_finite_model(path)
+    return model_of(load_finite_model(path), threads=threads, precision=precision)
+
+
+def model_of(
+    saved: SavedModel, *, threads: int = 0, precision: str = "auto"
+) -> LanguageModel | Labeller | Tagger | TextRestorer:
+    """The model that a file holds; arguments and errors are those of ``load``."""
     if saved.config.writes:
         return restored(saved, {"threads": threads, "precision": precision})
     network = Network(saved.config, threads=threads, precision=precision)

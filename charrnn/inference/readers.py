@@ -23,13 +23,14 @@ _KEPT = 2**24
 class Reader(ABC):
     """A network that reads, its characters and its labels.
 
-    ``training`` says where it came from. Several threads may call it: they take turns. It may be
-    used in a child process after a fork, pickled and copied.
+    ``training`` says where it came from, ``history`` how its run went. Several threads may call
+    it: they take turns. It may be used in a child process after a fork, pickled and copied.
     """
 
     def __init__(self, network: Network, saved: SavedModel) -> None:
         self.network, self.vocabulary = network, saved.vocabulary
         self.labels, self.training = Labels(saved.labels), saved.training
+        self.history = saved.history
 
     @abstractmethod
     def answers(self, texts: Sequence[str]) -> list[Any]:
@@ -47,7 +48,7 @@ class Reader(ABC):
 
     def _saved(self, tensors: dict[str, np.ndarray]) -> SavedModel:
         config, labels = self.network.config, self.labels.names
-        return SavedModel(config, self.vocabulary, tensors, self.training, labels)
+        return SavedModel(config, self.vocabulary, tensors, self.training, labels, self.history)
 
     def temperature(self, given: float | None = None) -> float:
         """What logits are divided by: what is ``given``, or suits the model."""

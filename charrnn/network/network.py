@@ -212,6 +212,14 @@ class Network:
         self.logits(batch)
         return self._run(batch).head.weights.copy()
 
+    def units(self, batch: Batch, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs of the units of all recurrent layers [T, B, R·H], and the state behind them."""
+        run = self._run(batch)
+        self._start(batch, run, state)
+        self.team.run(self._forward(batch, run, _NO_DROPOUT))
+        outputs = [own.output[..., : self.config.hidden_size] for own in run.recurrent]
+        return np.concatenate(outputs, axis=-1), self._state(run, state)
+
     def loss_and_gradients(
         self, batch: Batch, state: np.ndarray, dropout: tuple[float, int | None] = (0.0, None)
     ) -> tuple[np.ndarray, np.ndarray]:

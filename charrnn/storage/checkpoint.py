@@ -31,13 +31,20 @@ from charrnn.config import MOMENTS, ModelConfig, require_path
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.network.parameters import parameter_count, parameter_shapes, state_shape
 from charrnn.storage.files import check_output, target_of
-from charrnn.storage.metadata import SENSELESS, parse, read_figures, read_network, read_resume
+from charrnn.storage.metadata import (
+    SENSELESS,
+    parse,
+    read_figures,
+    read_history,
+    read_network,
+    read_resume,
+)
 from charrnn.text.vocabulary import Vocabulary
 
 FORMAT = "charrnn"
 RESUME_FORMAT = "charrnn-resume"
 FORMAT_VERSION = 1
-RESUME_FORMAT_VERSION = 4
+RESUME_FORMAT_VERSION = 5
 _KINDS = {
     FORMAT: ("charrnn model", FORMAT_VERSION),
     RESUME_FORMAT: ("charrnn resume file", RESUME_FORMAT_VERSION),
@@ -53,6 +60,7 @@ class SavedModel:
     tensors: dict[str, np.ndarray]  # float32, as parameter_shapes(config) names them
     training: dict[str, Any] = field(default_factory=dict)  # figures and origin, JSON values
     labels: tuple[str, ...] = ()  # the names of ``config.classes``
+    history: dict[str, Any] | None = None  # of its run: ``training.history.History.figures``
 
     @property
     def finite(self) -> bool:
@@ -132,6 +140,7 @@ def save_model(path: str | Path, model: SavedModel) -> None:
         "characters": json.dumps(model.vocabulary.characters),
         "labels": json.dumps(model.labels),
         "training": json.dumps(model.training),
+        "history": json.dumps(model.history),
         "checksum": checksum_of(tensors),
     }
     write_atomically(Path(path), to_safetensors(tensors, metadata))
@@ -208,11 +217,12 @@ def load_model(path: str | Path) -> SavedModel:
                 parse(metadata.get("labels", "[]")),
             )
             training, checksum = read_figures(parse(metadata["training"])), metadata["checksum"]
+            history = read_history(parse(metadata.get("history", "null")))
         _check_tensors(path, file, parameter_shapes(config))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if checksum_of(tensors) != checksum:
         raise ModelFileError(f"{path} is damaged: its weights do not match their checksum")
-    return SavedModel(config, vocabulary, tensors, training, labels)
+    return SavedModel(config, vocabulary, tensors, training, labels, history)
 
 
 def load_finite_model(path: str | Path) -> SavedModel:

@@ -28,6 +28,9 @@ SENSELESS = (KeyError, TypeError, ValueError, OverflowError, RecursionError, Cha
 #: Lists and objects within one another, at most; what is written has three.
 _DEEPEST = 8
 
+#: Points of a curve, at most.
+_MOST_ROWS = 1000
+
 #: More than any run counts or measures.
 _MOST = 10**15
 
@@ -82,7 +85,7 @@ _FIGURES: dict[str, Reader] = {
     **dict.fromkeys(("validation_loss", "training_loss", "seconds", "temperature"), _figure),
     **dict.fromkeys(("text", "options"), _of(dict)),
     **dict.fromkeys(("version", "init_from"), _text),
-    "corpus": _words,
+    **dict.fromkeys(("corpus", "reasons"), _words),
     **dict.fromkeys(("whole_words", "joined_tags"), _of(bool)),
     "label_counts": lambda value: [[_count(n) for n in _of(list)(own)] for own in _of(list)(value)],
 }
@@ -105,6 +108,33 @@ def read_figures(found: Any) -> dict[str, Any]:
     """What a model file says of its training; any of it may be missing, and more may be there."""
     known = {name: reader for name, reader in _FIGURES.items() if name in found}
     return found | _read(known, found)
+
+
+def _rows(*cells: Reader) -> Reader:
+    """Reads lists that have such cells."""
+
+    def read(value: Any) -> Any:
+        rows = [
+            list(_of(list)(row)) for row in _of(list, when=lambda v: len(v) <= _MOST_ROWS)(value)
+        ]
+        return [[cell(own) for cell, own in zip(cells, row, strict=True)] for row in rows]
+
+    return read
+
+
+#: What a run remembers of its way: see ``training.history.History``.
+_HISTORY: dict[str, Reader] = {
+    "every": _of(int, when=lambda n: 1 <= n <= _MOST),
+    "points": _rows(_count, _figure, _figure, _number, _count, _seconds),
+    **dict.fromkeys(("losses", "norms"), lambda v: [_number(own) for own in _of(list)(v)]),
+    "validations": _rows(_count, _figure),
+    "samples": _rows(_count, _text),
+}
+
+
+def read_history(found: Any) -> dict[str, Any] | None:
+    """What a model file, or a resume file, says of the way of a run; None: nothing."""
+    return None if found is None else _read(_HISTORY, found)
 
 
 def read_network(
@@ -171,6 +201,7 @@ _RESUME: dict[str, Reader] = {
     "updates": _count,
     "seconds": _seconds,
     "recovery": lambda value: _read(_RECOVERY, value),
+    "history": lambda value: _read(_HISTORY, value),
     "rng": _random_state,
     "corpus": _of(str, when=re.compile("[0-9a-f]{64}").fullmatch),
     "shape": _config(ModelConfig),

@@ -17,8 +17,9 @@ from charrnn.errors import TrainingError, UsageError
 from charrnn.network.parameters import parameter_count, with_weights
 from charrnn.text.dataset import read_dataset
 from charrnn.training.processes import ALONE, Processes
+from charrnn.training.record import Record
 from charrnn.training.setup import shape_for, trainer_on
-from charrnn.training.trainer import Record, Trainer
+from charrnn.training.trainer import Trainer
 
 #: The cell whose number of weights is the measure where they are to be equal.
 REFERENCE = "lstm"

@@ -25,7 +25,7 @@ _ENOUGH = 2**21
 _COLDEST, _HOTTEST, _NARROWINGS = 0.05, 20.0, 20
 
 
-def _shape(documents: Documents) -> tuple[int, int]:
+def chunk_shape(documents: Documents) -> tuple[int, int]:
     """Lanes and steps of the chunks that they are read in."""
     longest = min(documents.lengths.max(initial=1), _LONGEST if documents.by_position else math.inf)
     length = next((length for length in _LENGTHS if length >= longest), _LENGTHS[-1])
@@ -40,7 +40,7 @@ def document_logits(
     Each of the ``processes`` reads some chunks, here and below, and has the logits of all.
     """
     logits = np.zeros((documents.ends.size, network.config.classes))
-    for chunk in processes.own(documents.chunks(*_shape(documents))):
+    for chunk in processes.own(documents.chunks(*chunk_shape(documents))):
         found = network.logits(chunk.batch) * chunk.pieces.lengths[:, np.newaxis]
         np.add.at(logits, chunk.pieces.document, found)
     return processes.sum(logits) / documents.lengths[:, np.newaxis]
@@ -49,7 +49,7 @@ def document_logits(
 def attention(network: Network, documents: Documents) -> np.ndarray:
     """The share of each position [N] in what is told of its document; they add up to 1."""
     shares = np.empty(documents.positions)
-    for chunk in documents.chunks(*_shape(documents)):
+    for chunk in documents.chunks(*chunk_shape(documents)):
         pieces = chunk.pieces
         of_piece = pieces.lengths / documents.lengths[pieces.document]
         weights = network.attention(chunk.batch)[chunk.at]
@@ -65,7 +65,7 @@ def position_logits(
 ) -> np.ndarray:
     """Logits of each position [N, K]."""
     logits = np.zeros((documents.positions, network.config.classes), network.dtype)
-    for chunk in processes.own(documents.chunks(*_shape(documents), margin)):
+    for chunk in processes.own(documents.chunks(*chunk_shape(documents), margin)):
         logits[chunk.tokens] = network.logits(chunk.batch)[chunk.at]
     return processes.sum(logits)
 

@@ -23,6 +23,7 @@ from charrnn.training.planning import (
     with_length,
 )
 from charrnn.training.processes import ALONE, Processes
+from charrnn.training.reasons import reasons
 from charrnn.training.trainer import Trainer
 from charrnn.training.transfer import carry_over, refuse_another_task, shape_of
 
@@ -69,6 +70,7 @@ def create_trainer(
     trainer = trainer_on(dataset, config, training, rng=rng, start=start, processes=processes)
     _refuse_other_texts(trainer)
     trainer.size_planned = shape.get("hidden_size") is None
+    trainer.origin["reasons"] = list(reasons(trainer))
     return trainer
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,10 +26,12 @@ from charrnn.text.dataset import Dataset
 from charrnn.text.running import Lanes
 from charrnn.training.clock import Extent
 from charrnn.training.evaluation import validate
-from charrnn.training.identity import refuse_another
+from charrnn.training.history import History
+from charrnn.training.identity import fingerprint_of, refuse_another
 from charrnn.training.optimizer import create_optimizer, learning_rate
 from charrnn.training.planning import complete
 from charrnn.training.processes import ALONE, Processes
+from charrnn.training.record import Record
 from charrnn.training.recovery import SLOWER, Recovery
 
 #: Updates in a row whose gradients are not finite before a run is given up.
@@ -40,25 +40,6 @@ MOST_SKIPPED = 10
 #: Most positions of the validation text that are read each time, however long the run; they are
 #: spread over it.
 VALIDATION_POSITIONS = 2**18
-
-
-@dataclass(frozen=True)
-class Record:
-    """One step of training."""
-
-    step: int  # updates so far, this one included
-    characters: int  # characters trained on so far
-    epoch: float  # the same in passes over the training text
-    progress: float  # share of the run that has passed, 0 … 1
-    loss: float  # mean of the step's losses, nats per character
-    learning_rate: float  # of this update
-    gradient_norm: float  # before clipping; NaN or infinite where the update was skipped
-    skipped: int  # updates skipped so far because the gradient was not finite
-    seconds: float  # since the first step was made
-    characters_per_second: float  # mean over the run, validation included
-    validation_loss: float | None = None  # nats per character, where the step ends an interval
-    improved: bool = False  # whether ``Trainer.best`` is new
-    returned_to: int | None = None  # the step to whose weights a run that was lost has gone back
 
 
 class Trainer:
@@ -102,12 +83,17 @@ class Trainer:
         self.step = self.skipped = self._skipped_in_a_row = self._intervals = 0
         self._in_vain = 0  # validations since the best
         self.best_loss = math.inf
-        self.best: SavedModel | None = None
+        self._best: SavedModel | None = None
         self.extent = Extent(plan, self.lanes.epoch)
         self.seconds = 0.0  # that the run has taken, as the first process last told it
-        self.recovery = Recovery.create(network.values, batch * length)
+        self.history, self.recovery = History(), Recovery.create(network.values, batch * length)
         self.size_planned = False  # whether the network's size was left open
         self._asked_to_stop = self._stopping = False
+
+    @property
+    def best(self) -> SavedModel | None:
+        """The best model so far, with what the run remembers until now."""
+        return self._best and dataclasses.replace(self._best, history=self.history.figures)
 
     @property
     def out_of_patience(self) -> bool:
@@ -140,6 +126,7 @@ class Trainer:
                 self._intervals = passed
                 record = self._close_interval(record)
                 self._in_vain = 0 if record.improved else self._in_vain + 1
+                self.history.validated(record)
             elif stopping and math.isinf(self.best_loss):
                 record = self._close_interval(record)
                 # A run that was not stopped has no validation here: let the next one count.
@@ -186,7 +173,8 @@ class Trainer:
         """The JSON values of a resume file, as ``metadata.read_resume`` names them."""
         return {
             **{name: getattr(self, name) for name in ATTRIBUTES},
-            "best": self.best.training if self.best else None,
+            "best": self._best.training if self._best else None,
+            "history": self.history.figures,
             "lanes": self.lanes.batch,
             "position": self.lanes.position,
             "updates": self.optimizer.updates,
@@ -219,12 +207,13 @@ class Trainer:
             self.network.pack()
         recovery = self.recovery
         self.recovery = Recovery(recovery.weights, recovery.horizon, **values["recovery"])
+        self.history = History.of(values["history"])
         self.lanes.position = values["position"]
         self.optimizer.updates = values["updates"]
         self.rng.bit_generator.state = values["rng"]
         figures = values["best"]
-        self.best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
-        if not self.best:
+        self._best = self._snapshot(figures) if figures and figures["steps"] == self.step else best
+        if not self._best:
             self.best_loss = math.inf
         self.extent.before = self.seconds = values["seconds"]
         # A run that is made longer has more intervals before it than its schedule says.
@@ -233,11 +222,8 @@ class Trainer:
     @functools.cached_property
     def fingerprint(self) -> str:
         """Hash of what is learned and validated on, the vocabulary included."""
-        digest = hashlib.sha256(self.vocabulary.characters.encode())
         held_back = (array[: VALIDATION_POSITIONS + 1] for array in self.held_back.arrays)
-        for array in (*self.training.arrays, *held_back):
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return fingerprint_of(self.vocabulary, (*self.training.arrays, *held_back))
 
     @in_turn
     def train_step(self) -> Record:
@@ -258,6 +244,7 @@ class Trainer:
             self._skip()
         self.extent.start()  # after the first step, which compiled: a budget is for training
         record = self._record(loss, norm, rate, int(read))
+        self.history.note(record)
         return self._go_back(record) if self.recovery.is_lost else record
 
     def _exchange(self, losses: np.ndarray, batch: Batch) -> tuple[float, float, float]:
@@ -328,7 +315,7 @@ class Trainer:
         if improved:
             self.best_loss = record.validation_loss or self.best_loss
             figures = {**self._figures(record), "temperature": temperature}
-            self.best = self._snapshot({**self.origin, **figures})
+            self._best = self._snapshot({**self.origin, **figures})
         return dataclasses.replace(record, improved=improved)
 
     def _figures(self, record: Record) -> dict[str, Any]:
