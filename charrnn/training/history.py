@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from charrnn.training.record import Record
+from charrnn.training.record import Record
 
 #: Points and validations that are kept at most, and samples.
 MOST, MOST_SAMPLES = 200, 8
