@@ -99,7 +99,7 @@ def _page(folder, model, *more, name="m.safetensors"):
     if isinstance(model, SavedModel):
         save_model(folder / name, model)
     out = folder / "page.html"
-    done = invoke("report", folder / name, "--output", out, *more)
+    done = invoke("report", "--model", folder / name, "--output", out, *more)
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"wrote {out}\n")
     return Page(out.read_text(encoding="utf-8"))
 
@@ -396,8 +396,9 @@ def test_errors_are_one_line_and_cost_no_file(tmp_path):
         (["--output", tmp_path / "no" / "page.html"], 1, "existing folder"),
     ):
         given = ["--output", out] if "--output" not in more else []
-        assert_one_line_error(invoke("report", model, *given, *more), code, named)
-    assert_one_line_error(invoke("report", tmp_path / "x", "--output", out), 1, "no charrnn model")
+        assert_one_line_error(invoke("report", "--model", model, *given, *more), code, named)
+    missing = invoke("report", "--model", tmp_path / "x", "--output", out)
+    assert_one_line_error(missing, 1, "no charrnn model")
     assert text.read_text() == "some text" and out.read_text() == "old"
 
 
