@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 from numba.core import config
-from numba.core.dispatcher import Dispatcher
 from subprocesses import ROOT, python
 
 import charrnn.compute
-from charrnn.compute.cache import announce_compilation, kernel
+from charrnn.compute.cache import Kernel, announce_compilation, kernel
 
 SCRIPT = """
 from charrnn.compute.cache import announce_compilation, compilation_notice, kernel
@@ -164,7 +163,7 @@ def test_code_for_other_types_is_never_run(monkeypatch, tmp_path):
     one.write_bytes(swapped[1])
     second = kernel(_double)
     assert (second(1.5), second(2)) == (3.0, 4)
-    assert not second.stats.cache_hits
+    assert not second.called.stats.cache_hits
 
 
 def test_no_two_kernels_share_a_name():

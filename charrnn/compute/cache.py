@@ -10,6 +10,7 @@ damaged cache costs a compilation, never a crash.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import stat
@@ -17,12 +18,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import numba
 import numpy as np
-from numba.core import config, event, sigutils
+from numba.core import config, event, sigutils, types
 from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
+
+from charrnn.compute import linking
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _COMPILED = ("compute", "cells")
@@ -100,13 +105,36 @@ if not config.CACHE_DIR:
         _FAULTS.append(str(fault))
 
 
-def kernel(function):
-    """Compile ``function`` with Numba: cached, without the GIL, division by zero as in NumPy.
+#: Options of Numba for all that is compiled: without the GIL, division by zero as in NumPy. Not
+#: ``fastmath``: it folds away the checks for NaN.
+_ALL = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "forceinline": False}
+
+#: Options for what kernels are made of.
+PART = _ALL | linking.PART
+
+#: Options for what its callers take in, always: a tuple of arrays that is passed on otherwise
+#: costs the counting of references to all of them.
+INLINED = PART | {"forceinline": True}
+
+
+class Kernel:
+    """A function that Python calls and other kernels call; each time it is compiled to suit.
 
     ``NUMBA_CACHE_DIR`` is obeyed; otherwise machine code is kept under the user's cache folder.
-    Not ``fastmath``: it folds away the checks for NaN.
     """
-    compiled = numba.njit(nogil=True, error_model="numpy")(function)
+
+    def __init__(self, function: Callable, options: dict[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.called = _kept(numba.njit(**_ALL, **linking.KERNEL)(function))
+        self._part = numba.njit(**options)(function) if linking.PART else self.called
+        self._numba_type_ = types.Dispatcher(self._part)  # what it is in compiled code
+
+    def __call__(self, *arguments):
+        return self.called(*arguments)
+
+
+def _kept(compiled: Dispatcher) -> Dispatcher:
+    """The function with a cache, unless there is no folder for it."""
     folder = config.CACHE_DIR or _FOLDER
     if folder is not None:
         previous, config.CACHE_DIR = config.CACHE_DIR, folder
@@ -119,12 +147,14 @@ def kernel(function):
     return compiled
 
 
-#: Options of Numba for what becomes part of the kernels that call it. A tuple of arrays that is
-#: passed on otherwise costs the counting of references to all of them.
-INLINED = {"nogil": True, "error_model": "numpy", "forceinline": True}
+def kernel(function):
+    """Compile ``function`` with Numba, when it is called."""
+    return Kernel(function, PART)
 
-#: Compile a function as a part of its callers.
-inlined = numba.njit(**INLINED)
+
+def inlined(function):
+    """Compile ``function`` as a part of each caller's own code."""
+    return Kernel(function, INLINED)
 
 
 def compilation_notice() -> str:
