@@ -23,7 +23,7 @@ from charrnn.errors import CharrnnError, UsageError
 #: The subcommands, each a function in the module of its name, in the order of the help.
 COMMANDS = (
     "train", "sample", "apply", "evaluate", "score", "next", "compress", "decompress", "info",
-    "compare", "gradients", "benchmark",
+    "compare", "gradients", "benchmark", "compile",
 )  # fmt: skip
 
 
