@@ -16,6 +16,7 @@ import gc
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numba
 from llvmlite.binding import Linkage
 from numba.core import codegen, compiler, cpu, typed_passes
 
@@ -119,8 +120,14 @@ _RELIED_ON = (
 )  # fmt: skip
 
 
+#: The oldest version that this was tried with to good effect; with 0.61 a kernel crashed.
+_OLDEST = (0, 68)
+
+
 def _is_known() -> bool:
-    return all(set(names) <= set(function.__code__.co_names) for function, names in _RELIED_ON)
+    return numba.version_info.short >= _OLDEST and all(
+        set(names) <= set(function.__code__.co_names) for function, names in _RELIED_ON
+    )
 
 
 #: Options of Numba for kernels, and for their parts.
