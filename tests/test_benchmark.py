@@ -7,10 +7,10 @@ import pkgutil
 
 import pytest
 from commands import invoke
-from numba.core.dispatcher import Dispatcher
 from samples import config_of, one_cell_of_each_kind
 
 from charrnn import compute
+from charrnn.compute.cache import Kernel
 from charrnn.config import OPTIMIZERS, ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.network.network import Network
 from charrnn.studies import benchmark as module
@@ -68,7 +68,7 @@ def _called_kernels(monkeypatch, work):
     for found in pkgutil.iter_modules(compute.__path__):
         module = importlib.import_module(f"charrnn.compute.{found.name}")
         for name, value in list(vars(module).items()):
-            if isinstance(value, Dispatcher) and value.__module__ == module.__name__:
+            if isinstance(value, Kernel) and value.__module__ == module.__name__:
                 monkeypatch.setattr(module, name, counted(value, (module, name)))
     work()
     monkeypatch.undo()

@@ -16,7 +16,7 @@ from charrnn.cli.compare import DEFAULT_BUDGET
 from charrnn.cli.main import COMMANDS as NAMES
 from charrnn.cli.main import main
 from charrnn.cli.options import with_options
-from charrnn.studies.plotting import PICTURES
+from charrnn.studies.canvas import PICTURES
 from charrnn.training import planning
 
 COMMANDS = {name: main.get_command(None, name) for name in sorted(NAMES)}

@@ -82,25 +82,34 @@ def shown_reading() -> Iterator[None]:
         yield
 
 
+#: Kernels that the first training run compiles, or the first sample; some commands need fewer.
+_USUAL_KERNELS = 60
+
+
 @contextlib.contextmanager
-def announced_compilation() -> Iterator[None]:
-    """Tell the user, once, if the block has to compile, and on a terminal how far that is."""
+def announced_compilation() -> Iterator[Callable[[], int]]:
+    """Tell the user, once, if the block has to compile, and on a terminal how far that is.
+
+    Gives what tells how many kernels have been compiled.
+    """
     from charrnn.compute.cache import announce_compilation, compilation_notice
 
-    status, announced = _Status(), False
+    status, announced, done = _Status(), False, 0
 
     def show(compiled: int, seconds: float, busy: bool) -> None:
-        nonlocal announced
+        nonlocal announced, done
+        done = compiled
         if not announced:
             _say_above(compilation_notice())
             announced = True
         if not busy:
             status.hide()
         elif status.rewritten:
-            status.show(f"kernels compiled: {compiled}, {seconds:.0f} s")
+            usual = f" of about {_USUAL_KERNELS}" if compiled <= _USUAL_KERNELS else ""
+            status.show(f"kernels compiled: {compiled}{usual}, {seconds:.0f} s")
 
     try:
         with announce_compilation(show):
-            yield
+            yield lambda: done
     finally:
         status.hide()

@@ -13,6 +13,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from charrnn.compute import functions
+from charrnn.compute.cache import PART
 from charrnn.compute.vector import (
     VectorType,
     absolute,
@@ -107,7 +108,7 @@ def _one_where_positive(typingctx, x):
 def _replace(function, in_float32, in_float64):
     """In compiled code let ``function`` of a register be one of the two implementations."""
 
-    @overload(function)
+    @overload(function, jit_options=PART)
     def choose(x):
         if not isinstance(x, VectorType):
             return None

@@ -1,68 +1,36 @@
 """How functions are compiled, and where the machine code is kept between processes.
 
 Numba's own cache sees edits of the file that holds a function, not of what that file imports, so
-the cache lives in a folder named after a hash of all compiled sources and versions. Cached code
-is unpickled, so the folder must belong to the user and be closed to everyone else; where that
-cannot be had, everything still runs, compiled anew in each process, and the user is told why. A
-damaged cache costs a compilation, never a crash.
+the cache lives in a folder named after a hash of all compiled sources and versions, one that only
+its user can write to (see ``folders``). Where there is none, everything still runs, compiled anew
+in each process, and the user is told why. A damaged cache costs a compilation, never a crash.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import stat
-import sys
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import llvmlite
 import numba
-import numpy as np
-from numba.core import config, event, sigutils
-from numba.core.caching import FunctionCache
+from numba.core import config, event, sigutils, types
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    _CacheLocator,
+    _SourceFileBackedLocatorMixin,
+)
+from numba.core.dispatcher import Dispatcher
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-_COMPILED = ("compute", "cells")
+from charrnn.compute import linking
+from charrnn.compute.folders import VARIABLE, Folders, find_folders
+from charrnn.errors import CharrnnError
 
-
-def _fingerprint() -> str:
-    """Hash of the compiled sources and of what compiles them."""
-    digest = hashlib.sha256()
-    for version in (sys.version, numba.__version__, llvmlite.__version__, np.__version__):
-        digest.update(version.encode())
-    for folder in _COMPILED:
-        for source in sorted((_PACKAGE / folder).glob("*.py")):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-class _NotKept(Exception):
-    """Why machine code cannot be kept."""
-
-
-def _private_folder() -> str:
-    """The cache folder, made if need be. Raises ``_NotKept`` where there is none of the user's."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    if not os.path.isabs(base):
-        raise _NotKept("there is no home folder")
-    root = Path(base) / "charrnn"
-    folder = root / _fingerprint()
-    for path in (root, folder):
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = path.stat()
-        except OSError as error:
-            raise _NotKept(f"{path} cannot be made ({error.strerror})") from error
-        if os.name == "posix" and status.st_uid != os.getuid():
-            raise _NotKept(f"{path} belongs to another user")
-        if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise _NotKept(f"others can write to {path}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise _NotKept(f"{folder} cannot be written to")
-    return str(folder)
+#: Seconds that the first of most commands compiles for.
+_SECONDS = 8
 
 
 class _ForgivingCache(FunctionCache):
@@ -90,50 +58,119 @@ class _ForgivingCache(FunctionCache):
                 Path(self._cache_file._index_path).unlink(missing_ok=True)
 
 
+class _SharedLocator(_SourceFileBackedLocatorMixin, _CacheLocator):
+    """Where a function's code is in the folder that is read only."""
+
+    def __init__(self, function, file):
+        self._py_file, self._lineno = file, function.__code__.co_firstlineno
+
+    def get_cache_path(self):
+        return str(_FOLDERS.shared / self.get_suitable_cache_subpath(self._py_file))
+
+    def ensure_cache_path(self):
+        """It is there, or nothing is found in it."""
+
+
+class _SharedFiles(CompileResultCacheImpl):
+    _locator_classes = (_SharedLocator,)
+
+
+class _SharedCache(_ForgivingCache):
+    """The cache of a function in the folder that is read only, before ``own``."""
+
+    _impl_class = _SharedFiles
+
+    def __init__(self, function, own):
+        super().__init__(function)
+        self._own = own
+
+    def load_overload(self, sig, target_context):
+        found = super().load_overload(sig, target_context)
+        return found or self._own.load_overload(sig, target_context)
+
+    def save_overload(self, sig, data):
+        self._own.save_overload(sig, data)
+
+
+#: Where machine code is kept; what is named to Numba is obeyed.
+_FOLDERS = Folders(Path(config.CACHE_DIR), None, "") if config.CACHE_DIR else find_folders()
+
 #: Why machine code is not kept; empty: it is.
-_FAULTS: list[str] = []
-_FOLDER: str | None = None
-if not config.CACHE_DIR:
-    try:
-        _FOLDER = _private_folder()
-    except _NotKept as fault:
-        _FAULTS.append(str(fault))
+_FAULTS: list[str] = [_FOLDERS.fault] if _FOLDERS.fault else []
 
 
-def kernel(function):
-    """Compile ``function`` with Numba: cached, without the GIL, division by zero as in NumPy.
+def kept_in() -> Path:
+    """The folder that machine code is kept in. Raises ``CharrnnError`` where there is none."""
+    if _FAULTS or _FOLDERS.own is None:
+        raise CharrnnError(f"nothing that is compiled can be kept: {_FAULTS[0]}; {_REMEDY}")
+    return _FOLDERS.own
 
-    ``NUMBA_CACHE_DIR`` is obeyed; otherwise machine code is kept under the user's cache folder.
-    Not ``fastmath``: it folds away the checks for NaN.
+
+#: Options of Numba for all that is compiled: without the GIL, division by zero as in NumPy. Not
+#: ``fastmath``: it folds away the checks for NaN.
+_ALL = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True, "forceinline": False}
+
+#: Options for what kernels are made of.
+PART = _ALL | linking.PART
+
+#: Options for what its callers take in, always: a tuple of arrays that is passed on otherwise
+#: costs the counting of references to all of them.
+INLINED = PART | {"forceinline": True}
+
+
+class Kernel:
+    """A function that Python calls and that other kernels call; for each it is compiled by itself.
+
+    Called from Python, its machine code is kept.
     """
-    compiled = numba.njit(nogil=True, error_model="numpy")(function)
-    folder = config.CACHE_DIR or _FOLDER
+
+    def __init__(self, function: Callable, options: dict[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.called = _kept(numba.njit(**_ALL, **linking.KERNEL)(function))
+        self._part = numba.njit(**options)(function) if linking.PART else self.called
+        self._numba_type_ = types.Dispatcher(self._part)  # what it is in compiled code
+
+    def __call__(self, *arguments):
+        return self.called(*arguments)
+
+
+def _kept(compiled: Dispatcher) -> Dispatcher:
+    """The function with a cache, unless there is no folder for it."""
+    folder = config.CACHE_DIR or _FOLDERS.own
     if folder is not None:
-        previous, config.CACHE_DIR = config.CACHE_DIR, folder
+        previous, config.CACHE_DIR = config.CACHE_DIR, str(folder)
         try:
             compiled._cache = _ForgivingCache(compiled.py_func)
         except RuntimeError:  # Numba found no place that it can write to
             _FAULTS.append(f"nothing can be kept in {folder}")
         finally:
             config.CACHE_DIR = previous
+    if _FOLDERS.shared is not None:
+        compiled._cache = _SharedCache(compiled.py_func, compiled._cache)
     return compiled
 
 
-#: Options of Numba for what becomes part of the kernels that call it. A tuple of arrays that is
-#: passed on otherwise costs the counting of references to all of them.
-INLINED = {"nogil": True, "error_model": "numpy", "forceinline": True}
+def kernel(function):
+    """Compile ``function`` with Numba, when it is called."""
+    return Kernel(function, PART)
 
-#: Compile a function as a part of its callers.
-inlined = numba.njit(**INLINED)
+
+def inlined(function):
+    """Compile ``function`` as a part of each caller's own code."""
+    return Kernel(function, INLINED)
+
+
+#: What helps where nothing is kept.
+_REMEDY = f"set {VARIABLE} to a folder of your own to keep what is compiled"
 
 
 def compilation_notice() -> str:
     """What to tell a user when something is compiled: that it is once, or why it is not."""
     if not _FAULTS:
-        return "compiling for this processor, once: this takes about 15 seconds"
+        return f"compiling for this processor, once: this takes about {_SECONDS} seconds"
     return (
-        "compiling for this processor, about 15 seconds in each process anew: "
-        f"{_FAULTS[0]}; set NUMBA_CACHE_DIR to a folder of your own to keep what is compiled"
+        f"compiling for this processor, about {_SECONDS} seconds in each process anew: "
+        f"{_FAULTS[0]}; {_REMEDY}"
     )
 
 

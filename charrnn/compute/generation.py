@@ -30,7 +30,7 @@ import numpy as np
 from numba.extending import overload
 
 from charrnn.compute.barrier import meet
-from charrnn.compute.cache import inlined, kernel
+from charrnn.compute.cache import PART, inlined, kernel
 from charrnn.compute.choosers import choose, copy, follow
 from charrnn.compute.functions import tanh
 from charrnn.compute.packing import steps_of
@@ -128,7 +128,7 @@ def advance(cells, number, instruction, memory, batch, part, parts):
     """``_advance_cell`` of the cell with that number: each is of a type of its own."""
 
 
-@overload(advance)
+@overload(advance, jit_options=PART)
 def _advance_one_of(cells, number, instruction, memory, batch, part, parts):
     if len(cells) == 1:
 

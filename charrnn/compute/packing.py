@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import overload
 
 from charrnn.compute.bfloat16 import bfloat16_bits, store_bfloat16, store_pairs
-from charrnn.compute.cache import kernel
+from charrnn.compute.cache import PART, kernel
 from charrnn.compute.target import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 from charrnn.compute.transposition import transpose
 from charrnn.compute.vector import broadcast, lanes, load, store
@@ -62,7 +62,7 @@ def put(panels, at, width, d, i, value):
     """Write element [d, i] of the panel that begins at ``at``, of ``width`` columns."""
 
 
-@overload(put)
+@overload(put, jit_options=PART)
 def _put(panels, at, width, d, i, value):
     if panels.dtype == types.int32:
 
@@ -82,7 +82,7 @@ def steps_of(depth, panels):
     """Elements of a panel along ``depth``."""
 
 
-@overload(steps_of)
+@overload(steps_of, jit_options=PART)
 def _steps_of(depth, panels):
     if panels.dtype == types.int32:
         return lambda depth, panels: (depth + 1) // 2
@@ -93,7 +93,7 @@ def pack_square(source, at, stride, panels, panels_at, width):
     """Write registers of columns that lie along the depth, ``stride`` apart, in the source."""
 
 
-@overload(pack_square)
+@overload(pack_square, jit_options=PART)
 def _pack_square(source, at, stride, panels, panels_at, width):
     if panels.dtype != types.int32:
         return lambda source, at, stride, panels, panels_at, width: transpose(
@@ -180,7 +180,7 @@ def operand(a, at, row, rows, depth, panels):
     """A as the tile reads it beside ``panels``: (array, offset, row stride, steps of depth)."""
 
 
-@overload(operand)
+@overload(operand, jit_options=PART)
 def _operand(a, at, row, rows, depth, panels):
     if panels.dtype != types.int32:
         return lambda a, at, row, rows, depth, panels: (a, at, row, depth)
@@ -203,7 +203,7 @@ def store_rows(packed, at, x, x_at, x_row, step, depth):
     """
 
 
-@overload(store_rows)
+@overload(store_rows, jit_options=PART)
 def _store_rows(packed, at, x, x_at, x_row, step, depth):
     if packed.dtype != types.int32:
 

@@ -13,7 +13,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
 from charrnn.compute import activations  # noqa: F401  (the cells' functions in compiled code)
-from charrnn.compute.cache import kernel
+from charrnn.compute.cache import PART, kernel
 from charrnn.compute.readout import softmax_row
 from charrnn.compute.vector import (
     VectorType,
@@ -46,22 +46,22 @@ def _unprepare(self, saved, before, dmiddle, dbefore):
     """The cell's ``unprepare``, in compiled code."""
 
 
-@overload(_forward)
+@overload(_forward, jit_options=PART)
 def _forward_of(self, gates, before):
     return self.instance_class.forward
 
 
-@overload(_backward)
+@overload(_backward, jit_options=PART)
 def _backward_of(self, saved, before, dafter):
     return self.instance_class.backward
 
 
-@overload(_prepare)
+@overload(_prepare, jit_options=PART)
 def _prepare_of(self, gates, before):
     return self.instance_class.prepare
 
 
-@overload(_unprepare)
+@overload(_unprepare, jit_options=PART)
 def _unprepare_of(self, saved, before, dmiddle, dbefore):
     return self.instance_class.unprepare
 
@@ -146,7 +146,7 @@ def _differentiated(cell, blocks, before, dafter):
     """Gradients of blocks, of the states before and of the cell's fields."""
 
 
-@overload(_differentiated)
+@overload(_differentiated, jit_options=PART)
 def _differentiated_of(cell, blocks, before, dafter):
     if cell.instance_class._fields:
         return lambda cell, blocks, before, dafter: _backward(cell, blocks, before, dafter)
@@ -199,7 +199,7 @@ def unnormalize(cell, gates, at_row, width, dstate, at_d):
     """The way back: the gradient of probabilities in ``dstate`` becomes that of logits."""
 
 
-@overload(prepare)
+@overload(prepare, jit_options=PART)
 def _prepare_units(cell, gates, states):
     if not cell.instance_class.middle_blocks:
         return lambda cell, gates, states: None
@@ -212,7 +212,7 @@ def _prepare_units(cell, gates, states):
     return units
 
 
-@overload(unprepare)
+@overload(unprepare, jit_options=PART)
 def _unprepare_units(cell, gates, states, dstates, dmiddle, doutput, at_output):
     reads_hidden_state = cell.instance_class.output_block is not None
 
@@ -233,7 +233,7 @@ def _unprepare_units(cell, gates, states, dstates, dmiddle, doutput, at_output):
     return units if cell.instance_class.middle_blocks else nothing
 
 
-@overload(normalize)
+@overload(normalize, jit_options=PART)
 def _normalize_row(cell, gates, at_row, width):
     block = cell.instance_class.output_block
     if block is None:
@@ -245,7 +245,7 @@ def _normalize_row(cell, gates, at_row, width):
     return row
 
 
-@overload(unnormalize)
+@overload(unnormalize, jit_options=PART)
 def _unnormalize_row(cell, gates, at_row, width, dstate, at_d):
     block = cell.instance_class.output_block
     if block is None:

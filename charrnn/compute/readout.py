@@ -75,14 +75,9 @@ def cross_entropy_rows(logits, targets, losses):
         flat[target] -= 1.0
 
 
-@kernel
 def rows_times_weights(d, panels, result):
     """result [N, H] = d [N, V] · W."""
-    rows, depth = d.shape
-    width = result.shape[1]
-    zeros = np.zeros(width, d.dtype)
-    multiply(Rows(d.reshape(-1), 0, depth), rows, panels, depth, Rows(zeros, 0, 0),
-             Rows(result.reshape(-1), 0, width), width)  # fmt: skip
+    logits_of_rows(d, panels, np.zeros(result.shape[1], d.dtype), result)
 
 
 @kernel

@@ -23,8 +23,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import overload
 
-from charrnn.compute.cache import kernel
+from charrnn.compute.cache import PART, kernel
 from charrnn.compute.dropout import keep_mask
 from charrnn.compute.functions import tanh
 from charrnn.compute.pointwise import normalize, prepare, step, step_back, unnormalize, unprepare
@@ -98,9 +99,11 @@ def _reset(states, at, stride, initial, row, width):
             store(states, at + s * stride + j, load(flat, (s * rows + row) * width + j))
 
 
-@kernel
 def _through_middle(cell, gates, states, stride, width, product, lane_count):
-    """The second product of a step, between ``prepare`` and the step itself; both are ``Rows``."""
+    """The second product of a step, between ``prepare`` and the step itself; both are ``Rows``.
+
+    Nothing for cells without one, as the way back.
+    """
     for b in range(lane_count):
         for j in range(0, width, lanes(gates.flat)):
             prepare(cell, Rows(gates.flat, gates.at + b * gates.stride + j, width),
@@ -151,8 +154,7 @@ def forward_lanes(cell, run, inputs, recurrent, middle, dropout, first, last):
         source = Rows(states, recurrent.source * at_state + read.at, width)
         target = Rows(gates, rows.at + recurrent.first, row)
         multiply(source, last - first, recurrent.panels, width, target, target, recurrent.columns)
-        if middle.columns:
-            _through_middle(cell, rows, read, at_state, width, middle, last - first)
+        _through_middle(cell, rows, read, at_state, width, middle, last - first)
         for b in range(first, last):
             for j in range(0, width, lanes(gates)):
                 at = b * width + j
@@ -164,7 +166,6 @@ def forward_lanes(cell, run, inputs, recurrent, middle, dropout, first, last):
                 store(output, t * at_step + at, h)
 
 
-@kernel
 def _back_through_middle(cell, gates, states, stride, width, product, d, output, lane_count):
     """The way back through ``_through_middle``; ``output`` and ``states`` are ``Rows`` of it."""
     zeros = np.zeros(width, gates.flat.dtype)
@@ -181,6 +182,18 @@ def _back_through_middle(cell, gates, states, stride, width, product, d, output,
                       Rows(states.flat, states.at + place, stride),
                       Rows(dstates, at + place, at_step), dmiddle,
                       output.flat, output.at + place)  # fmt: skip
+
+
+def _if_there_is_a_middle(through):
+    """Let kernels call ``through`` for cells with a second product, for which it is compiled."""
+
+    @overload(through, jit_options=PART, strict=False)
+    def choose(cell, *arguments):
+        return through if cell.instance_class.middle_blocks else lambda cell, *arguments: None
+
+
+_if_there_is_a_middle(_through_middle)
+_if_there_is_a_middle(_back_through_middle)
 
 
 @kernel
@@ -223,11 +236,9 @@ def backward_lanes(cell, run, d, dinputs, recurrent, middle, dropout, first, las
                                Rows(dstates, at, at_step), dh, dfields)  # fmt: skip
                 store(doutput, t * at_step + at, dh)
         rows = Rows(gates, (t * batch + first) * row, row)
-        if middle.columns:
-            read = Rows(states, before + first * width, width)
-            handed_on = Rows(doutput, t * at_step + first * width, width)
-            _back_through_middle(cell, rows, read, at_state, width, middle, d, handed_on,
-                                 last - first)  # fmt: skip
+        read = Rows(states, before + first * width, width)
+        handed_on = Rows(doutput, t * at_step + first * width, width)
+        _back_through_middle(cell, rows, read, at_state, width, middle, d, handed_on, last - first)
         source = Rows(gates, rows.at + recurrent.first, row)
         target = Rows(dstates, recurrent.source * at_step + first * width, width)
         multiply(source, last - first, recurrent.panels, recurrent.columns, target, target, width)
@@ -264,7 +275,6 @@ def project_lanes(inputs, panels, bias, output, first, last):
                  Rows(c, row * columns, columns), columns)  # fmt: skip
 
 
-@kernel
 def unproject_lanes(doutput, panels, dinputs, first, last):
     """dinputs[:, first:last] = doutput · Wᵀ for all steps."""
     project_lanes(doutput, panels, np.zeros(dinputs.shape[2], doutput.dtype), dinputs, first, last)

@@ -24,9 +24,7 @@ _STEPS = 20
 _PARTS = {
     "products": (
         (recurrence, "project_lanes"),
-        (recurrence, "unproject_lanes"),
         (readout, "logits_of_rows"),
-        (readout, "rows_times_weights"),
         (products, "weight_gradient"),
     ),
     "pointwise": (
