@@ -285,7 +285,7 @@ def quick(x):
 
 thread = threading.Thread(target=slow, args=(1.5,))
 thread.start()
-while not slow.is_compiling:
+while not slow.called.is_compiling:
     time.sleep(0)
 assert forked(lambda: quick(1))
 thread.join()

@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import math
+import types
 
 import numpy as np
 import pytest
@@ -441,6 +442,8 @@ def _chosen(model):
 
 def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):
     """Even where a new run would choose otherwise."""
+    clock = types.SimpleNamespace(monotonic=itertools.count(0, 0.001).__next__)
+    monkeypatch.setattr("charrnn.training.clock.time", clock)
     _train(tmp_path / "m", "--steps", 5)
     chosen = _chosen(tmp_path / "m")
     monkeypatch.setattr(planning, "_lanes_of", lambda *_: 16)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="TEXT...")
+@click.argument("files", nargs=-1, required=True)
 @model_option
 @click.option("--find", metavar="REGEX",
               help="Rank units by how well they tell where a match of this regular expression "
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def neurons(files: tuple[str, ...], model_path: Path, find: str | None, top: int,
             lines: bool | None, threads: int, precision: str, as_json: bool,
             **reading: Any) -> None:  # fmt: skip
-    """Tell what the units of a network stand for, from what they do on TEXT.
+    """Tell what units stand for, from what they do on FILES.
 
     AUC is the probability that a unit's output is higher where a pattern holds than where it does
     not: 1 or 0 tells it always, 0.5 never. Without --find each unit is shown with what it tells
@@ -48,7 +48,7 @@ def neurons(files: tuple[str, ...], model_path: Path, find: str | None, top: int
     its output is 0 to all that reads it.
 
     Read are the first 16,384 characters, on half of which units are silenced. For a model that
-    reads, TEXT is like that which it was trained on.
+    reads, FILES are like those that it was trained on.
 
     \b
     Examples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from charrnn.cli.options import with_options
 from charrnn.compute.target import TILE_ROWS
 from charrnn.network.description import architecture
 from charrnn.network.parameters import parameter_count
@@ -14,7 +15,12 @@ from charrnn.training.trainer import Trainer
 
 def remarks_on(trainer: Trainer) -> list[str]:
     """The first lines of a run, sizes before all else."""
-    return [_network(trainer), _plan(trainer), *reasons(trainer), *_warnings(trainer)]
+    return [
+        _network(trainer),
+        _plan(trainer),
+        *map(with_options, reasons(trainer)),
+        *_warnings(trainer),
+    ]
 
 
 def _network(trainer: Trainer) -> str:

@@ -35,7 +35,7 @@ def read_text(
     """
     if isinstance(model, Reader):
         if lines is not None or normalize_newlines:
-            raise UsageError("--lines and --normalize-newlines are for models that write")
+            raise UsageError("`lines` and `normalize_newlines` are for models that write")
         return known_texts(model, sources, TextConfig(encoding=encoding))
     lines = reads_lines(model.training) if lines is None else lines
     config = TextConfig(lines=lines, encoding=encoding, normalize_newlines=normalize_newlines)

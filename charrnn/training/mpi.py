@@ -25,6 +25,9 @@ T = TypeVar("T")
 #: Seconds that a process which fails waits for the others to fail with it.
 _PATIENCE = 3.0
 
+#: Seconds that what a process says takes to those who started it, which an end of all cuts off.
+_GRACE = 0.5
+
 #: Seconds in which a process looks for a message whenever the processor has nothing else to do, and
 #: seconds between two looks after that: large messages come in pieces, each of which is looked for.
 _EAGER, _PAUSE = 0.02, 2e-4
@@ -139,5 +142,6 @@ class Ranks(Processes):
         return True
 
     def abort(self, code: int) -> None:
-        """End all processes, wherever they are."""
+        """End all processes, wherever they are, once what this one has said can have arrived."""
+        time.sleep(_GRACE)
         self._world.Abort(code)

@@ -24,6 +24,6 @@ def reasons(trainer: Trainer) -> Iterator[str]:
     if config.budget and config.most_epochs:
         yield (
             f"a text of {positions:,} characters is learned in {config.most_epochs:.0f} passes: "
-            f"the run ends there, before its {duration(config.budget)} are over; --epochs makes "
-            "more of them"
+            f"the run ends there, before its {duration(config.budget)} are over; more `epochs` "
+            "make it longer"
         )
