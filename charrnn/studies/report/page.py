@@ -173,7 +173,8 @@ def _rendered(page: Page) -> str:
     return environment.get_template("page.html").render(
         page=page, policy=policy, style=style, script=script, version=__version__,
         facts=run.facts(page.saved), choices=run.choices(page.saved), size=charts,
-        reasons=[why.replace("`", "") for why in page.saved.training.get("reasons", [])], bounds=writing.BOUNDS, **page.content,
+        reasons=[why.replace("`", "") for why in page.saved.training.get("reasons", [])],
+        bounds=writing.BOUNDS, **page.content,
     )  # fmt: skip
 
 
