@@ -213,11 +213,11 @@ def test_without_validation_the_last_model_is_kept():
 
 
 def test_few_lanes_for_the_threads_are_remarked(monkeypatch):
-    """A thread's products take some lanes at once, whether there are so many or not."""
+    """With less than half of what its products take at once a thread is slow."""
     trainer = small_trainer(batch_size=12, threads=1)
-    monkeypatch.setattr("charrnn.cli.remarks.TILE_ROWS", 12)
+    monkeypatch.setattr("charrnn.cli.remarks.TILE_ROWS", 24)
     assert not any("lanes are few for" in remark for remark in remarks_on(trainer))
-    monkeypatch.setattr("charrnn.cli.remarks.TILE_ROWS", 13)
+    monkeypatch.setattr("charrnn.cli.remarks.TILE_ROWS", 26)
     [remark] = [remark for remark in remarks_on(trainer) if "lanes are few for" in remark]
     assert remark.startswith("12 lanes are few for 1 thread: ") and "--batch-size 13" in remark
 

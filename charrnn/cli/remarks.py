@@ -53,7 +53,7 @@ def _counted(count: int, what: str) -> str:
 def _warnings(trainer: Trainer) -> Iterator[str]:
     if trainer.too_short:
         yield "the text is too short for more lanes"
-    elif (useful := TILE_ROWS * trainer.network.team.threads) > trainer.lanes.batch:
+    elif (useful := TILE_ROWS // 2 * trainer.network.team.threads) > trainer.lanes.batch:
         threads = trainer.network.team.threads
         yield (
             f"{trainer.lanes.batch} lanes are few for {threads} thread{'s'[: threads > 1]}: "
