@@ -174,11 +174,11 @@ def _tile(rows, vectors):
     return tile
 
 
-_TALL1, _TALL2, _TALL3 = _tile(TILE_ROWS, 1), _tile(TILE_ROWS, 2), _tile(TILE_ROWS, 3)
+_WHOLE, _PAIR, _SINGLE = (_tile(TILE_ROWS, vectors) for vectors in (TILE_VECTORS, 2, 1))
 
 
 def _strip(tall, vectors):
-    """A kernel that multiplies all rows with one panel of ``vectors`` registers of columns."""
+    """A kernel that multiplies all rows with ``vectors`` registers of columns of one panel."""
     half, pair, single = (_tile(rows, vectors) for rows in (4, 2, 1))
 
     def strip(rows, operands):
@@ -201,7 +201,15 @@ def _strip(tall, vectors):
     return kernel(strip)
 
 
-_strip1, _strip2, _strip3 = _strip(_TALL1, 1), _strip(_TALL2, 2), _strip(_TALL3, 3)
+_whole_strip, _pair_strip = _strip(_WHOLE, TILE_VECTORS), _strip(_PAIR, 2)
+_single_strip = _strip(_SINGLE, 1)
+
+
+@kernel
+def _registers(columns, size):
+    """Registers of columns, of ``size`` elements, that the next tile takes: a panel's, or 2, or 1."""
+    whole = columns // size
+    return TILE_VECTORS if whole >= TILE_VECTORS else min(whole, 2)
 
 
 @kernel
@@ -211,25 +219,28 @@ def multiply(a, rows, panels, depth, start, c, columns):
     ``panels`` holds W as ``pack`` writes it; ``columns`` is a whole number of registers.
     A start of stride 0 adds one row (a bias) to all; ``start`` may be C.
     """
-    width = TILE_VECTORS * lanes(c.flat)
+    size = lanes(c.flat)
+    width = TILE_VECTORS * size
     for row in range(0, rows, _ROWS_TOGETHER):
         count = min(_ROWS_TOGETHER, rows - row)
         left, left_at, left_row, steps = operand(
             a.flat, a.at + row * a.stride, a.stride, count, depth, panels
         )
-        for column in range(0, columns, width):
+        column = 0
+        while column < columns:
             operands = (
-                left, left_at, left_row, 1, panels, column * steps,
+                left, left_at, left_row, 1, panels, column // width * width * steps + column % width,
                 start.flat, start.at + row * start.stride + column, start.stride,
                 c.flat, c.at + row * c.stride + column, c.stride, steps,
             )  # fmt: skip
-            rest = columns - column
-            if rest >= width:
-                _strip3(count, operands)
-            elif rest > lanes(c.flat):
-                _strip2(count, operands)
+            registers = _registers(columns - column, size)
+            if registers == TILE_VECTORS:
+                _whole_strip(count, operands)
+            elif registers == 2:
+                _pair_strip(count, operands)
             else:
-                _strip1(count, operands)
+                _single_strip(count, operands)
+            column += registers * size
 
 
 @kernel
@@ -239,19 +250,24 @@ def _add_products(sums, group, unit, panels_at, width, column, depth):
     Each panel is multiplied with all columns while it is in L1.
     """
     result, scratch = sums.matrix, sums.scratch
-    strip, full = TILE_VECTORS * lanes(result), steps_of(BLOCK_DEPTH, scratch)
-    for left in range(0, width, strip):
+    size, full = lanes(result), steps_of(BLOCK_DEPTH, scratch)
+    strip = TILE_VECTORS * size
+    left = 0
+    while left < width:
+        registers = _registers(width - left, size)
+        panel = panels_at + left // strip * strip * full + left % strip
         for own in range(0, group, TILE_ROWS):
             at = (column + own) * width + left
             operands = (scratch, own // unit * unit * full + own % unit, 1, unit,
-                        scratch, panels_at + left * full,
-                        result, at, width, result, at, width, steps_of(depth, scratch))  # fmt: skip
-            if width - left >= strip:
-                _TALL3(0, *operands)
-            elif width - left > lanes(result):
-                _TALL2(0, *operands)
+                        scratch, panel, result, at, width, result, at, width,
+                        steps_of(depth, scratch))  # fmt: skip
+            if registers == TILE_VECTORS:
+                _WHOLE(0, *operands)
+            elif registers == 2:
+                _PAIR(0, *operands)
             else:
-                _TALL1(0, *operands)
+                _SINGLE(0, *operands)
+        left += registers * size
 
 
 @kernel
