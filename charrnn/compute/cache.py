@@ -56,9 +56,11 @@ def _private_folder() -> str:
             status = path.stat()
         except OSError as error:
             raise _NotKept(f"{path} cannot be made ({error.strerror})") from error
-        if os.name == "posix" and status.st_uid != os.getuid():
+        if sys.platform == "win32":
+            continue  # its home folders are closed to others, and files have no such owner
+        if status.st_uid != os.getuid():
             raise _NotKept(f"{path} belongs to another user")
-        if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise _NotKept(f"others can write to {path}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _NotKept(f"{folder} cannot be written to")

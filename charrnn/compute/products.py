@@ -207,7 +207,7 @@ _single_strip = _strip(_SINGLE, 1)
 
 @kernel
 def _registers(columns, size):
-    """Registers of columns, of ``size`` elements, that the next tile takes: a panel's, or 2, or 1."""
+    """Registers of ``size`` columns that the next tile takes: those of a panel, or 2, or 1."""
     whole = columns // size
     return TILE_VECTORS if whole >= TILE_VECTORS else min(whole, 2)
 
@@ -228,8 +228,9 @@ def multiply(a, rows, panels, depth, start, c, columns):
         )
         column = 0
         while column < columns:
+            panel = column // width * width * steps + column % width
             operands = (
-                left, left_at, left_row, 1, panels, column // width * width * steps + column % width,
+                left, left_at, left_row, 1, panels, panel,
                 start.flat, start.at + row * start.stride + column, start.stride,
                 c.flat, c.at + row * c.stride + column, c.stride, steps,
             )  # fmt: skip
