@@ -64,7 +64,7 @@ class Sums(NamedTuple):
     scratch: Any  # [gradient_scratch_size(width)], the thread's own
 
 
-class _Loop:
+class Loop:
     """A counted loop in LLVM IR that carries values (accumulators, positions) around."""
 
     def __init__(self, builder, count, carried):
@@ -100,7 +100,7 @@ class _Loop:
         return results
 
 
-def _multiply_add(builder, value, weight, total):
+def multiply_add(builder, value, weight, total):
     """total + value·weight: fused where the processor has it, or pairs of bfloat16."""
     type_ = total.type
     if isinstance(weight.type.element, ir.IntType):
@@ -152,14 +152,14 @@ def _tile(rows, vectors):
             accumulators = [unaligned_load(builder, p, register) for p in starts]
             first_panel = pointer(context, builder, sig.args[5], panel_, panel_at_)
 
-            loop = _Loop(builder, depth_, [a_step_.type(0), first_panel, *accumulators])
+            loop = Loop(builder, depth_, [a_step_.type(0), first_panel, *accumulators])
             _, position, strip, *sums = loop.carried
             weights = [unaligned_load(builder, p, packed) for p in columns(strip)]
             for i, row in enumerate(a_rows):
                 value = splat(builder, builder.load(builder.gep(row, [position])), packed)
                 for v, weight in enumerate(weights):
                     at = i * vectors + v
-                    sums[at] = _multiply_add(builder, value, weight, sums[at])
+                    sums[at] = multiply_add(builder, value, weight, sums[at])
             next_strip = builder.gep(strip, [ir.IntType(64)(panel_step)])
             _, _, *sums = loop.close([builder.add(position, a_step_), next_strip, *sums])
 
