@@ -116,13 +116,13 @@ def _tile(rows, vectors):
     """A function that computes ``rows`` rows × ``vectors`` registers of columns of a product.
 
     The whole loop over depth is vector IR on raw pointers: accumulators are SSA values, never an
-    array. Arguments: the first row; A with offset, row stride and stride along depth; panel with
-    offset; start with offset and row stride; C with offset and row stride; depth.
+    array. Arguments: the first row; A's stride along depth, and A with offset and row stride; panel
+    with offset; start with offset and row stride; C with offset and row stride; depth.
     """
 
     @intrinsic
     def tile(
-        typingctx, row, a, a_at, a_row, a_step, panel, panel_at, start, start_at, start_row,
+        typingctx, row, a_step, a, a_at, a_row, panel, panel_at, start, start_at, start_row,
         c, c_at, c_row, depth,
     ):  # fmt: skip
         vector = VectorType(c.dtype)
@@ -131,7 +131,7 @@ def _tile(rows, vectors):
         panel_step = TILE_VECTORS * vector.lanes
 
         def codegen(context, builder, sig, args):
-            (row_, a_, a_at_, a_row_, a_step_, panel_, panel_at_, start_, start_at_, start_row_,
+            (row_, a_step_, a_, a_at_, a_row_, panel_, panel_at_, start_, start_at_, start_row_,
              c_, c_at_, c_row_, depth_) = args  # fmt: skip
 
             def row_pointers(type_, array, at, stride):
@@ -147,7 +147,7 @@ def _tile(rows, vectors):
             def cells(pointers):
                 return [column for row in pointers for column in columns(row)]
 
-            a_rows = row_pointers(sig.args[1], a_, a_at_, a_row_)
+            a_rows = row_pointers(sig.args[2], a_, a_at_, a_row_)
             starts = cells(row_pointers(sig.args[7], start_, start_at_, start_row_))
             accumulators = [unaligned_load(builder, p, register) for p in starts]
             first_panel = pointer(context, builder, sig.args[5], panel_, panel_at_)
@@ -169,7 +169,7 @@ def _tile(rows, vectors):
             return context.get_dummy_value()
 
         i = types.intp
-        return types.void(i, a, i, i, i, panel, i, start, i, i, c, i, i, i), codegen
+        return types.void(i, i, a, i, i, panel, i, start, i, i, c, i, i, i), codegen
 
     return tile
 
@@ -184,16 +184,16 @@ def _strip(tall, vectors):
     def strip(rows, operands):
         row = 0
         while rows - row >= TILE_ROWS:
-            tall(row, *operands)
+            tall(row, 1, *operands)
             row += TILE_ROWS
         if TILE_ROWS > 4 and rows - row >= 4:
-            half(row, *operands)
+            half(row, 1, *operands)
             row += 4
         if rows - row >= 2:
-            pair(row, *operands)
+            pair(row, 1, *operands)
             row += 2
         if rows - row >= 1:
-            single(row, *operands)
+            single(row, 1, *operands)
 
     # Numba links kernels by their name: a namesake that another process has left in the cache
     # must not be taken for this one.
@@ -230,7 +230,7 @@ def multiply(a, rows, panels, depth, start, c, columns):
         while column < columns:
             panel = column // width * width * steps + column % width
             operands = (
-                left, left_at, left_row, 1, panels, panel,
+                left, left_at, left_row, panels, panel,
                 start.flat, start.at + row * start.stride + column, start.stride,
                 c.flat, c.at + row * c.stride + column, c.stride, steps,
             )  # fmt: skip
@@ -259,15 +259,14 @@ def _add_products(sums, group, unit, panels_at, width, column, depth):
         panel = panels_at + left // strip * strip * full + left % strip
         for own in range(0, group, TILE_ROWS):
             at = (column + own) * width + left
-            operands = (scratch, own // unit * unit * full + own % unit, 1, unit,
-                        scratch, panel, result, at, width, result, at, width,
-                        steps_of(depth, scratch))  # fmt: skip
+            operands = (scratch, own // unit * unit * full + own % unit, 1, scratch, panel,
+                        result, at, width, result, at, width, steps_of(depth, scratch))  # fmt: skip
             if registers == TILE_VECTORS:
-                _WHOLE(0, *operands)
+                _WHOLE(0, unit, *operands)
             elif registers == 2:
-                _PAIR(0, *operands)
+                _PAIR(0, unit, *operands)
             else:
-                _SINGLE(0, *operands)
+                _SINGLE(0, unit, *operands)
         left += registers * size
 
 
