@@ -43,7 +43,9 @@ docs: .venv/installed-test ## Write the command reference, docs/commands.md
 lint: .venv/installed-test ## Check style, types and the command reference
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m mypy
+	for platform in linux darwin win32; do \
+	    $(BIN)/python -m mypy --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; \
+	done
 	$(BIN)/python -m cogapp --check docs/commands.md
 
 clean: ## Remove .venv, the demo's models and all else that was built

@@ -5,12 +5,15 @@ import importlib
 import json
 import pkgutil
 
+import numpy as np
 import pytest
 from commands import invoke
 from samples import config_of, one_cell_of_each_kind
 
 from charrnn import compute
+from charrnn.compute import limits
 from charrnn.compute.cache import Kernel
+from charrnn.compute.target import VECTOR_BYTES
 from charrnn.config import OPTIMIZERS, ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.network.network import Network
 from charrnn.studies import benchmark as module
@@ -23,6 +26,12 @@ from charrnn.studies.benchmark import (
 )
 
 SMALL = TrainingConfig(batch_size=8, sequence_length=16, steps=10**6)
+
+
+def test_the_limit_is_of_multiply_adds_that_are_done():
+    sums = np.arange(limits.CHAINS * VECTOR_BYTES // 4, dtype=np.float32)
+    limits.multiply_adds(sums, 20)
+    np.testing.assert_allclose(sums, np.arange(sums.size) * 1.001**20, rtol=1e-5)
 
 
 @pytest.fixture(autouse=True)

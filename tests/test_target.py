@@ -4,6 +4,7 @@ import platform
 
 import llvmlite.binding as llvm
 import pytest
+from numba.core import config
 from samples import CELLS_OF_EACH_KIND
 from subprocesses import TESTS, python
 
@@ -46,6 +47,34 @@ def test_the_hosts_own_registers_are_as_wide_as_its_features_say():
     found, _, _ = _registers_of({})
     assert found <= widest
     assert found >= min(widest, 32)
+
+
+@pytest.mark.parametrize(
+    ("triple", "vector_bytes", "registers"),
+    [
+        ("x86_64-unknown-linux-gnu", 16, 16),
+        ("x86_64-pc-windows-msvc", 32, 16),
+        ("x86_64-apple-darwin22.6.0", 64, 32),
+        ("aarch64-unknown-linux-gnu", 16, 32),
+        ("arm64-apple-darwin23.1.0", 16, 32),
+    ],
+)
+def test_a_tile_fits_into_the_registers(triple, vector_bytes, registers):
+    rows, vectors = target.tile_shape(triple, vector_bytes)
+    assert registers / 2 < rows * vectors + vectors + 1 <= registers
+    assert rows in (4, 8), "the rows that it leaves are multiplied by tiles of 4, 2 and 1"
+
+
+def test_features_are_those_that_numba_compiles_for(monkeypatch):
+    """Some processors tell none, and Numba may leave some out."""
+
+    def unknown():
+        raise RuntimeError("failed to get host cpu features.")
+
+    monkeypatch.setattr(llvm, "get_host_cpu_features", unknown)
+    monkeypatch.setattr(config, "CPU_FEATURES", None)
+    monkeypatch.setattr(config, "CPU_NAME", "generic")
+    assert target._cpu() == ("generic", "")
 
 
 def _run_the_tests_on(settings, vector_bytes):

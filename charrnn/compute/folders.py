@@ -73,7 +73,9 @@ def _in_home() -> Path:
 
 
 def _is_anothers(path: Path) -> bool:
-    return os.name == "posix" and path.exists() and path.stat().st_uid != os.getuid()
+    if sys.platform == "win32":
+        return False  # files have no such owner
+    return path.exists() and path.stat().st_uid != os.getuid()
 
 
 def _made(root: Path, mode: int) -> Path:
@@ -87,7 +89,7 @@ def _made(root: Path, mode: int) -> Path:
             path.mkdir(mode=mode, parents=True, exist_ok=True)
         except OSError as error:
             raise _NotKept(f"{path} cannot be made ({error.strerror})") from error
-    if os.name == "posix":
+    if sys.platform != "win32":  # where home folders are closed to others
         _check((root, folder), {os.getuid()})
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _NotKept(f"{folder} cannot be written to")
@@ -99,7 +101,7 @@ def _trusted(root: Path) -> Path | None:
     can write to it could not run anything as this user anyway.
     """
     folder = root / _fingerprint()
-    if not folder.is_dir():
+    if sys.platform == "win32" or not folder.is_dir():
         return None
     owners = {0, os.getuid(), Path(__file__).stat().st_uid}
     _check((root, folder, *folder.rglob("*")), owners)

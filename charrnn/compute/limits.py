@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-from charrnn.compute.cache import kernel
-from charrnn.compute.vector import broadcast, lanes, load, store
+from numba import types
+from numba.extending import intrinsic
 
-#: Multiply-adds of one register in a turn of ``multiply_add``: enough independent ones to fill
-#: two units of a latency of four cycles, few enough for sixteen registers.
-CHAINS = 12
+from charrnn.compute.cache import kernel
+from charrnn.compute.products import Loop, multiply_add
+from charrnn.compute.target import TILE_ROWS, TILE_VECTORS
+from charrnn.compute.vector import (
+    VectorType,
+    broadcast,
+    lanes,
+    llvm_type,
+    load,
+    pointer,
+    splat,
+    store,
+    unaligned_load,
+    unaligned_store,
+    vector_pointer,
+)
+
+#: Multiply-adds of one register in a turn of ``multiply_adds``: as many independent ones as there
+#: are in a product tile.
+CHAINS = TILE_ROWS * TILE_VECTORS
+
+
+@intrinsic
+def _in_registers(typingctx, array, turns):
+    """``multiply_adds``, with all sums in registers."""
+
+    def codegen(context, builder, sig, args):
+        register = llvm_type(VectorType(array.dtype))
+        first = pointer(context, builder, array, args[0], args[1].type(0))
+        first = vector_pointer(builder, first, register)
+        places = [builder.gep(first, [args[1].type(i)]) for i in range(CHAINS)]
+        factor = splat(builder, register.element(1e-3), register)
+        loop = Loop(builder, args[1], [unaligned_load(builder, p, register) for p in places])
+        # Each sum is a factor too: on ARM the result lies where the term was.
+        sums = loop.close([multiply_add(builder, x, factor, x) for x in loop.carried[1:]])
+        for value, place in zip(sums, places, strict=True):
+            unaligned_store(builder, value, place)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
 
 
 @kernel
-def multiply_add(array, turns):
-    """``turns`` × ``CHAINS`` multiply-adds on registers; nothing is loaded in between.
+def multiply_adds(array, turns):
+    """x + x·factor, ``turns`` times on ``CHAINS`` registers; nothing is loaded in between.
 
-    ``array`` holds at least ``CHAINS`` registers; the sums are stored there, so that the work is
-    not optimised away.
+    ``array`` holds as many registers; what becomes of them is stored there, so that the work is
+    not optimised away. Zeros stay zeros.
     """
-    width = lanes(array)
-    factor, term = broadcast(array, 0.999), broadcast(array, 0.001)
-    a, b, c = load(array, 0), load(array, width), load(array, 2 * width)
-    d, e, f = load(array, 3 * width), load(array, 4 * width), load(array, 5 * width)
-    g, h, i = load(array, 6 * width), load(array, 7 * width), load(array, 8 * width)
-    j, k, l = load(array, 9 * width), load(array, 10 * width), load(array, 11 * width)  # noqa: E741
-    for _ in range(turns):
-        a, b, c = a * factor + term, b * factor + term, c * factor + term
-        d, e, f = d * factor + term, e * factor + term, f * factor + term
-        g, h, i = g * factor + term, h * factor + term, i * factor + term
-        j, k, l = j * factor + term, k * factor + term, l * factor + term  # noqa: E741
-    total = a + b + c + d + e + f + g + h + i + j + k + l
-    store(array, 0, total)
+    _in_registers(array, turns)
 
 
 @kernel

@@ -64,7 +64,7 @@ class Sums(NamedTuple):
     scratch: Any  # [gradient_scratch_size(width)], the thread's own
 
 
-class _Loop:
+class Loop:
     """A counted loop in LLVM IR that carries values (accumulators, positions) around."""
 
     def __init__(self, builder, count, carried):
@@ -100,7 +100,7 @@ class _Loop:
         return results
 
 
-def _multiply_add(builder, value, weight, total):
+def multiply_add(builder, value, weight, total):
     """total + value·weight: fused where the processor has it, or pairs of bfloat16."""
     type_ = total.type
     if isinstance(weight.type.element, ir.IntType):
@@ -116,13 +116,13 @@ def _tile(rows, vectors):
     """A function that computes ``rows`` rows × ``vectors`` registers of columns of a product.
 
     The whole loop over depth is vector IR on raw pointers: accumulators are SSA values, never an
-    array. Arguments: the first row; A with offset, row stride and stride along depth; panel with
-    offset; start with offset and row stride; C with offset and row stride; depth.
+    array. Arguments: the first row; A's stride along depth, and A with offset and row stride; panel
+    with offset; start with offset and row stride; C with offset and row stride; depth.
     """
 
     @intrinsic
     def tile(
-        typingctx, row, a, a_at, a_row, a_step, panel, panel_at, start, start_at, start_row,
+        typingctx, row, a_step, a, a_at, a_row, panel, panel_at, start, start_at, start_row,
         c, c_at, c_row, depth,
     ):  # fmt: skip
         vector = VectorType(c.dtype)
@@ -131,7 +131,7 @@ def _tile(rows, vectors):
         panel_step = TILE_VECTORS * vector.lanes
 
         def codegen(context, builder, sig, args):
-            (row_, a_, a_at_, a_row_, a_step_, panel_, panel_at_, start_, start_at_, start_row_,
+            (row_, a_step_, a_, a_at_, a_row_, panel_, panel_at_, start_, start_at_, start_row_,
              c_, c_at_, c_row_, depth_) = args  # fmt: skip
 
             def row_pointers(type_, array, at, stride):
@@ -147,19 +147,19 @@ def _tile(rows, vectors):
             def cells(pointers):
                 return [column for row in pointers for column in columns(row)]
 
-            a_rows = row_pointers(sig.args[1], a_, a_at_, a_row_)
+            a_rows = row_pointers(sig.args[2], a_, a_at_, a_row_)
             starts = cells(row_pointers(sig.args[7], start_, start_at_, start_row_))
             accumulators = [unaligned_load(builder, p, register) for p in starts]
             first_panel = pointer(context, builder, sig.args[5], panel_, panel_at_)
 
-            loop = _Loop(builder, depth_, [a_step_.type(0), first_panel, *accumulators])
+            loop = Loop(builder, depth_, [a_step_.type(0), first_panel, *accumulators])
             _, position, strip, *sums = loop.carried
             weights = [unaligned_load(builder, p, packed) for p in columns(strip)]
             for i, row in enumerate(a_rows):
                 value = splat(builder, builder.load(builder.gep(row, [position])), packed)
                 for v, weight in enumerate(weights):
                     at = i * vectors + v
-                    sums[at] = _multiply_add(builder, value, weight, sums[at])
+                    sums[at] = multiply_add(builder, value, weight, sums[at])
             next_strip = builder.gep(strip, [ir.IntType(64)(panel_step)])
             _, _, *sums = loop.close([builder.add(position, a_step_), next_strip, *sums])
 
@@ -169,31 +169,31 @@ def _tile(rows, vectors):
             return context.get_dummy_value()
 
         i = types.intp
-        return types.void(i, a, i, i, i, panel, i, start, i, i, c, i, i, i), codegen
+        return types.void(i, i, a, i, i, panel, i, start, i, i, c, i, i, i), codegen
 
     return tile
 
 
-_TALL1, _TALL2, _TALL3 = _tile(TILE_ROWS, 1), _tile(TILE_ROWS, 2), _tile(TILE_ROWS, 3)
+_WHOLE, _PAIR, _SINGLE = (_tile(TILE_ROWS, vectors) for vectors in (TILE_VECTORS, 2, 1))
 
 
 def _strip(tall, vectors):
-    """A kernel that multiplies all rows with one panel of ``vectors`` registers of columns."""
+    """A kernel that multiplies all rows with ``vectors`` registers of columns of one panel."""
     half, pair, single = (_tile(rows, vectors) for rows in (4, 2, 1))
 
     def strip(rows, operands):
         row = 0
         while rows - row >= TILE_ROWS:
-            tall(row, *operands)
+            tall(row, 1, *operands)
             row += TILE_ROWS
         if TILE_ROWS > 4 and rows - row >= 4:
-            half(row, *operands)
+            half(row, 1, *operands)
             row += 4
         if rows - row >= 2:
-            pair(row, *operands)
+            pair(row, 1, *operands)
             row += 2
         if rows - row >= 1:
-            single(row, *operands)
+            single(row, 1, *operands)
 
     # Numba links kernels by their name: a namesake that another process has left in the cache
     # must not be taken for this one.
@@ -201,7 +201,15 @@ def _strip(tall, vectors):
     return kernel(strip)
 
 
-_strip1, _strip2, _strip3 = _strip(_TALL1, 1), _strip(_TALL2, 2), _strip(_TALL3, 3)
+_whole_strip, _pair_strip = _strip(_WHOLE, TILE_VECTORS), _strip(_PAIR, 2)
+_single_strip = _strip(_SINGLE, 1)
+
+
+@kernel
+def _registers(columns, size):
+    """Registers of ``size`` columns that the next tile takes: those of a panel, or 2, or 1."""
+    whole = columns // size
+    return TILE_VECTORS if whole >= TILE_VECTORS else min(whole, 2)
 
 
 @kernel
@@ -211,25 +219,29 @@ def multiply(a, rows, panels, depth, start, c, columns):
     ``panels`` holds W as ``pack`` writes it; ``columns`` is a whole number of registers.
     A start of stride 0 adds one row (a bias) to all; ``start`` may be C.
     """
-    width = TILE_VECTORS * lanes(c.flat)
+    size = lanes(c.flat)
+    width = TILE_VECTORS * size
     for row in range(0, rows, _ROWS_TOGETHER):
         count = min(_ROWS_TOGETHER, rows - row)
         left, left_at, left_row, steps = operand(
             a.flat, a.at + row * a.stride, a.stride, count, depth, panels
         )
-        for column in range(0, columns, width):
+        column = 0
+        while column < columns:
+            panel = column // width * width * steps + column % width
             operands = (
-                left, left_at, left_row, 1, panels, column * steps,
+                left, left_at, left_row, panels, panel,
                 start.flat, start.at + row * start.stride + column, start.stride,
                 c.flat, c.at + row * c.stride + column, c.stride, steps,
             )  # fmt: skip
-            rest = columns - column
-            if rest >= width:
-                _strip3(count, operands)
-            elif rest > lanes(c.flat):
-                _strip2(count, operands)
+            registers = _registers(columns - column, size)
+            if registers == TILE_VECTORS:
+                _whole_strip(count, operands)
+            elif registers == 2:
+                _pair_strip(count, operands)
             else:
-                _strip1(count, operands)
+                _single_strip(count, operands)
+            column += registers * size
 
 
 @kernel
@@ -239,19 +251,23 @@ def _add_products(sums, group, unit, panels_at, width, column, depth):
     Each panel is multiplied with all columns while it is in L1.
     """
     result, scratch = sums.matrix, sums.scratch
-    strip, full = TILE_VECTORS * lanes(result), steps_of(BLOCK_DEPTH, scratch)
-    for left in range(0, width, strip):
+    size, full = lanes(result), steps_of(BLOCK_DEPTH, scratch)
+    strip = TILE_VECTORS * size
+    left = 0
+    while left < width:
+        registers = _registers(width - left, size)
+        panel = panels_at + left // strip * strip * full + left % strip
         for own in range(0, group, TILE_ROWS):
             at = (column + own) * width + left
-            operands = (scratch, own // unit * unit * full + own % unit, 1, unit,
-                        scratch, panels_at + left * full,
+            operands = (scratch, own // unit * unit * full + own % unit, 1, scratch, panel,
                         result, at, width, result, at, width, steps_of(depth, scratch))  # fmt: skip
-            if width - left >= strip:
-                _TALL3(0, *operands)
-            elif width - left > lanes(result):
-                _TALL2(0, *operands)
+            if registers == TILE_VECTORS:
+                _WHOLE(0, unit, *operands)
+            elif registers == 2:
+                _PAIR(0, unit, *operands)
             else:
-                _TALL1(0, *operands)
+                _SINGLE(0, unit, *operands)
+        left += registers * size
 
 
 @kernel

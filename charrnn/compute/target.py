@@ -5,14 +5,15 @@ from __future__ import annotations
 import llvmlite.binding as llvm
 import llvmlite.ir as ir
 from numba.core import config
+from numba.core.codegen import get_host_cpu_features
 
 
 def _cpu() -> tuple[str, str]:
-    """The processor name and features that Numba gives to LLVM, ``NUMBA_CPU_*`` obeyed."""
+    """The processor name and features that Numba gives to LLVM, ``NUMBA_*`` obeyed."""
     name = config.CPU_NAME or llvm.get_host_cpu_name()
     if config.CPU_FEATURES is not None:
         return name, config.CPU_FEATURES
-    return name, llvm.get_host_cpu_features().flatten()
+    return name, get_host_cpu_features()
 
 
 def _assembly_of_a_wide_sum(name: str, features: str) -> str:
@@ -51,8 +52,19 @@ def _multiplies_bfloat16() -> bool:
 #: Whether the processor multiplies pairs of bfloat16 into float32 (AVX512-BF16).
 HAS_BFLOAT16 = _multiplies_bfloat16()
 
-#: A product tile keeps ``TILE_ROWS`` × ``TILE_VECTORS`` accumulators in registers, beside the
-#: loaded panel and one broadcast: 8 × 3 of 32 registers, 4 × 3 of 16
-#: (docs/measurements.md).
-TILE_ROWS = 8 if VECTOR_BYTES == 64 or "aarch64" in llvm.get_process_triple() else 4
-TILE_VECTORS = 3
+
+def tile_shape(triple: str, vector_bytes: int) -> tuple[int, int]:
+    """Rows and registers of columns of a product tile on a processor with such registers.
+
+    Their product is held in registers as accumulators, beside a row of the panel and one
+    broadcast: 8 × 3 of 32 registers, 4 × 3 of 16. 64-bit ARM has 32 of them and multiplies by one
+    lane of a register, which takes no broadcast, but LLVM makes use of that in lower tiles only
+    (docs/processors.md).
+    """
+    if triple.startswith(("aarch64", "arm64")):
+        return 4, 4
+    return (8 if vector_bytes == 64 else 4), 3
+
+
+#: Rows and registers of columns of a product tile.
+TILE_ROWS, TILE_VECTORS = tile_shape(llvm.get_process_triple(), VECTOR_BYTES)

@@ -52,7 +52,7 @@ def measure_limit(threads: int) -> dict[str, float]:
     turns = 200_000
 
     def multiply_adds() -> float:
-        team.run(lambda part, parts: limits.multiply_add(sums[part], turns))
+        team.run(lambda part, parts: limits.multiply_adds(sums[part], turns))
         return 2 * limits.CHAINS * lanes * turns * team.threads
 
     block = 4 * lanes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -42,8 +43,9 @@ def room_in(folder: Path) -> Iterator[None]:
 def memory_size() -> int:
     """Bytes of memory that this machine has, or the container that this process is in."""
     sizes = []
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if sys.platform != "win32":
+        with contextlib.suppress(ValueError, OSError):
+            sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for path in _CONTAINER_LIMITS:
         with contextlib.suppress(ValueError, OSError):
             sizes.append(int(Path(path).read_text()))
