@@ -11,7 +11,7 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ SENSELESS = (KeyError, TypeError, ValueError, OverflowError, RecursionError, Cha
 #: Lists and objects within one another, at most; what is written has three.
 _DEEPEST = 8
 
+#: Lists of a description, at most, and brackets in its texts: labels and characters may be some.
+_MOST_LISTS = 2**18
+
 #: Points of a curve, at most.
 _MOST_ROWS = 1000
 
@@ -41,8 +44,14 @@ def parse(text: str) -> Any:
 
     Nesting is bounded: whoever walks through them may recurse.
     """
+    if text.count("[") + text.count("{") > _MOST_LISTS:
+        raise ValueError("it has too many lists")
     values = json.loads(text, object_pairs_hook=_said_once)
-    _check_depth(values, _DEEPEST)
+    level = [values]
+    for _ in range(_DEEPEST + 1):
+        level = [inner for value in level for inner in _within(value)]
+    if level:
+        raise ValueError("it is nested too deeply")
     return values
 
 
@@ -53,12 +62,9 @@ def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _check_depth(value: Any, left: int) -> None:
-    if isinstance(value, (dict, list)):
-        if not left:
-            raise ValueError("it is nested too deeply")
-        for inner in value.values() if isinstance(value, dict) else value:
-            _check_depth(inner, left - 1)
+def _within(value: Any) -> Iterable[Any]:
+    """What a list or an object holds."""
+    return value if type(value) is list else value.values() if type(value) is dict else ()
 
 
 def _of(*types: type, when: Callable[[Any], Any] = lambda _: True) -> Reader:
