@@ -40,6 +40,9 @@ QUICK = ("--layers", 1, "--hidden-size", 5, "--batch-size", 4, "--sequence-lengt
          "--steps", 12, "--validations", 3, "--warmup-steps", 2, "--threads", 1)  # fmt: skip
 TEXT = FABLES.read_bytes()[:400] + b"\xff"
 
+#: Texts that are compressed, and with which options.
+CODES = (("coded", "--streams", 2), ("adapted", "--adapt"), ("stored",))
+
 Read = Callable[[Path], None]
 
 
@@ -78,18 +81,22 @@ def sound_files(folder: Path) -> dict[Path, Read]:
     (folder / "corpus.txt").write_bytes(FABLES.read_bytes()[:1500])
     names = "\n".join(f"{n:04}\t{['even', 'odd'][n % 2]}" for n in range(100))
     (folder / "names.tsv").write_text(names)
-    (folder / "text").write_bytes(TEXT)
-    (folder / "noise").write_bytes(random.Random(1).randbytes(200))
+    for name, data in (
+        ("coded", TEXT),
+        ("adapted", TEXT),
+        ("stored", random.Random(1).randbytes(99)),
+    ):
+        (folder / name).write_bytes(data)
     writer, labeller = folder / "writer.st", folder / "labeller.st"
     for command in (
         ("train", folder / "corpus.txt", "--model", writer, "--force", *QUICK),
         ("train", folder / "names.tsv", "--model", labeller, "--force", "--task", "label", *QUICK),
-        *(("compress", folder / name, "--model", writer, "--streams", 2, "--threads", 1, "--force")
-          for name in ("text", "noise")),
+        *(("compress", folder / name, "--model", writer, "--threads", 1, "--force", *more)
+          for name, *more in CODES),
     ):  # fmt: skip
         done = invoke(*command)
         assert done.exit_code == 0, done.stderr
-    codes = dict.fromkeys((folder / "text.rnn", folder / "noise.rnn"), reader_of_codes(writer))
+    codes = dict.fromkeys((folder / f"{name}.rnn" for name, *_ in CODES), reader_of_codes(writer))
     models = {writer: read_model, labeller: read_model}
     return {**models, **{Path(f"{path}.resume"): read_resume for path in models}, **codes}
 
