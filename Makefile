@@ -37,6 +37,9 @@ test-torch: .venv/installed-torch ## Run the tests that compare with PyTorch (a 
 FUZZ_SECONDS ?= 60
 fuzz: .venv/installed-test ## Read altered model files and the like for FUZZ_SECONDS=60 seconds
 	$(BIN)/python tests/fuzzing.py build/fuzz --seconds $(FUZZ_SECONDS) --seed $$(date +%s)
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then \
+	    $(BIN)/python tests/fuzzing_guided.py build/fuzz $(FUZZ_SECONDS); \
+	else echo "With atheris (.venv/bin/pip install atheris) as long again, guided by coverage"; fi
 
 benchmark: .venv/installed-torch ## Measure training and sampling beside PyTorch, about 4 minutes
 	$(BIN)/python benchmarks/compare_pytorch.py

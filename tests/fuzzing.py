@@ -9,6 +9,7 @@ process has died of.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import random
@@ -31,7 +32,7 @@ from charrnn.network.parameters import parameter_shapes
 from charrnn.storage.checkpoint import _array_shapes, load_model, load_resume
 
 #: What reading may take beyond the size of the file and what the process had before.
-ROOM = 192 << 20
+ROOM = 64 << 20
 
 #: Seconds of the processor for one file.
 SECONDS = 1.0
@@ -115,23 +116,38 @@ def all_cases(files: dict[Path, Read], rng: random.Random) -> Iterator[tuple[Pat
         yield path, altered(sound[path], rng)
 
 
-def limit_memory(room: int) -> None:
-    """No more memory for this process than it has, and ``room``."""
+@contextlib.contextmanager
+def limits(size: int) -> Iterator[None]:
+    """For a file of this size: no more memory than the process has, and that, and ``ROOM``."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + room
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size + ROOM, hard))
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)  # at its end the system ends the process
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def assert_that_memory_is_limited() -> None:
+    """For the fuzzer would find nothing if it were not."""
+    try:
+        with limits(0):
+            bytearray(2 * ROOM)
+    except MemoryError:
+        return
+    raise AssertionError("this system does not limit memory")
 
 
 def outcome(read: Read, case: Path) -> str:
     """ "read", or why it is refused. Raises whatever else comes of it."""
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)  # at its end the system ends the process
     try:
-        read(case)
+        with limits(case.stat().st_size):
+            read(case)
     except CharrnnError as error:
         assert len(str(error).splitlines()) == 1 and len(str(error)) < 1000, error
         return str(error).replace(str(case), "FILE")
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return "read"
 
 
@@ -146,7 +162,7 @@ def main() -> None:
     files = sound_files(asked.folder)
     for path, read in files.items():
         read(path)  # what has to be compiled or loaded is
-    limit_memory(ROOM)
+    assert_that_memory_is_limited()
     case, end = asked.folder / "case", time.monotonic() + asked.seconds
     told: dict[str, Counter[str]] = {path.name: Counter() for path in files}
     cases = all_cases(files, random.Random(asked.seed))

@@ -26,10 +26,9 @@ def _other_modules():
 
 with atheris.instrument_imports(include=["charrnn"], exclude=list(_other_modules())):
     import fuzzing
+    from mutations import altered
 
-from mutations import altered
-
-from charrnn.inference import compression
+    from charrnn.inference import compression
 
 
 def _alter(data, most, seed):
@@ -60,7 +59,6 @@ def main():
         for reader in readers:
             fuzzing.outcome(reader, case)
 
-    fuzzing.limit_memory(4 * fuzzing.ROOM)  # what was reached takes some of it
     largest = max(path.stat().st_size for path in files)
     options = {"max_total_time": sys.argv[2], "max_len": 2 * largest, "timeout": 60,
                "artifact_prefix": f"{folder}/"}  # fmt: skip

@@ -4,7 +4,7 @@ import json
 
 from subprocesses import TESTS, python
 
-CASES = 15_000
+CASES = 12_500
 
 
 def test_altered_files_are_read_or_refused(tmp_path):

@@ -29,8 +29,9 @@ SENSELESS = (KeyError, TypeError, ValueError, OverflowError, RecursionError, Cha
 #: Lists and objects within one another, at most; what is written has three.
 _DEEPEST = 8
 
-#: Lists of a description, at most, and brackets in its texts: labels and characters may be some.
+#: Lists and objects of a description, at most, and brackets in its texts: labels may be some.
 _MOST_LISTS = 2**18
+_LISTS = (list, dict)
 
 #: Points of a curve, at most.
 _MOST_ROWS = 1000
@@ -49,7 +50,7 @@ def parse(text: str) -> Any:
     values = json.loads(text, object_pairs_hook=_said_once)
     level = [values]
     for _ in range(_DEEPEST + 1):
-        level = [inner for value in level for inner in _within(value)]
+        level = [inner for value in level if type(value) in _LISTS for inner in _within(value)]
     if level:
         raise ValueError("it is nested too deeply")
     return values
@@ -62,9 +63,8 @@ def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _within(value: Any) -> Iterable[Any]:
-    """What a list or an object holds."""
-    return value if type(value) is list else value.values() if type(value) is dict else ()
+def _within(value: list | dict) -> Iterable[Any]:
+    return value.values() if type(value) is dict else value
 
 
 def _of(*types: type, when: Callable[[Any], Any] = lambda _: True) -> Reader:
@@ -110,7 +110,7 @@ _FIGURES: dict[str, Reader] = {
 
 def _read(readers: dict[str, Reader], found: Any) -> dict[str, Any]:
     """What ``found`` says of all that the readers are for."""
-    values = {}
+    values, found = {}, _of(dict)(found)
     for name, reader in readers.items():
         if name not in found:
             raise ValueError(f"{name} is missing")
@@ -145,7 +145,7 @@ def read_header(found: Any) -> tuple[dict[str, str], dict[str, Any]]:
 
 def read_figures(found: Any) -> dict[str, Any]:
     """What a model file says of its training; any of it may be missing, and more may be there."""
-    known = {name: reader for name, reader in _FIGURES.items() if name in found}
+    known = {name: reader for name, reader in _FIGURES.items() if name in _of(dict)(found)}
     return found | _read(known, found)
 
 
