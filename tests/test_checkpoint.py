@@ -381,6 +381,7 @@ def test_tensors_must_be_those_of_the_configuration(path, saved, changes):
         {"checksum": ""},
         {"format_version": None},
         {"format_version": "one"},
+        {"format_version": "x\n\x1b[31m"},
     ],
     ids=lambda change: str(change)[:40],
 )

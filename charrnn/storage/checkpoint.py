@@ -38,6 +38,7 @@ from charrnn.storage.metadata import (
     read_resume,
 )
 from charrnn.storage.tensors import TensorFile, packed
+from charrnn.text.display import printable
 from charrnn.text.vocabulary import Vocabulary
 
 FORMAT = "charrnn"
@@ -189,7 +190,7 @@ def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
     if version != str(readable):
         earlier = version.isdecimal() and len(version) < 9 and int(version) < readable
         raise ModelFileError(
-            f"{path} has format version {version[:40]}, this charrnn reads version {readable}: "
+            f"{path} has format version {printable(version[:40])}, this charrnn reads version {readable}: "
             + ("start the run anew with `force`" if earlier else "upgrade charrnn")
         )
 
