@@ -190,7 +190,8 @@ def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
     if version != str(readable):
         earlier = version.isdecimal() and len(version) < 9 and int(version) < readable
         raise ModelFileError(
-            f"{path} has format version {printable(version[:40])}, this charrnn reads version {readable}: "
+            f"{path} has format version {printable(version[:40])}, "
+            f"this charrnn reads version {readable}: "
             + ("start the run anew with `force`" if earlier else "upgrade charrnn")
         )
 
