@@ -8,7 +8,7 @@ DECLARED := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch benchmark docs lint clean
+.PHONY: help demo test test-torch fuzz benchmark docs lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,13 @@ test: .venv/installed-test ## Run the tests in two processes, two to four minute
 
 test-torch: .venv/installed-torch ## Run the tests that compare with PyTorch (a large download)
 	$(BIN)/python -m pytest -m torch
+
+FUZZ_SECONDS ?= 60
+fuzz: .venv/installed-test ## Read altered model files and the like for FUZZ_SECONDS=60 seconds
+	$(BIN)/python tests/fuzzing.py build/fuzz --seconds $(FUZZ_SECONDS) --seed $$(date +%s)
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then \
+	    $(BIN)/python tests/fuzzing_guided.py build/fuzz $(FUZZ_SECONDS); \
+	else echo "With atheris (.venv/bin/pip install atheris) as long again, guided by coverage"; fi
 
 benchmark: .venv/installed-torch ## Measure training and sampling beside PyTorch, about 4 minutes
 	$(BIN)/python benchmarks/compare_pytorch.py

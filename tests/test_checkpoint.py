@@ -24,6 +24,7 @@ from charrnn.inference.language_model import LanguageModel, load
 from charrnn.network.parameters import parameter_shapes
 from charrnn.storage import checkpoint
 from charrnn.storage.checkpoint import FORMAT_VERSION, SavedModel, load_model, save_model
+from charrnn.storage.tensors import MOST_HEADER
 from charrnn.text.vocabulary import Vocabulary
 
 
@@ -380,6 +381,7 @@ def test_tensors_must_be_those_of_the_configuration(path, saved, changes):
         {"checksum": ""},
         {"format_version": None},
         {"format_version": "one"},
+        {"format_version": "x\n\x1b[31m"},
     ],
     ids=lambda change: str(change)[:40],
 )
@@ -517,6 +519,54 @@ def test_any_byte_of_the_header_may_be_wrong(path, saved):
             assert "\n" not in str(error)
         else:
             assert isinstance(model, SavedModel)
+
+
+@pytest.mark.parametrize(
+    ("said", "twice", "words"),
+    [
+        (b'"format":', b'"format":"charrnn",', "not a charrnn model"),
+        (b'"readout.bias":', b'"readout.bias":{},', "not a charrnn model"),
+        (b'\\"layers\\":', b'\\"layers\\":1,', "is damaged"),
+    ],
+    ids=["metadata", "tensor", "configuration"],
+)
+def test_nothing_is_said_twice(path, saved, said, twice, words):
+    whole = path.read_bytes()
+    end = 8 + int.from_bytes(whole[:8], "little")
+    assert whole[:end].count(said) == 1
+    header = whole[8:end].replace(said, twice + said)
+    path.write_bytes(_with_header(header) + whole[end:])
+    with pytest.raises(ModelFileError, match=words):
+        load_model(path)
+
+
+def test_a_header_that_is_too_large_is_neither_read_nor_written(path, saved):
+    before = path.read_bytes()
+    training = {"documents": 1, "corpus": ["x" * MOST_HEADER]}
+    with pytest.raises(ModelFileError, match="at most 4,194,304 are read"):
+        save_model(path, dataclasses.replace(saved, training=training))
+    assert path.read_bytes() == before
+    end = 8 + int.from_bytes(before[:8], "little")
+    for size, readable in ((MOST_HEADER, True), (MOST_HEADER + 1, False)):
+        path.write_bytes(_with_header(before[8:end].ljust(size)) + before[end:])
+        if readable:
+            _assert_same(load_model(path), saved)
+        else:
+            with pytest.raises(ModelFileError, match="not a charrnn model"):
+                load_model(path)
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_damaged(path, monkeypatch):
+    """It is larger than what is read ahead with its header."""
+    save_model(path, with_biases("abc", hidden_size=200))
+
+    def cut(config):
+        os.truncate(path, path.stat().st_size - 100_000)
+        return parameter_shapes(config)
+
+    monkeypatch.setattr(checkpoint, "parameter_shapes", cut)
+    with pytest.raises(ModelFileError, match=r"damaged.*it ended while it was read"):
+        load_model(path)
 
 
 def _fifo(path):

@@ -222,6 +222,7 @@ def test_what_makes_no_sense_behind_a_good_header_is_told(body, characters, stre
         ({"arithmetic": 1}, "arithmetic differs"),
         ({"size": 301}, "damaged"),
         ({"crc": 1}, "damaged"),
+        ({"flags": compression._ADAPTS, "streams": 2}, "damaged"),
     ],
 )
 def test_each_fault_has_its_words(changes, words):

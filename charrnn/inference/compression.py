@@ -167,7 +167,7 @@ def _read_header(data: bytes) -> tuple[_Header, bytes]:
     (crc,) = _CRC.unpack_from(data, _HEADER.size)
     sound = (
         header.flags in (0, _ADAPTS)
-        and header.streams <= min(MOST_STREAMS, header.characters)
+        and header.streams <= min(1 if header.flags else MOST_STREAMS, header.characters)
         and header.characters <= header.size < _ENDLESS
     )
     if crc != zlib.crc32(data[: _HEADER.size]) or not sound:

@@ -24,8 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_safetensors
 
 from charrnn.config import MOMENTS, ModelConfig, require_path
 from charrnn.errors import ModelFileError, UsageError
@@ -39,6 +37,8 @@ from charrnn.storage.metadata import (
     read_network,
     read_resume,
 )
+from charrnn.storage.tensors import TensorFile, packed
+from charrnn.text.display import printable
 from charrnn.text.vocabulary import Vocabulary
 
 FORMAT = "charrnn"
@@ -65,7 +65,12 @@ class SavedModel:
     @property
     def finite(self) -> bool:
         """Whether no weight is NaN or infinite."""
-        return all(np.isfinite(tensor).all() for tensor in self.tensors.values())
+        return all(map(_is_finite, self.tensors.values()))
+
+
+def _is_finite(tensor: np.ndarray) -> bool:
+    """Whether there is neither NaN nor infinity in it; takes no memory, however large it is."""
+    return bool(np.isfinite(tensor.min()) and np.isfinite(tensor.max()))
 
 
 def checksum_of(tensors: dict[str, np.ndarray], text: str = "") -> str:
@@ -143,26 +148,36 @@ def save_model(path: str | Path, model: SavedModel) -> None:
         "history": json.dumps(model.history),
         "checksum": checksum_of(tensors),
     }
-    write_atomically(Path(path), to_safetensors(tensors, metadata))
+    _write(Path(path), tensors, metadata)
+
+
+def _write(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    try:
+        data = packed(tensors, metadata)
+    except ValueError as error:
+        raise ModelFileError(f"cannot write {path}: {error}") from error
+    write_atomically(path, data)
 
 
 @contextlib.contextmanager
-def _opened(path: Path, expected: str, advice: str) -> Iterator[tuple[Any, dict[str, str]]]:
-    """The safetensors file and its metadata; what goes wrong in the block is told of the file."""
+def _opened(path: Path, expected: str, advice: str) -> Iterator[TensorFile]:
+    """The file, its header read; what makes no sense in the block is told as damage of it."""
     kind, _ = _KINDS[expected]
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             found = "a folder, no regular file" if stat.S_ISDIR(mode) else "no regular file"
             raise ModelFileError(f"{path} is not a {kind}: it is {found}")
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            _check_format(path, metadata, expected)
-            yield file, metadata
+        with path.open("rb") as stream:
+            try:
+                file = TensorFile(stream)
+            except ValueError as error:
+                raise ModelFileError(f"{path} is not a {kind}") from error
+            _check_format(path, file.metadata, expected)
+            with _sensible(path):
+                yield file
     except FileNotFoundError as error:
         raise ModelFileError(f"there is no {kind} {path}: {advice}") from error
-    except SafetensorError as error:
-        raise ModelFileError(f"{path} is not a {kind}") from error
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror or error}") from error
 
@@ -175,7 +190,8 @@ def _check_format(path: Path, metadata: dict[str, str], expected: str) -> None:
     if version != str(readable):
         earlier = version.isdecimal() and len(version) < 9 and int(version) < readable
         raise ModelFileError(
-            f"{path} has format version {version}, this charrnn reads version {readable}: "
+            f"{path} has format version {printable(version[:40])}, "
+            f"this charrnn reads version {readable}: "
             + ("start the run anew with `force`" if earlier else "upgrade charrnn")
         )
 
@@ -187,39 +203,21 @@ def _sensible(path: Path) -> Iterator[None]:
         yield
     except SENSELESS as error:
         why = textwrap.shorten(str(error), 300)
-        raise ModelFileError(
-            f"{path} is damaged: its description cannot be read ({why})"
-        ) from error
-
-
-def _check_tensors(path: Path, file: Any, expected: dict[str, tuple[int, ...]]) -> None:
-    """The file has the tensors ``expected``, and no others: before any of them is read."""
-    if set(file.keys()) != set(expected):
-        raise ModelFileError(f"{path} is damaged: its tensors are not those of its configuration")
-    for name, shape in expected.items():
-        found = file.get_slice(name)
-        if tuple(found.get_shape()) != shape or found.get_dtype() != "F32":
-            raise ModelFileError(
-                f"{path} is damaged: {name} is {found.get_dtype()} {found.get_shape()}, "
-                f"its configuration says F32 {list(shape)}"
-            )
+        raise ModelFileError(f"{path} is damaged: what it says makes no sense ({why})") from error
 
 
 def load_model(path: str | Path) -> SavedModel:
     """Read a model file and check all of it. Raises ``ModelFileError``."""
     path = Path(path)
     advice = f"train it with 'charrnn train CORPUS --model {path}'"
-    with _opened(path, FORMAT, advice) as (file, metadata):
-        with _sensible(path):
-            config, vocabulary, labels = read_network(
-                parse(metadata["config"]),
-                parse(metadata["characters"]),
-                parse(metadata.get("labels", "[]")),
-            )
-            training, checksum = read_figures(parse(metadata["training"])), metadata["checksum"]
-            history = read_history(parse(metadata.get("history", "null")))
-        _check_tensors(path, file, parameter_shapes(config))
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with _opened(path, FORMAT, advice) as file:
+        said = file.metadata
+        config, vocabulary, labels = read_network(
+            parse(said["config"]), parse(said["characters"]), parse(said.get("labels", "[]"))
+        )
+        training, checksum = read_figures(parse(said["training"])), said["checksum"]
+        history = read_history(parse(said.get("history", "null")))
+        tensors = file.read(parameter_shapes(config))
     if checksum_of(tensors) != checksum:
         raise ModelFileError(f"{path} is damaged: its weights do not match their checksum")
     return SavedModel(config, vocabulary, tensors, training, labels, history)
@@ -278,22 +276,19 @@ def save_resume(path: Path, state: ResumeState) -> None:
         "values": values,
         "checksum": checksum_of(arrays, values),
     }
-    write_atomically(path, to_safetensors(arrays, metadata))
+    _write(path, arrays, metadata)
 
 
 def load_resume(path: Path) -> ResumeState:
     """Read a resume file and check all of it. Raises ``ModelFileError``."""
-    with _opened(path, RESUME_FORMAT, "there is no run to go on with") as (file, metadata):
-        with _sensible(path):
-            text, checksum = metadata["values"], metadata["checksum"]
-            values = read_resume(parse(text))
-        _check_tensors(path, file, _array_shapes(values))
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with _opened(path, RESUME_FORMAT, "there is no run to go on with") as file:
+        text, checksum = file.metadata["values"], file.metadata["checksum"]
+        values = read_resume(parse(text))
+        arrays = file.read(_array_shapes(values))
     if checksum_of(arrays, text) != checksum:
         raise ModelFileError(f"{path} is damaged: its contents do not match their checksum")
     for name, array in arrays.items():
         # A mean of squares may have become infinite: its weight then stays where it is.
-        sound = array >= 0 if name == "moment.square" else np.isfinite(array)
-        if not sound.all():
+        if not (array.min() >= 0 if name == "moment.square" else _is_finite(array)):
             raise ModelFileError(f"{path} is damaged: {name} has numbers that make no sense")
     return ResumeState(arrays, values)

@@ -11,13 +11,14 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import CharrnnError
+from charrnn.text.labels import Labels
 from charrnn.text.vocabulary import Vocabulary
 
 Reader = Callable[[Any], Any]
@@ -28,6 +29,10 @@ SENSELESS = (KeyError, TypeError, ValueError, OverflowError, RecursionError, Cha
 #: Lists and objects within one another, at most; what is written has three.
 _DEEPEST = 8
 
+#: Lists and objects of a description, at most, and brackets in its texts: labels may be some.
+_MOST_LISTS = 2**18
+_LISTS = (list, dict)
+
 #: Points of a curve, at most.
 _MOST_ROWS = 1000
 
@@ -36,18 +41,30 @@ _MOST = 10**15
 
 
 def parse(text: str) -> Any:
-    """The values of a JSON text. Nesting is bounded: whoever walks through them may recurse."""
-    values = json.loads(text)
-    _check_depth(values, _DEEPEST)
+    """The values of a JSON text, none of which is said twice.
+
+    Nesting is bounded: whoever walks through them may recurse.
+    """
+    if text.count("[") + text.count("{") > _MOST_LISTS:
+        raise ValueError("it has too many lists")
+    values = json.loads(text, object_pairs_hook=_said_once)
+    level = [values]
+    for _ in range(_DEEPEST + 1):
+        level = [inner for value in level if type(value) in _LISTS for inner in _within(value)]
+    if level:
+        raise ValueError("it is nested too deeply")
     return values
 
 
-def _check_depth(value: Any, left: int) -> None:
-    if isinstance(value, (dict, list)):
-        if not left:
-            raise ValueError("it is nested too deeply")
-        for inner in value.values() if isinstance(value, dict) else value:
-            _check_depth(inner, left - 1)
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("it says something twice")
+    return values
+
+
+def _within(value: list | dict) -> Iterable[Any]:
+    return value.values() if type(value) is dict else value
 
 
 def _of(*types: type, when: Callable[[Any], Any] = lambda _: True) -> Reader:
@@ -93,7 +110,7 @@ _FIGURES: dict[str, Reader] = {
 
 def _read(readers: dict[str, Reader], found: Any) -> dict[str, Any]:
     """What ``found`` says of all that the readers are for."""
-    values = {}
+    values, found = {}, _of(dict)(found)
     for name, reader in readers.items():
         if name not in found:
             raise ValueError(f"{name} is missing")
@@ -104,9 +121,31 @@ def _read(readers: dict[str, Reader], found: Any) -> dict[str, Any]:
     return values
 
 
+#: What the header of a safetensors file says of a tensor. It lies between two bytes, which are
+#: counted from the header's end on.
+_TENSOR: dict[str, Reader] = {
+    "dtype": _text,
+    "shape": lambda value: tuple(_count(n) for n in _of(list)(value)),
+    "data_offsets": lambda value: tuple(_count(n) for n in _of(list)(value)),
+}
+
+
+def read_tensor(found: Any) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """Type, shape and place of a tensor in a safetensors file."""
+    values = _read(_TENSOR, found)
+    return values["dtype"], values["shape"], values["data_offsets"]
+
+
+def read_header(found: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """The metadata of a safetensors file, and what it says of its tensors by their names."""
+    table = dict(_of(dict)(found))
+    metadata = _of(dict)(table.pop("__metadata__", {}))
+    return {name: _text(value) for name, value in metadata.items()}, table
+
+
 def read_figures(found: Any) -> dict[str, Any]:
     """What a model file says of its training; any of it may be missing, and more may be there."""
-    known = {name: reader for name, reader in _FIGURES.items() if name in found}
+    known = {name: reader for name, reader in _FIGURES.items() if name in _of(dict)(found)}
     return found | _read(known, found)
 
 
@@ -141,10 +180,11 @@ def read_network(
     config: Any, characters: Any, labels: Any
 ) -> tuple[ModelConfig, Vocabulary, tuple[str, ...]]:
     """The shape of a network, its characters and its labels, which must fit together."""
-    shape, vocabulary, names = ModelConfig(**config), Vocabulary(characters), tuple(_words(labels))
+    shape, vocabulary = ModelConfig(**config), Vocabulary(characters)
+    names = Labels(found).names if (found := tuple(_words(labels))) else ()
     if vocabulary.size != shape.vocabulary_size:
         raise ValueError("its vocabulary has another size")
-    if len(set(names)) != len(names) or len(names) != shape.classes:
+    if len(names) != shape.classes:
         raise ValueError("it has another number of labels")
     return shape, vocabulary, names
 
