@@ -8,10 +8,10 @@ DECLARED := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch fuzz benchmark docs lint clean
+.PHONY: help demo test test-torch test-processors fuzz benchmark docs lint clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Another interpreter: make PYTHON=python3.12 ... (3.10 or newer)"
 
@@ -28,11 +28,14 @@ demo: .venv/installed ## Train on tales and on dinosaur names for about a minute
 	@echo "Try next: $(BIN)/charrnn sample --model build/tales.safetensors --temperature 0.6" \
 	    "--prime 'The gander '"
 
-test: .venv/installed-test ## Run the tests in two processes, two to four minutes
+test: .venv/installed-test ## Run the tests in two processes, four to six minutes
 	$(BIN)/python -m pytest
 
 test-torch: .venv/installed-torch ## Run the tests that compare with PyTorch (a large download)
 	$(BIN)/python -m pytest -m torch
+
+test-processors: .venv/installed-test ## Run the core's tests as lesser processors would, half a minute
+	$(BIN)/python -m pytest -m processors
 
 FUZZ_SECONDS ?= 60
 fuzz: .venv/installed-test ## Read altered model files and the like for FUZZ_SECONDS=60 seconds

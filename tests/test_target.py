@@ -94,10 +94,12 @@ def _run_the_tests_on(settings, vector_bytes):
     python("-m", "pytest", *chosen, *files, without=NUMBA_SETTINGS, cwd=TESTS, **settings)
 
 
+@pytest.mark.processors
 def test_the_core_is_right_on_a_generic_processor():
     _run_the_tests_on(GENERIC, 16)
 
 
+@pytest.mark.processors
 def test_the_core_is_right_with_avx2():
     if not X86 or not llvm.get_host_cpu_features().get("avx2"):
         pytest.skip("this machine has no AVX2")
