@@ -92,7 +92,7 @@ def _pass(config, precision, batch):
 
 
 def test_a_processor_without_it_says_so(monkeypatch):
-    monkeypatch.setattr("charrnn.network.network.HAS_BFLOAT16", False)
+    monkeypatch.setattr("charrnn.network.weights.HAS_BFLOAT16", False)
     with pytest.raises(UsageError, match="AVX512-BF16"):
         Network(ModelConfig(10), precision="bfloat16")
     assert Network(ModelConfig(10), precision="auto").panels == np.float32

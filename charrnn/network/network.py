@@ -11,7 +11,6 @@ from numpy.typing import DTypeLike
 
 from charrnn.compute import packing, updates
 from charrnn.compute.recurrence import Dropout
-from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.compute.threads import Team, Work, available_threads, by_one, shared
 from charrnn.compute.turns import Turns
 from charrnn.config import ModelConfig
@@ -22,24 +21,10 @@ from charrnn.network.layers.place import Call, Place
 from charrnn.network.layers.recurrent import RecurrentLayer
 from charrnn.network.parameters import count_of, views
 from charrnn.network.program import Memory, Program
-from charrnn.network.weights import Matrix
+from charrnn.network.weights import Matrix, panel_dtype
 from charrnn.text.batch import Batch
 
 _NO_DROPOUT = Dropout(0, 0, 1.0, 0)
-
-
-def _panel_dtype(precision: str, dtype: np.dtype) -> np.dtype:
-    """dtype of packed weights. "auto" is float32: what a text scores or a seed writes should not
-    depend on the machine. Training takes what is faster (see ``planning``).
-    """
-    if precision != "bfloat16":
-        return dtype
-    if not HAS_BFLOAT16:
-        raise UsageError(
-            "this processor cannot multiply bfloat16 (it lacks AVX512-BF16): "
-            "give `precision` float32"
-        )
-    return packing.PAIRS
 
 
 class Network:
@@ -74,7 +59,7 @@ class Network:
         self.options: dict[str, Any] = {
             "threads": threads, "precision": precision, "dtype": dtype, "told": tuple(told),
         }  # fmt: skip
-        self.panels = _panel_dtype(precision, self.dtype)
+        self.panels = panel_dtype(precision, self.dtype)
         self.team = Team(threads or available_threads())
         self.turns = Turns()
         declared = self.graph.parameters

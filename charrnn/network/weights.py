@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.compute import packing, products, readout
+from charrnn.compute.target import HAS_BFLOAT16
+from charrnn.errors import UsageError
 
 
 def plain_index(size: int, width: int, stride: int) -> np.ndarray:
@@ -159,3 +161,20 @@ class Table:
             self.gradient.reshape(-1), self.column_index, self.row_index, gradients, self.at,
             part, parts,
         )  # fmt: skip
+
+
+def panel_dtype(precision: str, dtype: np.dtype) -> np.dtype:
+    """The type of packed weights, where all else is of ``dtype``.
+
+    "auto" is float32: what a text scores or a seed writes should not depend on the machine.
+    Training takes what is faster (see ``planning``). Raises ``UsageError`` where the processor
+    cannot multiply bfloat16.
+    """
+    if precision != "bfloat16":
+        return dtype
+    if not HAS_BFLOAT16:
+        raise UsageError(
+            "this processor cannot multiply bfloat16 (it lacks AVX512-BF16): "
+            "give `precision` float32"
+        )
+    return packing.PAIRS
