@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
 from subprocesses import TESTS, python
 
 CASES = 12_500
+
+pytestmark = pytest.mark.faults
 
 
 def test_altered_files_are_read_or_refused(tmp_path):

@@ -17,6 +17,8 @@ from trained import FABLES
 from charrnn.cli import run as run_module
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
 
+pytestmark = pytest.mark.faults
+
 KILLS, STEPS = 40, 240
 SHAPE = ("--layers", 1, "--hidden-size", 8, "--batch-size", 4, "--sequence-length", 8,
         "--warmup-steps", 5, "--threads", 1)  # fmt: skip
