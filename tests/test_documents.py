@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charrnn.text import documents as module
-from charrnn.text.documents import Documents, pack, ranges
+from charrnn.text.documents import Documents
+from charrnn.text.packing import pack, ranges
 from charrnn.text.vocabulary import START
 
 

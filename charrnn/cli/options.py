@@ -12,6 +12,7 @@ import click
 
 from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.config import (
+    DECODERS,
     EMBEDDING_SIZE,
     INITIAL_STATES,
     LABELS,
@@ -190,9 +191,11 @@ reading_options = options(
 )  # fmt: skip
 
 task_options = options(
-    click.option("--task", type=click.Choice(TASKS[:-1]), default=TASKS[0], show_default=True,
+    click.option("--task", type=click.Choice([t for t in TASKS if t != "restore"]),
+                 default=TASKS[0], show_default=True,
                  help="What is learned: to write texts, to tell the label of each line "
-                      "TEXT<tab>LABEL, or to find tags as in the lines, <name>Ada</name> writes."),
+                      "TEXT<tab>LABEL, to find tags as in the lines, <name>Ada</name> writes, or "
+                      "to write the OUTPUT of each line INPUT<tab>OUTPUT."),
     option(TextConfig, "--restore", str,
            "Learn to put back what is taken out of the text: any of "
            f"{', '.join(RESTORABLE)}, with commas between them.", metavar="KIND,..."),
@@ -204,6 +207,12 @@ task_options = options(
                       "them."),
     click.option("--balance", is_flag=True,
                  help="With --task label: rare labels count as much as others."),
+    click.option("--decoder", type=click.Choice(DECODERS),
+                 help="With --task pairs: write symbol by symbol with attention to the input, or "
+                      "all at once by CTC, where the output follows the input from left to "
+                      f"right.  [default: {DECODERS[0]}]"),
+    click.option("--target-symbols", is_flag=True,
+                 help="With --task pairs: outputs are symbols with spaces between them."),
     click.option("--ngram-buckets", type=int,
                  help="With --task label: rows of a table of what sequences of up to five "
                       "characters say, beside the network; 0: none.  [default: as suits the text]"),

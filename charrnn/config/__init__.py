@@ -9,7 +9,7 @@ from charrnn.config.checks import (
 )
 from charrnn.config.model import EMBEDDING_SIZE, INITIAL_STATES, ONE_HOT_VOCABULARY, ModelConfig
 from charrnn.config.sampling import DEFAULT_MIN_P, MOST_BEAMS, SamplingConfig, SamplingPlan
-from charrnn.config.text import LABELS, RESTORABLE, TASKS, TextConfig
+from charrnn.config.text import DECODERS, LABELS, RESTORABLE, TASKS, TextConfig
 from charrnn.config.training import (
     LEARNING_RATES,
     MAX_EXTENT,
@@ -25,6 +25,7 @@ from charrnn.config.training import (
 )
 
 __all__ = [
+    "DECODERS",
     "DEFAULT_MIN_P",
     "EMBEDDING_SIZE",
     "INITIAL_STATES",

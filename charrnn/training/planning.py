@@ -26,10 +26,10 @@ from charrnn.config import (
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.network.parameters import recurrent_parameter_count, with_weights
-from charrnn.text.batch import Batch
+from charrnn.text.batch import Batch, FirstBatch
 from charrnn.text.dataset import Dataset
-from charrnn.text.documents import Documents
-from charrnn.text.running import Lanes
+from charrnn.text.running import Lanes, RunningText
+from charrnn.text.vocabulary import SPECIALS
 from charrnn.training.processes import ALONE, Processes
 
 #: Without an extent a run passes so often over the text, but within these limits in characters: a
@@ -60,7 +60,7 @@ _SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
 #: Of a network that reads: passes after which it gets no better, with as many characters as a small
 #: text takes for its updates; the fewest passes of a budget, and the most recurrent weights for
 #: each class that is to be told and for each character.
-_READING_EPOCHS, _FEWEST_READ = {"label": 8, "tags": 12, "restore": 12}, 6e5
+_READING_EPOCHS, _FEWEST_READ = {"label": 8, "tags": 12, "restore": 12, "pairs": 20}, 6e5
 _FEWEST_READINGS, _WEIGHTS_OF_A_TARGET, _WEIGHTS_OF_A_READ_CHARACTER = 7, 12.0, 0.02
 
 #: Rows of a table of n-grams: one for so many characters, within bounds, and the most weights.
@@ -205,7 +205,7 @@ def characters_read(config: TrainingConfig, positions: int, task: str = "write")
 
 def with_length(config: TrainingConfig, dataset: Dataset) -> TrainingConfig:
     """``config``, where texts are read whole and it does not say so, with a length for them."""
-    if config.sequence_length is None and isinstance(dataset.training, Documents):
+    if config.sequence_length is None and not isinstance(dataset.training, RunningText):
         return dataclasses.replace(config, sequence_length=dataset.training.suited_length)
     return config
 
@@ -307,6 +307,9 @@ def _validations(validated: int, characters: float) -> int:
 #: The network that is measured where the size is still open: large enough to be typical.
 _MEASURED_SIZE, _MEASURED_STEPS = 128, 3
 
+#: Steps of each side of a pair.
+_TYPICAL_PAIR = 10
+
 
 def _multiply_adds_a_second(
     shape: ModelConfig, config: TrainingConfig, processes: Processes
@@ -342,8 +345,17 @@ def _typical_batch(config: ModelConfig, batch: int, length: int) -> Batch:
     """One whose time does not depend on what is in it: of documents, one a lane."""
     characters = np.zeros((length, batch), np.int32)
     resets = np.zeros((length, batch), np.uint8)
-    if config.task != "label":
+    if config.task not in ("label", "pairs"):
         return Batch(characters, characters, resets)
-    spans = [(lane, 0, length) for lane in range(batch)]
+    # Words, of pairs: what attends to them takes time.
+    last = length if config.task == "label" else min(_TYPICAL_PAIR, length)
+    spans = np.array([(lane, 0, last) for lane in range(batch)], np.int32)
+    if config.answers:
+        first = FirstBatch(characters, resets, spans)
+        return Batch(characters, characters, resets, spans=spans, first=first)
+    if config.task == "pairs":
+        targets = np.full((batch, last // 2), SPECIALS, np.int32)
+        counted = np.ones(characters.shape, np.bool_)
+        return Batch(characters, targets, resets, counted, spans=spans)
     shape, dtype = ((batch, config.classes), np.bool_) if config.multiple else (batch, np.int32)
-    return Batch(characters, np.zeros(shape, dtype), resets, spans=np.array(spans, np.int32))
+    return Batch(characters, np.zeros(shape, dtype), resets, spans=spans)
