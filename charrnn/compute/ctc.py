@@ -121,3 +121,110 @@ def align_documents(logits, spans, targets, losses, first, last):
                 share = alpha[t - start, s] + beta[t - start, s] - log_p
                 if share > -math.inf:
                     flat[at + _symbol(symbols, s)] -= math.exp(share)
+
+
+@inlined
+def _child(first, following, last, node, symbol):
+    """The node behind ``node`` with a symbol, -1 where there is none."""
+    child = first[node]
+    while child >= 0 and last[child] != symbol:
+        child = following[child]
+    return child
+
+
+@kernel
+def likeliest_prefixes(logs, texts, nats):
+    """The likeliest ``texts`` [K, T], filled up with -1, and their ``nats`` [K], the best first.
+
+    Prefix beam search (Graves 2008; Hannun et al. 2014) over log y [T, V], with K beams: of each
+    beginning the probabilities of all paths to it are kept, those that end with a blank by
+    themselves, as they alone may go on with the last symbol again. Texts that are not found have
+    infinite nats.
+    """
+    steps, size = logs.shape
+    beams = nats.size
+    # A tree of beginnings: each node is its parent with one symbol more; 0 is the empty one.
+    room = 1 + steps * beams
+    parent, last = np.full(room, -1), np.full(room, -1)
+    first, following = np.full(room, -1), np.full(room, -1)
+    nodes, alive = 1, 1
+    own, rank = np.zeros(beams, np.int64), np.full(room, -1)
+    blank, other = np.full(beams, -math.inf), np.full(beams, -math.inf)
+    blank[0], rank[0] = 0.0, 0
+    # Candidates: each beam as it is, then each with each symbol.
+    scores = np.empty((2, beams * (size + 1)))
+    for t in range(steps):
+        scores[:] = -math.inf
+        for k in range(alive):
+            node = own[k]
+            total = _add_logs(blank[k], other[k])
+            scores[0, k] = total + logs[t, BLANK]
+            if last[node] >= 0:
+                scores[1, k] = _add_logs(scores[1, k], other[k] + logs[t, last[node]])
+            for symbol in range(1, size):
+                before = blank[k] if symbol == last[node] else total
+                child = _child(first, following, last, node, symbol)
+                if child >= 0 and rank[child] >= 0:  # it is a beam itself
+                    at = rank[child]
+                    scores[1, at] = _add_logs(scores[1, at], before + logs[t, symbol])
+                else:
+                    scores[1, beams + k * size + symbol] = before + logs[t, symbol]
+        totals = np.empty(scores.shape[1])
+        for n in range(totals.size):
+            totals[n] = _add_logs(scores[0, n], scores[1, n])
+        order = np.argsort(-totals)[:beams]
+        new = np.full(beams, -1)
+        for place in range(beams):
+            n = order[place]
+            if totals[n] == -math.inf:
+                break
+            if n < beams:
+                new[place] = own[n]
+            else:
+                node, symbol = own[(n - beams) // size], (n - beams) % size
+                child = _child(first, following, last, node, symbol)
+                if child < 0:
+                    child, nodes = nodes, nodes + 1
+                    parent[child], last[child] = node, symbol
+                    following[child], first[node] = first[node], child
+                new[place] = child
+        for k in range(alive):
+            rank[own[k]] = -1
+        alive = 0
+        while alive < beams and new[alive] >= 0:
+            own[alive], rank[new[alive]] = new[alive], alive
+            blank[alive], other[alive] = scores[0, order[alive]], scores[1, order[alive]]
+            alive += 1
+    texts[:], nats[:] = -1, math.inf
+    for k in range(alive):
+        nats[k] = -_add_logs(blank[k], other[k])
+        count, node = 0, own[k]
+        while node > 0:
+            count, node = count + 1, parent[node]
+        node = own[k]
+        while node > 0:
+            count -= 1
+            texts[k, count], node = last[node], parent[node]
+
+
+@kernel
+def place_symbols(logs, symbols, steps):
+    """The step [M] at which each symbol is likeliest on the likeliest path (Viterbi)."""
+    length, places = logs.shape[0], 2 * symbols.size + 1
+    best, came = np.full((length, places), -math.inf), np.zeros((length, places), np.int64)
+    for t in range(length):
+        for s in range(places):
+            highest, back = (0.0 if s < 2 else -math.inf) if t == 0 else best[t - 1, s], 0
+            for jump in range(1, 3):
+                if t and s >= jump and (jump == 1 or _may_skip(symbols, s)):
+                    if best[t - 1, s - jump] > highest:
+                        highest, back = best[t - 1, s - jump], jump
+            best[t, s], came[t, s] = highest + logs[t, _symbol(symbols, s)], back
+    place = places - 1
+    if places > 1 and best[-1, places - 2] > best[-1, places - 1]:
+        place = places - 2
+    highest_of = np.full(symbols.size, -math.inf)
+    for t in range(length - 1, -1, -1):
+        if place & 1 and logs[t, symbols[place >> 1]] > highest_of[place >> 1]:
+            highest_of[place >> 1], steps[place >> 1] = logs[t, symbols[place >> 1]], t
+        place -= came[t, place]

@@ -10,19 +10,21 @@ from charrnn.inference.labelling import Labeller
 from charrnn.inference.language_model import LanguageModel, restored
 from charrnn.inference.restoration import TextRestorer
 from charrnn.inference.tagging import Tagger
+from charrnn.inference.transcription import Transcriber
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model
 
-_KINDS: dict[str, type[Labeller] | type[Tagger] | type[TextRestorer]] = {
+_KINDS: dict[str, type[Labeller | Tagger | TextRestorer | Transcriber]] = {
     "label": Labeller,
     "tags": Tagger,
     "restore": TextRestorer,
+    "pairs": Transcriber,
 }
 
 
 def load(
     path: str | Path, *, threads: int = 0, precision: str = "auto"
-) -> LanguageModel | Labeller | Tagger | TextRestorer:
+) -> LanguageModel | Labeller | Tagger | TextRestorer | Transcriber:
     """Read a model file; 0 threads: one for each processor; ``precision`` as in ``Network``.
 
     Raises ``ModelFileError`` where the file is missing, damaged or foreign, or where its weights
@@ -35,7 +37,7 @@ def load(
 
 def model_of(
     saved: SavedModel, *, threads: int = 0, precision: str = "auto"
-) -> LanguageModel | Labeller | Tagger | TextRestorer:
+) -> LanguageModel | Labeller | Tagger | TextRestorer | Transcriber:
     """The model that a file holds; arguments and errors are those of ``load``."""
     if saved.config.writes:
         return restored(saved, {"threads": threads, "precision": precision})
@@ -44,7 +46,7 @@ def model_of(
     return reader_of(saved, network)
 
 
-def reader_of(saved: SavedModel, network: Network) -> Labeller | Tagger | TextRestorer:
+def reader_of(saved: SavedModel, network: Network) -> Labeller | Tagger | TextRestorer | Transcriber:
     """A model that reads, with its ``network``.
 
     Raises ``ModelFileError`` where its labels or what it says of its texts make no sense.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from charrnn.network.starting import own_part
 from charrnn.network.weights import Matrix, panel_dtype
 from charrnn.text.batch import Batch
 
-_NO_DROPOUT = Dropout(0, 0, 1.0, 0)
+NO_DROPOUT = Dropout(0, 0, 1.0, 0)
 _NO_SPANS = np.empty((0, 3), np.int32)
 
 
@@ -181,7 +181,7 @@ class Network:
         run = self._run(batch)
         starting.start(self, batch, run, state)
         phases = self.head.losses(run.head, batch)
-        self.team.run(self._forward(batch, run, _NO_DROPOUT), *phases)
+        self.team.run(self._forward(batch, run, NO_DROPOUT), *phases)
         return self.head.found(run.head, batch), self._state(run, state)
 
     def logits(self, batch: Batch) -> np.ndarray:
@@ -192,7 +192,7 @@ class Network:
         run = self._run(batch)
         starting.start(self, batch, run, self.initial_state(batch.inputs.shape[1]))
         logits, phases = self.head.logits(run.head, batch)
-        self.team.run(self._forward(batch, run, _NO_DROPOUT), *phases)
+        self.team.run(self._forward(batch, run, NO_DROPOUT), *phases)
         return logits
 
     def attention(self, batch: Batch) -> np.ndarray:
@@ -204,7 +204,7 @@ class Network:
         """Outputs of the units of all recurrent layers [T, B, R·H], and the state behind them."""
         run = self._run(batch)
         starting.start(self, batch, run, state)
-        self.team.run(self._forward(batch, run, _NO_DROPOUT))
+        self.team.run(self._forward(batch, run, NO_DROPOUT))
         outputs = [own.output[..., : self.config.hidden_size] for own in run.recurrent]
         return np.concatenate(outputs, axis=-1), self._state(run, state)
 
@@ -241,9 +241,9 @@ class Network:
         run = self._run(batch)
         starting.start(self, batch, run, state)
         self.team.run(
-            self._forward(batch, run, _NO_DROPOUT),
+            self._forward(batch, run, NO_DROPOUT),
             *self.head.differentiate_last_step(run.head, batch),
-            self._backward(batch, run, _NO_DROPOUT),
+            self._backward(batch, run, NO_DROPOUT),
         )
         size = self.config.hidden_size
         return np.stack([own.doutput[..., :size] for own in run.recurrent], axis=1)
@@ -280,14 +280,22 @@ class Network:
         return calls
 
     def _forward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> Work:
+        own = self.forward(batch, run, mask, range(len(self.layers)))
+        return shared(batch.inputs.shape[1], own)
+
+    def forward(
+        self, batch: Batch, run: PassBuffers, mask: Dropout, chosen: Iterable[int]
+    ) -> Callable[[int, int], None]:
+        """The work of the layers with some numbers, on lanes from a first to before a last."""
         sources = [run.sources(node, batch) for node in self.graph.layers]
-        chain = list(zip(self.layers, sources, run.layers, self._calls(batch, run, mask), strict=True))
+        calls = self._calls(batch, run, mask)
+        chain = [(self.layers[n], sources[n], run.layers[n], calls[n]) for n in chosen]
 
         def work(first: int, last: int) -> None:
             for layer, read, own, call in chain:
                 layer.forward(read, own, call, first, last)
 
-        return shared(batch.inputs.shape[1], work)
+        return work
 
     def _backward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> Work:
         calls = self._calls(batch, run, mask)

@@ -208,7 +208,7 @@ class RecurrentLayer:
         inputs = self.input.begin(sources[0], run.gates, first, last)
         for labels, told in zip(self.labels, sources[1:], strict=False):
             inputs = labels.begin(told, run.gates, first, last, inputs)
-        for own in self.first_states:
+        for own in self.first_states if call.starts[:, first:last].any() else ():
             some = slice(*call.documents(first, last))
             ends, made, *_ = (rows[some] for rows in run.start_rows)
             run.own_states[0][:, some] = own.forward(sources[-1], call.read[some], (ends, made))
