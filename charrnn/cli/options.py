@@ -263,6 +263,9 @@ training_options = options(
     option(TrainingConfig, "--weight-decay", float,
            "Share of each weight that an update takes away, times the learning rate.  [default: as "
            "suits the network, the text and the time]"),
+    option(TrainingConfig, "--label-smoothing", float,
+           "With --task pairs and attention: share of each symbol that all others get in "
+           "training.  [default: 0.1]"),
     option(TrainingConfig, "--averaging", float,
            "Decay of the average of the weights that is validated and kept; 0: the weights as "
            "they are."),

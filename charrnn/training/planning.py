@@ -69,6 +69,9 @@ _POSITIONS_OF_A_BUCKET, _FEWEST_BUCKETS, _MOST_BUCKETS, _MOST_IN_BUCKETS = 4, 2*
 #: Dropout of a network that reads, at least: what it learns of a text is little.
 _READING_DROPOUT = 0.1
 
+#: Of pairs with attention, the share of each symbol that all others get.
+_LABEL_SMOOTHING = 0.1
+
 #: Updates that a pass over a text should have, and the lanes that are chosen for it.
 _UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
 
@@ -163,6 +166,7 @@ def complete(
     most = _most_epochs(positions, weights, shape.task) * positions
     chosen: dict[str, Any] = {"batch_size": config.batch_size or batch}
     chosen["sequence_length"] = _length_of(config)
+    chosen["label_smoothing"] = _LABEL_SMOOTHING if shape.answers else 0.0
     if config.epochs is config.steps is config.budget is None:
         characters = min(characters_read(config, positions, shape.task), most)
         chosen["steps"] = math.ceil(characters / (batch * length))
@@ -187,6 +191,8 @@ def complete(
             "validation_positions": validated,
             "most_epochs": round(most / positions, 1) if early else 0.0,
         }
+    if config.label_smoothing and not shape.answers:
+        raise UsageError("`label_smoothing` is for the task pairs with the `decoder` attention")
     given = {n: value for n, value in dataclasses.asdict(config).items() if value is not None}
     return Plan(**{**chosen, **given, "precision": training_precision(config)})
 

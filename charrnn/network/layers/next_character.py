@@ -19,6 +19,7 @@ from charrnn.network.nodes import NextCharacter
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 from charrnn.text.batch import Batch
+from charrnn.text.vocabulary import END, SPECIALS
 
 #: Bytes that the logits of one block of rows may take.
 _LOGIT_BYTES = 16 * 2**20
@@ -51,6 +52,7 @@ class NextCharacterHead:
         self.matrix = place.linear(node.named("weight"), node.reads[0], node.size)
         self.bias = np.full(self.width, NEVER, place.dtype)
         self._bias_at = place.at[node.named("bias")]
+        self.smoothing = 0.0  # share of each target that gradients spread over all others alike
 
     def matrices(self) -> list[Matrix]:
         """The one that it has."""
@@ -158,6 +160,10 @@ class NextCharacterHead:
         hidden, targets = run.hidden[first:last], targets.reshape(-1)[first:last]
         readout.logits_of_rows(hidden, self.matrix.forward, self.bias, logits)
         readout.cross_entropy_rows(logits, targets, run.losses[first:last])
+        if self.smoothing:  # label smoothing (Szegedy et al. 2016); losses stay those of the targets
+            logits[np.arange(len(targets)), targets] += self.smoothing
+            can_be = [END, *range(SPECIALS, self._vocabulary)]
+            logits[:, can_be] -= self.smoothing / len(can_be)
         if counted is not None:
             out = counted.reshape(-1)[first:last] == 0
             logits[out] = run.losses[first:last][out] = 0
