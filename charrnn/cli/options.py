@@ -50,6 +50,15 @@ model_option = click.option(
 )  # fmt: skip
 
 
+def models_option(several: str) -> Any:
+    """Any number of models; ``several`` says what they are for together."""
+    return click.option(
+        "--model", "paths", type=click.Path(path_type=Path), multiple=True,
+        help=f"A model file; may be given several times.{several}  [env var: {_MODEL_VARIABLE}; "
+             f"default: {_MODEL}]",
+    )  # fmt: skip
+
+
 def as_option(field: str) -> str:
     """The option that gives a field of a configuration its value."""
     return f"--{field.replace('_', '-')}"

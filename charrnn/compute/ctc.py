@@ -216,9 +216,9 @@ def place_symbols(logs, symbols, steps):
         for s in range(places):
             highest, back = (0.0 if s < 2 else -math.inf) if t == 0 else best[t - 1, s], 0
             for jump in range(1, 3):
-                if t and s >= jump and (jump == 1 or _may_skip(symbols, s)):
-                    if best[t - 1, s - jump] > highest:
-                        highest, back = best[t - 1, s - jump], jump
+                comes = t > 0 and s >= jump and (jump == 1 or _may_skip(symbols, s))
+                if comes and best[t - 1, s - jump] > highest:
+                    highest, back = best[t - 1, s - jump], jump
             best[t, s], came[t, s] = highest + logs[t, _symbol(symbols, s)], back
     place = places - 1
     if places > 1 and best[-1, places - 2] > best[-1, places - 1]:

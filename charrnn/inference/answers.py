@@ -65,7 +65,8 @@ class _Beams:
         parents, tokens = np.divmod(best, size)
         nats = np.take_along_axis(nats, best, axis=1)
         ends = tokens == END
-        for d, rank in zip(*np.nonzero(ends[:, :count] & np.isfinite(nats[:, :count])), strict=True):
+        over = ends[:, :count] & np.isfinite(nats[:, :count])
+        for d, rank in zip(*np.nonzero(over), strict=True):
             self._keep(d, parents[d, rank], float(nats[d, rank]), ended=True)
         order = np.argsort(ends, axis=1, kind="stable")[:, :count]
         parents, tokens, self.nats = (

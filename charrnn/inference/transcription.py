@@ -10,7 +10,7 @@ import numpy as np
 
 from charrnn.compute import ctc
 from charrnn.compute.turns import in_turn
-from charrnn.config import require_whole
+from charrnn.config import ANSWER_BEAMS, MOST_ANSWER_BEAMS, require_whole
 from charrnn.errors import UsageError
 from charrnn.inference.answers import Found, search
 from charrnn.inference.readers import Reader
@@ -23,12 +23,11 @@ from charrnn.text.paired import left_tokens
 from charrnn.text.vocabulary import END, UNKNOWN
 from charrnn.training.reading import log_probabilities
 
-#: Beginnings that are followed at once unless it is said how many, and the most.
-BEAMS, MOST_BEAMS = 4, 64
+#: Texts that are read at once, and steps of them.
+_TOGETHER, _POSITIONS = 64, 2**15
 
-#: Texts that are read at once, and steps of them, and symbols of right sides beyond the longest
-#: that was learned, twice.
-_TOGETHER, _POSITIONS, _MORE = 64, 2**15, 10
+#: Symbols that an answer may have beyond twice the longest right side that was learned.
+_MORE = 10
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,24 @@ class Transcribed:
         """The best of them, empty where none was found."""
         return self.candidates[0].output if self.candidates else ""
 
+    @property
+    def cut(self) -> bool:
+        """Whether the best was cut off at the most symbols that are written."""
+        return bool(self.candidates) and not self.candidates[0].whole
+
 
 class Transcriber(Reader):
-    """Writes what belongs to a text. Where its pairs have labels, tabs stand before those."""
+    """Writes what belongs to a text, of ``most`` symbols at most.
+
+    Where its pairs have labels, those of a text stand behind it, each behind a tab.
+    """
 
     def __init__(self, network: Network, saved: SavedModel) -> None:
         super().__init__(network, saved)
         spaced = bool(saved.training["text"]["target_symbols"])
         self.alphabet = Alphabet.of(saved.labels, spaced=spaced)
         self._repeats = saved.training.get("repeats", 1)
-        self._most = 2 * saved.training["longest"] + _MORE
+        self.most = 2 * saved.training["longest"] + _MORE
         self._beside: list[Transcriber] = []
 
     def together_with(self, others: Sequence[Transcriber]) -> Transcriber:
@@ -83,12 +90,14 @@ class Transcriber(Reader):
         return whole
 
     @in_turn
-    def answers(self, texts: Sequence[str], *, beams: int = BEAMS) -> list[Transcribed | None]:
+    def answers(
+        self, texts: Sequence[str], *, beams: int = ANSWER_BEAMS
+    ) -> list[Transcribed | None]:
         """The likeliest right sides of each text that are found among so many ``beams``.
 
         Raises ``UsageError`` for a number of beams that is none, or a label that there is not.
         """
-        require_whole("beams", beams, 1, MOST_BEAMS)
+        require_whole("beams", beams, 1, MOST_ANSWER_BEAMS)
         columns = [self._split(text) for text in texts if text]
         read = [left_tokens(left, labels, self.vocabulary, self.alphabet)
                 for left, labels in columns]  # fmt: skip
@@ -121,7 +130,7 @@ class Transcriber(Reader):
         first = first_batch([np.repeat(own, self._repeats) for own in read])
         models = [self, *self._beside]
         if self.network.config.answers:
-            return search([model.network for model in models], first, beams, self._most)
+            return search([model.network for model in models], first, beams, self.most)
         logits = [model.network.logits(_alone(first)).astype(np.float64) for model in models]
         logs = [log_probabilities(own) for own in logits]
         mean = logs[0] if len(logs) == 1 else np.logaddexp.reduce(logs) - math.log(len(logs))

@@ -9,7 +9,7 @@ import numpy as np
 from charrnn.compute.threads import shared
 from charrnn.network import starting
 from charrnn.network.buffers import PassBuffers
-from charrnn.network.layers.context import ContextLayer
+from charrnn.network.layers.context import ContextBuffers
 from charrnn.network.network import NO_DROPOUT, Network
 from charrnn.text.batch import Batch, FirstBatch
 from charrnn.text.vocabulary import START
@@ -29,11 +29,7 @@ class Answering:
         self._run = PassBuffers(graph, network.layers, network.head, self._batch.shapes)
         self._states = [layer.initial for layer in network.recurrent_layers]
         self._written = [not node.read_first for node in graph.recurrent]
-        (self._context,) = (
-            own
-            for layer, own in zip(network.layers, self._run.layers, strict=True)
-            if isinstance(layer, ContextLayer)
-        )
+        (self._context,) = (own for own in self._run.layers if isinstance(own, ContextBuffers))
         starting.start(network, self._batch, self._run, self._states)
         reading = [n for n, node in enumerate(graph.layers) if node.read_first]
         work = network.forward(self._batch, self._run, NO_DROPOUT, reading)

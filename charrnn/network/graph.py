@@ -94,7 +94,8 @@ def _answering(config: ModelConfig, layers: list[Layer]) -> Node:
     characters = FirstCharacters("", (), config.vocabulary_size + config.classes - config.symbols)
     read = _both_ways(config, "reader", characters, layers)
     keys, values = (
-        _add(layers, Projection(f"attention.{name}.{{}}", (read,), size)) for name in ("key", "value")
+        _add(layers, Projection(f"attention.{name}.{{}}", (read,), size))
+        for name in ("key", "value")
     )
     below: Node = Characters("", (), config.symbols + SPECIALS)
     for number in range(config.layers):
@@ -113,7 +114,9 @@ def _both_ways(config: ModelConfig, name: str, below: Node, layers: list[Layer])
     below = _embedded(config, embedding, below, layers)
     for number in range(config.layers):
         directions = [
-            _add(layers, _recurrent(config, f"{name}.{{}}_l{number}{suffix}", (below,), bool(suffix)))
+            _add(
+                layers, _recurrent(config, f"{name}.{{}}_l{number}{suffix}", (below,), bool(suffix))
+            )
             for suffix in ("", "_reverse")
         ]
         below = _add(layers, Joined.of(*directions))

@@ -71,7 +71,7 @@ class Network:
         self.gradients = np.empty(0, dtype)
         self.parameters = self.views(self.values)
         self._create_layers()
-        self._runs: dict[tuple[int, ...], PassBuffers] = {}
+        self._runs: dict[Any, PassBuffers] = {}
 
     def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """The tensors as views into an array such as ``values``, by name."""

@@ -325,7 +325,7 @@ class PositionClass(NextCharacter):
 
 
 class Aligned(_Linear):
-    """The head that tells what a document is when it is written otherwise, in as many steps at most.
+    """The head that tells what a document is when it is written otherwise, of no more symbols.
 
     Each step tells a symbol or a blank, and the probability of what is written is the sum over all
     ways to lay its symbols out over the steps (Graves et al. 2006; ``charrnn.compute.ctc``).

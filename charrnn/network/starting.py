@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from charrnn.network.buffers import PassBuffers
-from charrnn.network.layers.context import ContextLayer
+from charrnn.network.layers.context import ContextBuffers
 from charrnn.network.layers.recurrent import RecurrentLayer
 from charrnn.text.batch import Batch
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from charrnn.network.network import Network
 
 
-def start(network: Network, batch: Batch, run: PassBuffers, state: np.ndarray) -> None:
+def start(
+    network: Network, batch: Batch, run: PassBuffers, state: Sequence[np.ndarray] | np.ndarray
+) -> None:
     """Let the chunk start from ``state`` [L, S, B, ·] and its documents as the layers say."""
     first = batch.first.resets if batch.first else np.empty((0, 0))
     run.starts = [_of_lanes(first), _of_lanes(batch.resets)]
@@ -27,9 +30,9 @@ def start(network: Network, batch: Batch, run: PassBuffers, state: np.ndarray) -
         begin = batch.resets[step, lane] != 0
         own_rows = batch.inputs.shape[1] + 1 + np.arange(documents)
         run.starts[1][step[begin], lane[begin]] = own_rows[begin]
-        for layer, own in zip(network.layers, run.layers, strict=True):
-            if isinstance(layer, ContextLayer):
-                layer.start(own, batch.spans, batch.first.spans)
+        for layer, buffers in zip(network.layers, run.layers, strict=True):
+            if isinstance(buffers, ContextBuffers):
+                layer.start(buffers, batch.spans, batch.first.spans)
 
 
 def start_anywhere(network: Network, run: PassBuffers, first: int, key: int) -> None:

@@ -97,7 +97,10 @@ def _words(value: Any) -> list[str]:
 
 #: What a model file says of its training and its text; commands rely on the types.
 _FIGURES: dict[str, Reader] = {
-    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters", "longest", "repeats", "left_out"), _count),
+    **dict.fromkeys(
+        ("documents", "steps", "characters", "corpus_characters", "longest", "repeats", "left_out"),
+        _count,
+    ),
     **dict.fromkeys(("skipped", "returns"), _count),
     **dict.fromkeys(("validation_loss", "training_loss", "seconds", "temperature"), _figure),
     **dict.fromkeys(("text", "options"), _of(dict)),

@@ -41,9 +41,7 @@ class Alphabet:
         return alphabet
 
     @classmethod
-    def learn(
-        cls, sides: Iterable[str], labels: Iterable[str], *, spaced: bool
-    ) -> Alphabet:
+    def learn(cls, sides: Iterable[str], labels: Iterable[str], *, spaced: bool) -> Alphabet:
         """All symbols of the right ``sides``, and all ``labels``, in alphabetical order.
 
         Raises ``CharrnnError`` where there are too many of them, or one is half of a character.

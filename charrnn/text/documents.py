@@ -28,6 +28,7 @@ _LONGEST, _LONGEST_WHOLE = 256, 1024
 #: Lanes of a chunk that is the only one: a whole number of tiles of the products.
 _FEW = 8
 
+
 class Chunk(NamedTuple):
     """A batch, and what it is of the documents."""
 

@@ -47,9 +47,9 @@ def read_pairs(sources: Sequence[str], config: TextConfig) -> PairLines:
                 raise CorpusError(f"{where} has nothing before its tab: every line is "
                                   "INPUT<tab>OUTPUT")  # fmt: skip
             if len(others) != (columns := columns or len(others)):
-                raise CorpusError(f"{where} has {len(others) - 1} labels behind its right side, the "
-                                  f"first line {columns - 1}: give each as many, some of them "
-                                  "empty")  # fmt: skip
+                raise CorpusError(f"{where} has {len(others) - 1} labels behind its right side, "
+                                  f"the first line {columns - 1}: give each as many, some of "
+                                  "them empty")  # fmt: skip
             right, *labels = others
             pairs.left.append(left)
             pairs.right.append(" ".join(parts(right, spaced=True)) if config.target_symbols

@@ -193,7 +193,9 @@ class Pairs:
         inputs[read.at()] = self.left.of_documents(documents)
         lengths, tokens = self.right.lengths[documents], self.right.of_documents(documents)
         targets = np.full((len(documents), int(lengths.max(initial=0))), -1, np.int32)
-        targets[np.repeat(np.arange(len(documents)), lengths), ranges(0 * lengths, lengths)] = tokens
+        targets[np.repeat(np.arange(len(documents)), lengths), ranges(0 * lengths, lengths)] = (
+            tokens
+        )
         return Batch(
             inputs, targets, read.resets(shape), read.counted(shape), spans=read.spans,
             lane=lane_before, predictions=tokens.size + len(documents),
@@ -237,7 +239,7 @@ class _Laid:
 
 
 def needed_steps(right: Sides) -> np.ndarray:
-    """Steps that CTC needs for each right side [D]: a blank stands between two that are the same."""
+    """Steps that CTC needs for each right side [D]: a blank is between two that are the same."""
     tokens = right.tokens
     same = np.flatnonzero(tokens[1:] == tokens[:-1]) + 1
     of = np.searchsorted(right.ends, same, "right")

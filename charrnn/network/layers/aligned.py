@@ -8,8 +8,8 @@ import numpy as np
 
 from charrnn.compute import ctc, readout
 from charrnn.compute.threads import Work, shared
-from charrnn.network.layers.next_character import NextCharacterHead
 from charrnn.network.layers.place import LayerBuffers
+from charrnn.network.layers.readout_head import ReadoutHead
 from charrnn.text.batch import Batch
 
 
@@ -25,8 +25,8 @@ class AlignedBuffers:
         self.losses = np.empty(0, source.output.dtype)
 
 
-class AlignedHead(NextCharacterHead):
-    """Logits as of the next character; losses and gradients of what a document is in all."""
+class AlignedHead(ReadoutHead):
+    """Logits of each step; losses and gradients of what a document is in all."""
 
     def buffers(self, source: LayerBuffers) -> AlignedBuffers:
         """Room for a pass; ``source`` is what the head reads."""
@@ -62,7 +62,7 @@ class AlignedHead(NextCharacterHead):
             rows[empty[first:last]] = 0
             readout.rows_times_weights(rows, self.matrix.backward, run.dhidden[first:last])
 
-        sums = functools.partial(self._differentiate_matrix, run.rows, run.hidden, False, scratch)
+        sums = functools.partial(self.differentiate_matrix, run.rows, run.hidden, False, scratch)
         return [*self.losses(run, batch), shared(len(run.rows), back), sums]
 
     def _read(self, run: AlignedBuffers) -> Work:

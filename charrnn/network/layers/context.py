@@ -19,7 +19,7 @@ class ContextBuffers(LayerBuffers):
 
 
 class ContextLayer:
-    """It has no parameters. Whatever writes with it has texts that were read: it emits no program."""
+    """It has no parameters, and emits no program: what is written with it is an answer."""
 
     def __init__(self, node: Context, place: Place) -> None:
         self.node, self.width, self._dtype = node, place.width(node), place.dtype
@@ -43,7 +43,7 @@ class ContextLayer:
         """There is nothing to pack."""
 
     def start(self, run: ContextBuffers, spans: np.ndarray, read: np.ndarray) -> None:
-        """Let a pass of documents follow: their ``spans``, and of what was ``read``, both [D, 3]."""
+        """Let a pass follow: ``spans`` of its documents, and of what they ``read``, both [D, 3]."""
         sizes = (spans[:, 2] - spans[:, 1]).astype(np.int64) * (read[:, 2] - read[:, 1])
         weights = np.empty(sizes.sum(), self._dtype)
         run.attended = attention.Attended(spans, read, weights, np.cumsum(sizes) - sizes)
@@ -64,9 +64,7 @@ class ContextLayer:
         for dsource in dsources:
             dsource[:, first:last] = 0
         own = call.documents(first, last)
-        attention.unattend(
-            run.doutput, run.saved, self._scale, run.attended, tuple(dsources), *own
-        )
+        attention.unattend(run.doutput, run.saved, self._scale, run.attended, tuple(dsources), *own)
 
     def differentiate(
         self, sources: Arrays, run: LayerBuffers, scratch: np.ndarray, part: int, parts: int

@@ -188,7 +188,6 @@ class RecurrentLayer:
 
         There are as many as each lane says, one lane's after another's, and it draws them.
         """
-        states, _, width = self.initial.shape
         count = sum(count for _, count in documents)
         own = np.repeat(self.initial, count, axis=1)
         if self.node.start == "random":
@@ -233,7 +232,7 @@ class RecurrentLayer:
         for own in self.first_states:
             some = slice(*call.documents(first, last))
             dsources[-1][:, first:last] = 0
-            _, *rows = (rows[some] for rows in run.start_rows)
+            rows = tuple(rows[some] for rows in run.start_rows[1:])
             own.backward(run.own_states[1][:, some], dsources[-1], call.read[some], rows)
 
     def differentiate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,12 @@ from charrnn.network.layers.place import LayerBuffers
 
 
 class RecurrentBuffers(LayerBuffers):
-    """The buffers of a recurrent layer; shapes in ``charrnn.compute.recurrence``."""
+    """The buffers of a recurrent layer; shapes in ``charrnn.compute.recurrence``.
+
+    ``start_rows`` are those of ``charrnn.network.layers.first_states``.
+    """
+
+    start_rows: Sequence[np.ndarray] = ()
 
     def __init__(self, layer: Any, steps: int, batch: int) -> None:
         dtype, width = layer.bias.dtype, layer.width
