@@ -86,6 +86,7 @@ def test_only_what_was_left_open_is_chosen(speed, field, extent):
         "sequence_length",
         "learning_rate",
         "dropout",
+        "label_smoothing",
         "weight_decay",
         "precision",
     }

@@ -43,7 +43,7 @@ from charrnn.errors import UsageError
 def apply(files: tuple[str, ...], paths: tuple[Path, ...], best: int | None, beams: int | None,
           terms: int | None, temperature: float | None, encoding: str, threads: int,
           precision: str, as_json: bool) -> None:  # fmt: skip
-    """Tell the label of each line, tag it, put back what it lacks or answer it.
+    """Tell the label of each line, tag, restore or answer it.
 
     What a model does it has learned: see --task, --restore and --labels of charrnn train. One that
     writes texts by labels tells which it most likely was, by Bayes; of each column of labels, with

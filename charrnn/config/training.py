@@ -122,7 +122,7 @@ class Plan(TrainingConfig):
     most_epochs: float
     learning_rate: float
     dropout: float
-    label_smoothing: float
+    label_smoothing: float = 0.0
     weight_decay: float
     validations: int
     validation_positions: int

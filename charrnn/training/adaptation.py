@@ -30,7 +30,6 @@ _PLAN = Plan(
     learning_rate=_RATE,
     averaging=0.0,
     dropout=0.0,
-    label_smoothing=0.0,
     weight_decay=0.0,
     most_epochs=0.0,
     validations=1,
