@@ -81,6 +81,10 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     if resume and init_from:
         raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
     request = Request.of(context, options)
+    if sample_every and request.text["task"] != "write":
+        raise UsageError(
+            "--sample-every shows what a model writes: leave it out for one that reads"
+        )
     processes = together([*corpus, request.text["validation"]])
     context.with_resource(announced_compilation())
 

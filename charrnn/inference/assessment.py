@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.config import TextConfig
+from charrnn.errors import UsageError
 from charrnn.inference.labelling import Labeller
 from charrnn.inference.language_model import LanguageModel
 from charrnn.inference.measures import (
@@ -87,8 +88,11 @@ def known_texts(
 
     Of one that writes ``config`` says whether lines are documents, of one that reads nothing but
     the encoding. Raises ``CorpusError`` where one cannot be read, ``UsageError`` where it has a
-    label that the model does not know.
+    label that the model does not know, and for a model of pairs.
     """
+    if isinstance(model, Transcriber):
+        raise UsageError("the model answers texts, and what its units stand for is not shown: "
+                         "use charrnn evaluate or charrnn apply")  # fmt: skip
     if isinstance(model, Reader):
         config = reading_config(model, config.encoding)
         return _documents(read_told(sources, config, _known(model)))
