@@ -73,11 +73,12 @@ class _Beams:
             np.take_along_axis(own, order, axis=1) for own in (parents, tokens, nats)
         )
         for d, own in enumerate(self.found):
-            if len(own) >= count:
-                self.nats[d] = np.inf
-            elif own:
-                least = min(text.nats for text in own)
-                self.nats[d, self.nats[d] > least + _HOPELESS] = np.inf
+            # What goes on becomes no likelier: it is given up behind as many whole texts.
+            own.sort(key=lambda text: text.nats)
+            del own[count:]
+            if own:
+                most = own[-1].nats if len(own) == count else own[0].nats + _HOPELESS
+                self.nats[d, self.nats[d] > most] = np.inf
         rows = parents[..., np.newaxis]
         self.texts, self.places = (
             np.concatenate([np.take_along_axis(old, rows, axis=1), new[..., np.newaxis]], axis=2)

@@ -59,10 +59,10 @@ def carry_over(start: SavedModel, network: Network) -> None:
 
     Its vocabulary is that of ``start`` with characters added at the end; all else has the same
     shape, so that every tensor of ``start`` is the first corner of the network's, but for what
-    belongs to labels, which lies behind what belongs to characters. What lies beyond it stays as it was
-    drawn, but for the biases of the readout: there the new characters together
-    begin as an average one, so that a text without them is predicted as before, however many they
-    are (docs/measurements.md).
+    belongs to labels, which lies behind what belongs to characters. What lies beyond it stays as it
+    was drawn, but for the biases of the readout: there the new characters together begin as an
+    average one, so that a text without them is predicted as before, however many they are
+    (docs/measurements.md).
     """
     config = network.config
     told = config.classes - config.symbols if config.writes or config.decoder else 0

@@ -154,6 +154,7 @@ def answered_pairs(reader: Transcriber, file: str, encoding: str) -> list[Answer
     return [
         Answer(left, [(own.output if own.output in sides else f"{own.output} ({sides[0]})", "")])
         for ((left, _), sides), own in found
+        if own
     ]
 
 
