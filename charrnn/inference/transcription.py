@@ -11,7 +11,7 @@ import numpy as np
 from charrnn.compute import ctc
 from charrnn.compute.turns import in_turn
 from charrnn.config import ANSWER_BEAMS, MOST_ANSWER_BEAMS, require_whole
-from charrnn.errors import UsageError
+from charrnn.errors import CharrnnError, UsageError
 from charrnn.inference.answers import Found, search
 from charrnn.inference.readers import Reader
 from charrnn.network.network import Network
@@ -68,6 +68,8 @@ class Transcriber(Reader):
         super().__init__(network, saved)
         spaced = bool(saved.training["text"]["target_symbols"])
         self.alphabet = Alphabet.of(saved.labels, spaced=spaced)
+        if len(self.alphabet.symbols) != network.config.symbols:
+            raise CharrnnError("there is another number of symbols")
         self._repeats = saved.training.get("repeats", 1)
         self.most = 2 * saved.training["longest"] + _MORE
         self._beside: list[Transcriber] = []
