@@ -107,6 +107,13 @@ def doubled(word):
     return re.sub(r"([aeiou])", r"\1\1", word)
 
 
+def paired_lines():
+    """Words, each written otherwise, by one rule or the other."""
+    lines = [(w, in_pig_latin(w), "latin") for w in lowered_words()[::2]]
+    lines += [(w, doubled(w), "word") for w in lowered_words()[1::2]]
+    return ["\t".join(line) for line in lines]
+
+
 @functools.cache
 def answerer() -> SavedModel:
     """A model that writes words in pig latin, with attention."""

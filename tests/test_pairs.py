@@ -251,27 +251,6 @@ def test_a_copy_answers_alike(model):
     assert pickle.loads(pickle.dumps(own)).answers(["fox"]) == own.answers(["fox"])
 
 
-@pytest.mark.parametrize("decoder", ["attention", "ctc"])
-def test_a_run_goes_on_to_the_same_bits_on_other_threads(tmp_path, decoder):
-    path = _write(tmp_path, "".join(f"{w}\t{doubled(w)}\ten\n" for w in lowered_words()))
-    text = TextConfig(task="pairs", decoder=decoder)
-
-    def trainer(threads):
-        return small_trainer(path, text=text, steps=12, dropout=0.2, threads=threads)
-
-    whole = trainer(1)
-    run(whole)
-    first = trainer(2)
-    for record in first.run():
-        if record.step == 5:
-            first.stop()
-    second = trainer(3)
-    second.restore(first.capture(), first.best)
-    run(second)
-    assert np.array_equal(whole.network.values, second.network.values)
-    assert whole.best_loss == second.best_loss
-
-
 def test_labels_are_told_behind_a_tab(tmp_path):
     path = _write(tmp_path, "".join(f"{w}\t{w}\ten\n{w}\t{w[::-1]}\tre\n" for w in "abc" * 30))
     trainer = small_trainer(path, text=PAIRS, steps=5)
