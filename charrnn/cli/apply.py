@@ -57,7 +57,7 @@ def apply(files: tuple[str, ...], paths: tuple[Path, ...], best: int | None, bea
       charrnn apply --model sentiment.safetensors --best 2 --terms 3 reviews.txt
       charrnn apply --model told.safetensors --best 2 names.txt
       charrnn apply --model tags.safetensors --json < lines.txt | jq -c .spans
-      charrnn apply --model sounds.safetensors --best 3 < words.txt
+      charrnn apply --model sounds.safetensors --best 3 names.txt
     """
     from charrnn.cli.answers import presentation
     from charrnn.inference.applying import apply as answered_blocks
