@@ -2,8 +2,9 @@
 
     python benchmarks/pairs_pytorch.py PAIRS.tsv [--hidden-size 128] [--rounds 5] [--symbols]
 
-trains both with attention on the pairs of one chunk after another. PyTorch gets its fused LSTM, packed
-sequences for what is read, padded ones for what is written, sorted by length, Adam and clipping.
+trains both with attention on the pairs of one chunk after another. PyTorch gets its fused LSTM,
+packed sequences for what is read, padded ones for what is written, sorted by length, Adam and
+clipping.
 """
 
 from __future__ import annotations
