@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from readers import labelled_lines, tagged_lines
+from readers import labelled_lines, paired_lines, tagged_lines
 from trained import FABLES
 
 from charrnn.config import TextConfig, TrainingConfig
@@ -29,6 +29,8 @@ CASES = {
     "told": ({"labels": "columns"}, {}),
     "label": ({"task": "label", "balance": True}, {}),
     "tags": ({"task": "tags"}, {}),
+    "pairs": ({"task": "pairs"}, {"layers": 2}),
+    "ctc": ({"task": "pairs", "decoder": "ctc"}, {}),
 }
 _LABELLED = [*labelled_lines()[:70], *labelled_lines()[-70:]]
 TEXTS = {
@@ -37,6 +39,8 @@ TEXTS = {
     "told": "\n".join(_LABELLED),
     "label": "\n".join(_LABELLED),
     "tags": "\n".join(tagged_lines()[:60]),
+    "pairs": "\n".join(paired_lines()[::8]),
+    "ctc": "\n".join(paired_lines()[::8]),
 }
 STEPS = 9
 

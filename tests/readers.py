@@ -89,3 +89,40 @@ def reader(saved: SavedModel, threads=1):
     network = Network(saved.config, threads=threads)
     network.load(saved.tensors)
     return reader_of(saved, network)
+
+
+def lowered_words():
+    """The longer words of the fables in small letters, each once."""
+    return list(dict.fromkeys(word.lower() for word in words()))
+
+
+def in_pig_latin(word):
+    """What stands before the first vowel goes to the end."""
+    before = re.match(r"[^aeiou]*", word)[0]
+    return f"{word[len(before) :]}{before}ay"
+
+
+def doubled(word):
+    """Each vowel twice."""
+    return re.sub(r"([aeiou])", r"\1\1", word)
+
+
+def paired_lines():
+    """Words, each written otherwise, by one rule or the other."""
+    lines = [(w, in_pig_latin(w), "latin") for w in lowered_words()[::2]]
+    lines += [(w, doubled(w), "word") for w in lowered_words()[1::2]]
+    return ["\t".join(line) for line in lines]
+
+
+@functools.cache
+def answerer() -> SavedModel:
+    """A model that writes words in pig latin, with attention."""
+    pairs = [f"{word}\t{in_pig_latin(word)}" for word in lowered_words()]
+    return _trained(pairs, 300, 48, task="pairs")
+
+
+@functools.cache
+def aligner() -> SavedModel:
+    """A model that doubles vowels, which are symbols of two letters, by CTC."""
+    pairs = [f"{word}\t{' '.join(doubled(letter) for letter in word)}" for word in lowered_words()]
+    return _trained(pairs, 150, 24, task="pairs", decoder="ctc", target_symbols=True)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.text import documents as module
-from charrnn.text.documents import Documents, pack, ranges
+from charrnn.text import packing
+from charrnn.text.documents import Documents
+from charrnn.text.packing import pack, ranges
 from charrnn.text.vocabulary import START
 
 
@@ -200,8 +201,8 @@ def test_classes_that_are_not_known_do_not_count():
 
 def _pass(packs):
     """The batches until the next pass begins."""
-    number = packs.position // module._PASS
-    while packs.position // module._PASS == number:
+    number = packs.position // packing._PASS
+    while packs.position // packing._PASS == number:
         yield packs.next()
 
 
@@ -256,7 +257,7 @@ def test_set_to_a_position_it_goes_on_as_the_other(balanced):
         for name, array in vars(one).items():
             np.testing.assert_array_equal(array, getattr(other, name), err_msg=name)
         assert first.read == second.read
-    assert first.position > 2 * module._PASS
+    assert first.position > 2 * packing._PASS
 
 
 def test_past_the_end_of_a_pass_is_its_last_chunk():

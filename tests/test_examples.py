@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import invoke
-from readers import labelled_lines, labeller, tagger
+from readers import answerer, labelled_lines, labeller, tagger
 from subprocesses import ROOT
 from trained import DINOSAURS, FABLES, dinosaurs, fables, told_writer
 
@@ -26,6 +26,7 @@ MODELS = {
     "sexes.safetensors": labeller,
     "sentiment.safetensors": labeller,
     "tags.safetensors": tagger,
+    "sounds.safetensors": answerer,
 }
 
 #: Tools of a shell that every system has.

@@ -47,7 +47,9 @@ RUNS = [{}, {"epochs": 3.0}, {"steps": 500}, {"budget": 30.0}]
 def speed(monkeypatch):
     """A machine whose speed is known: 10⁹ weights times characters a second."""
     monkeypatch.setattr(planning, "_multiply_adds_a_second", lambda *_: 1e9)
-    monkeypatch.setattr(planning, "_speed", lambda network, *_: 1e9 / network.values.size)
+    monkeypatch.setattr(
+        planning, "characters_a_second", lambda network, *_: 1e9 / network.values.size
+    )
 
 
 @functools.cache
@@ -86,6 +88,7 @@ def test_only_what_was_left_open_is_chosen(speed, field, extent):
         "sequence_length",
         "learning_rate",
         "dropout",
+        "label_smoothing",
         "weight_decay",
         "precision",
     }
@@ -278,7 +281,7 @@ def test_how_much_is_validated_follows_the_time_too(monkeypatch, vocabulary_size
         (0, 16, 8191, 50_000, 2**18), (1e8, 1e10, 1e12), (1.0, 20.0, 60.0, 600.0)
     ):
         pace = speed / parameter_count(network.config)
-        monkeypatch.setattr(planning, "_speed", lambda *_, pace=pace: pace)
+        monkeypatch.setattr(planning, "characters_a_second", lambda *_, pace=pace: pace)
         positions = 10 * held_back + 1
         config = complete(TrainingConfig(budget=budget), network, positions, held_back)
         most = planning._most_epochs(positions, weights, "write") * positions
@@ -376,7 +379,7 @@ def test_measuring_leaves_the_network_as_it_is(cell, more):
     values, state = network.values.copy(), network.initial_state(3)
     text = Lanes(np.arange(40, dtype=np.int32) % 11, 3, 8).next()
     before = network.losses(text, state)
-    assert 0 < planning._speed(network, 3, 8) < math.inf
+    assert 0 < planning.characters_a_second(network, 3, 8) < math.inf
     assert_same_bits(network.values, values)
     assert_same_bits(network.initial_state(3), state)
     for one, other in zip(network.losses(text, state), before, strict=True):

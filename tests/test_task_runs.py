@@ -1,17 +1,19 @@
 """Runs that learn labels, tags and what was taken out: they go on to the bit, and from a model."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 from commands import invoke
-from readers import labelled_lines, names, tagged_lines, words
+from readers import labelled_lines, names, paired_lines, tagged_lines, words
 from trained import FABLES, run, small_trainer
 
 from charrnn.config import TextConfig
 from charrnn.errors import UsageError
 from charrnn.storage.checkpoint import load_model, load_resume, save_model, save_resume
 from charrnn.text.documents import Documents
+from charrnn.text.pairs import Pairs
 from charrnn.text.running import RunningText
 from charrnn.training.evaluation import Validation, loss_of, validate
 from charrnn.training.reading import document_logits
@@ -30,6 +32,8 @@ TASKS = {
         lambda: [FABLES.read_text("utf-8")[:30_000]],
     ),
     "columns": ({"labels": "columns"}, labelled_lines),
+    "pairs": ({"task": "pairs"}, paired_lines),
+    "ctc": ({"task": "pairs", "decoder": "ctc"}, paired_lines),
 }
 #: Whatever is planned for such runs, these learn fast.
 FAST = {"dropout": 0.0, "weight_decay": 0.0}
@@ -183,22 +187,30 @@ def test_a_run_from_a_model_keeps_its_labels_and_its_losses(trainer_of, saved, c
     assert np.isfinite(run(trainer)[-1].loss)
 
 
-@pytest.mark.parametrize("task", ["label", "tags", "columns"])
+@pytest.mark.parametrize("task", ["label", "tags", "columns", "pairs", "ctc"])
 def test_new_characters_and_old_labels(trainer_of, saved, tmp_path, task):
     """Old texts keep their losses; a text may lack some labels and have no new ones."""
     path, model = saved(task)
     new = tmp_path / "new"
-    line = "<count>☃é</count> of" if task == "tags" else "☃éof\tword"
+    lines = {"tags": "<count>☃é</count> of", "pairs": "☃éof\tof\tword"}
+    line = lines.get(task, lines["pairs"] if task == "ctc" else "☃éof\tword")
     new.write_text(f"{line}\n" * 30, encoding="utf-8")
     trainer = _from(trainer_of, task, path, new)
     assert trainer.labels == model.labels
     known, added = model.vocabulary.characters, trainer.vocabulary.characters
     assert added == known + "é☃"
     before = _from(trainer_of, task, path)
-    found, expected = (loss_of(t.network, before.held_back) for t in (trainer, before))
+    text = before.held_back
+    expected = loss_of(before.network, text)
+    if isinstance(text, Pairs):  # labels are read behind all characters
+        tokens = text.left.tokens
+        moved = np.where(tokens >= model.vocabulary.size, tokens + 2, tokens)
+        text = dataclasses.replace(text, left=dataclasses.replace(text.left, tokens=moved))
+    found = loss_of(trainer.network, text)
     assert found == pytest.approx(expected, abs=1e-6 if task != "columns" else 0.04)
     assert np.isfinite(run(trainer)[-1].loss)
-    unheard = "<sum>3</sum>" if task == "tags" else "x\twords"
+    unheard = {"tags": "<sum>3</sum>", "pairs": "x\ty\twords"}
+    unheard = unheard.get(task, unheard["pairs"] if task == "ctc" else "x\twords")
     new.write_text(unheard, encoding="utf-8")
     with pytest.raises(UsageError, match=r"there is no label '(sum|words)'"):
         _from(trainer_of, task, path, new)

@@ -8,24 +8,28 @@ from typing import Any
 import click
 
 from charrnn.cli.options import (
+    default_model,
     json_option,
-    model_option,
+    models_option,
     option,
     precision_option,
     threads_option,
 )
-from charrnn.cli.terminal import Output
+from charrnn.cli.terminal import Output, say
 from charrnn.cli.waiting import announced_compilation
-from charrnn.config import TextConfig
+from charrnn.config import ANSWER_BEAMS, MOST_ANSWER_BEAMS, TextConfig
 from charrnn.errors import UsageError
 
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILES]...")
-@model_option
+@models_option("  Several models of pairs answer together: their probabilities are averaged.")
 @click.option("--best", type=click.IntRange(min=1), metavar="N",
-              help="Of a model that tells labels: the N likeliest, each with its "
+              help="Of a model that tells labels, or of pairs: the N likeliest, each with its "
                    "probability.")  # fmt: skip
+@click.option("--beams", type=click.IntRange(1, MOST_ANSWER_BEAMS), metavar="N",
+              help="Of a model of pairs: beginnings that are followed at once; 1 is fastest.  "
+                   f"[default: {ANSWER_BEAMS}, or as many as --best]")  # fmt: skip
 @click.option("--terms", type=click.IntRange(min=1), metavar="N",
               help="Of a model that tells labels: the N words without which the label is less "
                    "likely.")  # fmt: skip
@@ -36,15 +40,16 @@ from charrnn.errors import UsageError
 @threads_option
 @precision_option
 @json_option
-def apply(files: tuple[str, ...], model_path: Path, best: int | None, terms: int | None,
-          temperature: float | None, encoding: str, threads: int, precision: str,
-          as_json: bool) -> None:  # fmt: skip
-    """Tell the label of each line, tag it or put back what it lacks.
+def apply(files: tuple[str, ...], paths: tuple[Path, ...], best: int | None, beams: int | None,
+          terms: int | None, temperature: float | None, encoding: str, threads: int,
+          precision: str, as_json: bool) -> None:  # fmt: skip
+    """Tell the label of each line, tag, restore or answer it.
 
     What a model does it has learned: see --task, --restore and --labels of charrnn train. One that
     writes texts by labels tells which it most likely was, by Bayes; of each column of labels, with
-    commas. Without FILES, or for -, it reads standard input. A line is printed for each line, an
-    empty one for an empty one, as soon as no more lines wait.
+    commas. Of pairs the OUTPUT of each line is written, which may have a tab and labels behind it
+    where the pairs had. Without FILES, or for -, it reads standard input. A line is printed for
+    each line, an empty one for an empty one, as soon as no more lines wait.
 
     \b
     Examples:
@@ -52,34 +57,47 @@ def apply(files: tuple[str, ...], model_path: Path, best: int | None, terms: int
       charrnn apply --model sentiment.safetensors --best 2 --terms 3 reviews.txt
       charrnn apply --model told.safetensors --best 2 names.txt
       charrnn apply --model tags.safetensors --json < lines.txt | jq -c .spans
+      charrnn apply --model sounds.safetensors --best 3 names.txt
     """
     from charrnn.cli.answers import presentation
     from charrnn.inference.applying import apply as answered_blocks
-    from charrnn.inference.models import load
+    from charrnn.inference.models import load_together
+    from charrnn.inference.transcription import Transcribed
 
-    asked: dict[str, Any] = {"temperature": temperature, "terms": terms}
+    asked: dict[str, Any] = {"temperature": temperature, "terms": terms, "beams": beams}
     asked = {name: value for name, value in asked.items() if value is not None}
-    output = Output()
+    output, cut = Output(), 0
     with announced_compilation():
-        model = load(model_path, threads=threads, precision=precision)
-        reader = _answering(model, model_path, asked, best)
+        model = load_together(paths or (default_model(),), threads=threads, precision=precision)
+        reader, asked = _answering(model, asked, best)
         show = presentation(best, as_json)
         for answers in answered_blocks(reader, files or ("-",), encoding=encoding, **asked):
             output.write("".join(show(answer) + "\n" for answer in answers))
+            cut += sum(isinstance(own, Transcribed) and own.cut for own in answers)
+    if cut:
+        say(f"{cut:,} answers were cut off after {reader.most:,} symbols, more than twice the "
+            "longest that was learned")  # fmt: skip
 
 
-def _answering(model: Any, path: Path, asked: dict[str, Any], best: int | None) -> Any:
-    """What answers with a model, and can answer what is asked for."""
+def _answering(model: Any, asked: dict[str, Any], best: int | None) -> tuple[Any, dict[str, Any]]:
+    """What answers with a model, and what it is asked for, which it can answer."""
     from charrnn.inference.attribution import Attributor
     from charrnn.inference.labelling import Labeller
     from charrnn.inference.readers import Reader
+    from charrnn.inference.transcription import Transcriber
 
+    if isinstance(model, Transcriber):
+        if asked.keys() - {"beams"}:
+            raise UsageError("--terms and --temperature are for models that tell labels")
+        return model, {"beams": max(best or 0, ANSWER_BEAMS), **asked}
+    if "beams" in asked:
+        raise UsageError("--beams is for models of pairs")
     if isinstance(model, Reader):
         if not isinstance(model, Labeller) and (asked or best):
             raise UsageError("--best, --terms and --temperature are for models that tell labels")
-        return model
+        return model, asked
     if not model.labels:
-        raise UsageError(f"{path} writes texts: use charrnn sample or charrnn score")
+        raise UsageError("the model writes texts: use charrnn sample or charrnn score")
     if asked:
         raise UsageError("--terms and --temperature are for models that read: --task label")
-    return Attributor(model)
+    return Attributor(model), asked

@@ -11,8 +11,9 @@ import click
 
 from charrnn.cli.evaluations import assessment_tables, evaluation_figures, evaluation_tables
 from charrnn.cli.options import (
+    default_model,
     json_option,
-    model_option,
+    models_option,
     precision_option,
     reading_options,
     threads_option,
@@ -33,7 +34,7 @@ _Shown: TypeAlias = "tuple[dict[str, Any], Callable[[dict[str, Any]], str]]"
 
 @click.command()
 @click.argument("files", nargs=-1, required=True)
-@model_option
+@models_option("  Several models of pairs answer together: their probabilities are averaged.")
 @reading_options
 @click.option("--adapt", is_flag=True,
               help="Measure again while the model learns from what it has read.")  # fmt: skip
@@ -43,7 +44,7 @@ _Shown: TypeAlias = "tuple[dict[str, Any], Callable[[dict[str, Any]], str]]"
 @threads_option
 @precision_option
 @json_option
-def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt: bool,
+def evaluate(files: tuple[str, ...], paths: tuple[Path, ...], lines: bool | None, adapt: bool,
              by_position: bool, threads: int, precision: str, as_json: bool,
              **reading: Any) -> None:  # fmt: skip
     """Measure how well a model predicts FILES; - is standard input.
@@ -57,7 +58,8 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt
 
     For a model that reads, FILES are like those that it was trained on, and what it tells is
     compared with what they say: accuracy and F1 of labels, F1 of tags, the error rate of words in
-    restored texts.
+    restored texts, the share of outputs of pairs that are wrong. Lines of one INPUT say which
+    OUTPUTs are right.
 
     \b
     Examples:
@@ -66,11 +68,11 @@ def evaluate(files: tuple[str, ...], model_path: Path, lines: bool | None, adapt
       charrnn evaluate --lines - --json < names.txt
       charrnn evaluate --model sexes.safetensors sexes-test.tsv
     """
-    from charrnn.inference.models import load
+    from charrnn.inference.models import load_together
     from charrnn.inference.readers import Reader
 
     with announced_compilation():
-        model = load(model_path, threads=threads, precision=precision)
+        model = load_together(paths or (default_model(),), threads=threads, precision=precision)
         if isinstance(model, Reader):
             if lines is not None or adapt or by_position:
                 raise UsageError("--lines, --adapt and --by-position are for models that write")

@@ -12,6 +12,7 @@ import click
 
 from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.config import (
+    DECODERS,
     EMBEDDING_SIZE,
     INITIAL_STATES,
     LABELS,
@@ -47,6 +48,15 @@ model_option = click.option(
     "--model", "model_path", type=click.Path(path_type=Path), default=_MODEL,
     show_default=True, envvar=_MODEL_VARIABLE, show_envvar=True, help="The model file.",
 )  # fmt: skip
+
+
+def models_option(several: str) -> Any:
+    """Any number of models; ``several`` says what they are for together."""
+    return click.option(
+        "--model", "paths", type=click.Path(path_type=Path), multiple=True,
+        help=f"A model file; may be given several times.{several}  [env var: {_MODEL_VARIABLE}; "
+             f"default: {_MODEL}]",
+    )  # fmt: skip
 
 
 def as_option(field: str) -> str:
@@ -190,9 +200,11 @@ reading_options = options(
 )  # fmt: skip
 
 task_options = options(
-    click.option("--task", type=click.Choice(TASKS[:-1]), default=TASKS[0], show_default=True,
+    click.option("--task", type=click.Choice([t for t in TASKS if t != "restore"]),
+                 default=TASKS[0], show_default=True,
                  help="What is learned: to write texts, to tell the label of each line "
-                      "TEXT<tab>LABEL, or to find tags as in the lines, <name>Ada</name> writes."),
+                      "TEXT<tab>LABEL, to find tags as in the lines, <name>Ada</name> writes, or "
+                      "to write the OUTPUT of each line INPUT<tab>OUTPUT."),
     option(TextConfig, "--restore", str,
            "Learn to put back what is taken out of the text: any of "
            f"{', '.join(RESTORABLE)}, with commas between them.", metavar="KIND,..."),
@@ -204,6 +216,12 @@ task_options = options(
                       "them."),
     click.option("--balance", is_flag=True,
                  help="With --task label: rare labels count as much as others."),
+    click.option("--decoder", type=click.Choice(DECODERS),
+                 help="With --task pairs: write symbol by symbol with attention to the input, or "
+                      "all at once by CTC, where the output follows the input from left to "
+                      f"right.  [default: {DECODERS[0]}]"),
+    click.option("--target-symbols", is_flag=True,
+                 help="With --task pairs: outputs are symbols with spaces between them."),
     click.option("--ngram-buckets", type=int,
                  help="With --task label: rows of a table of what sequences of up to five "
                       "characters say, beside the network; 0: none.  [default: as suits the text]"),
@@ -254,6 +272,9 @@ training_options = options(
     option(TrainingConfig, "--weight-decay", float,
            "Share of each weight that an update takes away, times the learning rate.  [default: as "
            "suits the network, the text and the time]"),
+    option(TrainingConfig, "--label-smoothing", float,
+           "With --task pairs and attention: share of each symbol that all others get in "
+           "training.  [default: 0.1]"),
     option(TrainingConfig, "--averaging", float,
            "Decay of the average of the weights that is validated and kept; 0: the weights as "
            "they are."),

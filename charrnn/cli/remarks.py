@@ -9,6 +9,7 @@ from charrnn.compute.target import TILE_ROWS
 from charrnn.network.description import architecture
 from charrnn.network.parameters import parameter_count
 from charrnn.text.dataset import looks_like_a_list
+from charrnn.text.pairs import Pairs
 from charrnn.training.reasons import reasons
 from charrnn.training.trainer import Trainer
 
@@ -50,6 +51,20 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
+def _left_out(trainer: Trainer, pairs: Pairs) -> Iterator[str]:
+    """How many pairs are not learned from, and why."""
+    if misfits := trainer.origin.get("left_out"):
+        yield (
+            f"{_counted(misfits, 'pair')} left out: their right sides have more symbols than CTC "
+            "tells of their left sides; --decoder attention takes them"
+        )
+    if longer := int((pairs.lengths > trainer.lanes.length).sum()):
+        yield (
+            f"{_counted(longer, 'pair')} left out, longer than {trainer.lanes.length} steps: "
+            "--sequence-length takes longer ones"
+        )
+
+
 def _warnings(trainer: Trainer) -> Iterator[str]:
     if trainer.too_short:
         yield "the text is too short for more lanes"
@@ -64,5 +79,7 @@ def _warnings(trainer: Trainer) -> Iterator[str]:
             "the lines are short, as those of a list are: --lines makes each of them a text of "
             "its own, which begins and ends; losses with and without it cannot be compared"
         )
+    if isinstance(trainer.training, Pairs):
+        yield from _left_out(trainer, trainer.training)
     if not trainer.validation.positions:
         yield "no validation text: the last model is kept, not the best"

@@ -12,6 +12,7 @@ from charrnn.cli.labels import attribution_json, attribution_row, label_option, 
 from charrnn.cli.options import (
     default_model,
     json_option,
+    models_option,
     precision_option,
     reading_options,
     refuse_together,
@@ -32,9 +33,7 @@ _EXCLUDED = {
 @click.command()
 @click.pass_context
 @click.argument("files", nargs=-1, metavar="[FILES]...")
-@click.option("--model", "paths", type=click.Path(path_type=Path), multiple=True,
-              help="A model file; may be given several times.  [env var: CHARRNN_MODEL; default: "
-                   "model.safetensors]")  # fmt: skip
+@models_option("")
 @label_option
 @click.option("--labels", is_flag=True,
               help="Tell the likeliest label of each line, by Bayes, and its "

@@ -70,6 +70,7 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
       cat chapter1.txt chapter2.txt | charrnn train - --steps 2000
       charrnn train names.tsv --task label --model sexes.safetensors --log run.csv
       charrnn train letters.txt --restore case,punctuation --model m.safetensors
+      charrnn train sounds.tsv --task pairs --target-symbols --budget 15m
       charrnn train letters.txt --init-from en.safetensors --model own.safetensors
       mpiexec -n 2 charrnn train corpus.txt --budget 1h
     """
@@ -81,6 +82,10 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     if resume and init_from:
         raise UsageError("--resume goes on from the run's own weights: leave --init-from out")
     request = Request.of(context, options)
+    if sample_every and request.text["task"] != "write":
+        raise UsageError(
+            "--sample-every shows what a model writes: leave it out for one that reads"
+        )
     processes = together([*corpus, request.text["validation"]])
     context.with_resource(announced_compilation())
 

@@ -1,8 +1,13 @@
-"""Attention with one query over all positions of a document, forward and backward.
+"""Attention over the positions of a document, forward and backward.
 
-e_t = y_t·q/√size, α = softmax(e) over the document's positions, pooled = Σ α_t y_t. Back, with c
-the gradient of what is pooled: dα_t = c·y_t, de_t = α_t (dα_t - Σ α dα),
-dy_t = α_t c + de_t q/√size, dq = Σ de_t y_t/√size.
+With one learned query for all of them: e_t = y_t·q/√size, α = softmax(e) over the document's
+positions, pooled = Σ α_t y_t. Back, with c the gradient of what is pooled: dα_t = c·y_t,
+de_t = α_t (dα_t - Σ α dα), dy_t = α_t c + de_t q/√size, dq = Σ de_t y_t/√size.
+
+With a query for each step that is written, over all that was read (Luong et al. 2015, scaled as in
+Vaswani et al. 2017): e_ti = q_t·k_i/√size, α_t = softmax_i(e_t), c_t = Σ_i α_ti v_i. Back:
+dα_ti = dc_t·v_i, de_ti = α_ti (dα_ti - Σ_j α_tj dα_tj), dq_t = Σ_i de_ti k_i/√size,
+dk_i = Σ_t de_ti q_t/√size, dv_i = Σ_t α_ti dc_t.
 
 Hidden states y are [T, B, width], with padding that is zero; ``spans`` [D, 3] are the lane of each
 document, its first step and one past its last. Each document is one thread's alone.
@@ -11,6 +16,7 @@ document, its first step and one past its last. Each document is one thread's al
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,3 +83,70 @@ def unpool_documents(hidden, query, scale, spans, weights, dpooled, dhidden, dqu
             _add(d_flat, at, weights[t, b], d_pooled, d * width, width)
             _add(d_flat, at, denergy, query, 0, width)
             _add(d_query, d * width, denergy, flat, at, width)
+
+
+class Attended(NamedTuple):
+    """What steps attend to, document by document."""
+
+    spans: Any  # [D, 3] of the steps that are written
+    read: Any  # [D, 3] of what was read, which no document has nothing of
+    weights: Any  # flat: α of each document's steps and positions, [steps, positions] each
+    at: Any  # [D] int64, where those of each document begin
+
+
+@kernel
+def attend(queries, keys, values, scale, own, context, first, last):
+    """The documents ``first … last``: ``context`` [T, B, width] becomes c, ``own.weights`` α.
+
+    Queries are [T, B, width], keys and values [S, B', width]; ``scale`` is 1/√size.
+    """
+    batch, lanes_read, width = queries.shape[1], keys.shape[1], queries.shape[2]
+    q, k, v, c = queries.reshape(-1), keys.reshape(-1), values.reshape(-1), context.reshape(-1)
+    for d in range(first, last):
+        b, start, end = own.spans[d]
+        lane, begin, stop = own.read[d]
+        for t in range(start, end):
+            row = own.weights[own.at[d] + (t - start) * (stop - begin) :][: stop - begin]
+            at = (t * batch + b) * width
+            highest = -math.inf
+            for i in range(row.size):
+                row[i] = _dot(q, at, k, ((begin + i) * lanes_read + lane) * width, width) * scale
+                highest = max(highest, row[i])
+            total = 0.0
+            for i in range(row.size):
+                row[i] = math.exp(row[i] - highest)
+                total += row[i]
+            context[t, b] = 0
+            for i in range(row.size):
+                row[i] /= total
+                _add(c, at, row[i], v, ((begin + i) * lanes_read + lane) * width, width)
+
+
+@kernel
+def unattend(dcontext, saved, scale, own, gradients, first, last):
+    """The way back: the ``gradients`` of the three that are ``saved`` are added to.
+
+    ``saved`` are the queries, keys and values of ``attend``.
+    """
+    batch, lanes_read, width = saved[0].shape[1], saved[1].shape[1], saved[0].shape[2]
+    q, k, v = saved[0].reshape(-1), saved[1].reshape(-1), saved[2].reshape(-1)
+    dq, dk, dv = gradients[0].reshape(-1), gradients[1].reshape(-1), gradients[2].reshape(-1)
+    dc = dcontext.reshape(-1)
+    for d in range(first, last):
+        b, start, end = own.spans[d]
+        lane, begin, stop = own.read[d]
+        dweights = np.empty(stop - begin, q.dtype)
+        for t in range(start, end):
+            row = own.weights[own.at[d] + (t - start) * (stop - begin) :][: stop - begin]
+            at = (t * batch + b) * width
+            mean = 0.0
+            for i in range(row.size):
+                place = ((begin + i) * lanes_read + lane) * width
+                dweights[i] = _dot(dc, at, v, place, width)
+                mean += row[i] * dweights[i]
+            for i in range(row.size):
+                place = ((begin + i) * lanes_read + lane) * width
+                denergy = row[i] * (dweights[i] - mean) * scale
+                _add(dq, at, denergy, k, place, width)
+                _add(dk, place, denergy, q, at, width)
+                _add(dv, place, row[i], dc, at, width)

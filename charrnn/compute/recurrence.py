@@ -7,8 +7,9 @@ three stages in place: pre-activations, then what the backward pass needs, then 
 Shapes, with H padded to ``width``: gates [T, B, blocks·width], states [S, T + 1, B, width]
 (state s *before* step t is ``states[s, t]``, reset to an initial state where a document starts;
 ``states[:, T]`` is what the last step leaves), output [T, B, width], initial [S, R, width],
-resets [T, B]: 0, or r + 1 where a document starts from row r of the initial states. A layer that
-reads in ``reverse`` takes step T - 1 first; the state before step t is then ``states[s, t + 1]``.
+resets [T, B]: 0, or r + 1 where a document starts from row r of the initial states, which only one
+lane's documents start from. A layer that reads in ``reverse`` takes step T - 1 first; the state
+before step t is then ``states[s, t + 1]``.
 
 A cell may have a second product in a step: its *middle* block, made by ``prepare``, feeds other
 blocks through a matrix of its own before the step is completed.
@@ -49,7 +50,7 @@ class Gradients(NamedTuple):
 
     states: Any  # [S, B, width], those that the last step leaves; at the end the first step's
     output: Any  # [T, B, width], which become those of the hidden state after each step
-    initial: Any  # [S, B, width], added to: of the states that documents start from
+    initial: Any  # [S, R, width], added to: of the states that documents start from
     fields: Any  # [F, B, width], added to: of the cell's per-unit parameters, lane by lane
     middle: Any  # [B, width], scratch
 
@@ -214,11 +215,11 @@ def backward_lanes(cell, run, d, dinputs, recurrent, middle, dropout, first, las
     gradients of what the layer read. Gradients are kept lane by lane, so that threads do not meet.
     """
     steps, batch, row = run.gates.shape
-    count, width = run.states.shape[0], run.states.shape[3]
+    width = run.states.shape[3]
     at_state, at_step = (steps + 1) * batch * width, batch * width
     gates, states = run.gates.reshape(-1), run.states.reshape(-1)
     dstates, doutput = d.states.reshape(-1), d.output.reshape(-1)
-    dfields, dinitial = d.fields.reshape(-1), d.initial.reshape(-1)
+    dfields = d.fields.reshape(-1)
     for n in range(steps):
         t = n if run.reverse else steps - 1 - n
         before = (t + run.reverse) * at_step
@@ -246,16 +247,19 @@ def backward_lanes(cell, run, d, dinputs, recurrent, middle, dropout, first, las
             _differentiate_inputs(rows, dinputs, t, first, last)
         for b in range(first, last):
             if run.resets[t, b]:
-                _collect(dinitial, dstates, b * width, at_step, count, width)
+                _collect(d.initial, run.resets[t, b] - 1, dstates, b * width, at_step)
 
 
 @kernel
-def _collect(dinitial, dstates, at, stride, count, width):
-    """Move the gradient of the states that a document started from to ``dinitial``."""
-    for s in range(count):
-        for j in range(at + s * stride, at + s * stride + width, lanes(dstates)):
-            store(dinitial, j, load(dinitial, j) + load(dstates, j))
-            store(dstates, j, broadcast(dstates, 0.0))
+def _collect(dinitial, row, dstates, at, stride):
+    """Move the gradient of the states that a document started from to their row."""
+    states, rows, width = dinitial.shape
+    flat = dinitial.reshape(-1)
+    for s in range(states):
+        for j in range(0, width, lanes(dstates)):
+            place, target = at + s * stride + j, (s * rows + row) * width + j
+            store(flat, target, load(flat, target) + load(dstates, place))
+            store(dstates, place, broadcast(dstates, 0.0))
 
 
 @kernel

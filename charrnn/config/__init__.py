@@ -8,8 +8,15 @@ from charrnn.config.checks import (
     require_whole,
 )
 from charrnn.config.model import EMBEDDING_SIZE, INITIAL_STATES, ONE_HOT_VOCABULARY, ModelConfig
-from charrnn.config.sampling import DEFAULT_MIN_P, MOST_BEAMS, SamplingConfig, SamplingPlan
-from charrnn.config.text import LABELS, RESTORABLE, TASKS, TextConfig
+from charrnn.config.sampling import (
+    ANSWER_BEAMS,
+    DEFAULT_MIN_P,
+    MOST_ANSWER_BEAMS,
+    MOST_BEAMS,
+    SamplingConfig,
+    SamplingPlan,
+)
+from charrnn.config.text import DECODERS, LABELS, RESTORABLE, TASKS, TextConfig
 from charrnn.config.training import (
     LEARNING_RATES,
     MAX_EXTENT,
@@ -25,6 +32,8 @@ from charrnn.config.training import (
 )
 
 __all__ = [
+    "ANSWER_BEAMS",
+    "DECODERS",
     "DEFAULT_MIN_P",
     "EMBEDDING_SIZE",
     "INITIAL_STATES",
@@ -33,6 +42,7 @@ __all__ = [
     "MAX_EXTENT",
     "MAX_SIZE",
     "MOMENTS",
+    "MOST_ANSWER_BEAMS",
     "MOST_BEAMS",
     "ONE_HOT_VOCABULARY",
     "OPTIMIZERS",

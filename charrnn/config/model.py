@@ -7,7 +7,7 @@ from typing import Any
 
 from charrnn.cells import CELL_NAMES, CELLS, most_layers
 from charrnn.config.checks import MAX_SIZE, require, require_between, require_choice, require_kinds
-from charrnn.config.text import TASKS
+from charrnn.config.text import DECODERS, TASKS
 
 INITIAL_STATES = ("zeros", "learned", "random")
 #: Up to this vocabulary a character is one-hot by default; a larger one is embedded.
@@ -34,7 +34,10 @@ class ModelConfig:
     readout_size: int = 0  # units of each of them; 0: as many as hidden units
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
     task: str = "write"  # one of TASKS; all but write read both ways
-    classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told
+    classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told;
+    # of pairs, the symbols of right sides and behind them the labels of further columns
+    symbols: int = 0  # of the task pairs: how many of the classes right sides consist of
+    decoder: str = ""  # of the task pairs: one of DECODERS
     multiple: bool = False  # of the task label: whether a text has any number of them
     ngram_buckets: int = 0  # of the task label: rows of the table of n-grams beside the network
 
@@ -68,7 +71,7 @@ class ModelConfig:
 
     def _check_task(self, *, feeds_back: bool) -> None:
         require_choice("task", self.task, TASKS)
-        fewest = 0 if self.writes else 1 if self.multiple else 2
+        fewest = 0 if self.writes else 1 if self.multiple or self.task == "pairs" else 2
         require_between("classes", self.classes, fewest, MAX_SIZE)
         require(self.task == "label" or not self.multiple, "`multiple` is for the task label")
         require_between("n-gram buckets", self.ngram_buckets, 0, MAX_BUCKETS)
@@ -76,10 +79,22 @@ class ModelConfig:
             self.task == "label" or not self.ngram_buckets,
             "`ngram_buckets` are for the task label",
         )
+        require((self.task == "pairs") == bool(self.decoder), "the task pairs takes a `decoder`")
+        if self.decoder:
+            require_choice("decoder", self.decoder, DECODERS)
+            require(self.initial_state != "random", "the task pairs takes the `initial_state` "
+                    "zeros or learned")  # fmt: skip
+        fewest = 1 if self.task == "pairs" else 0
+        require_between("symbols", self.symbols, fewest, self.classes if fewest else 0)
         require(
             not (feeds_back and (self.classes or not self.writes)),
             f"{self.cell} only writes, and without labels: choose another `cell`",
         )
+
+    @property
+    def answers(self) -> bool:
+        """Whether it writes what belongs to a text that it has read, symbol by symbol."""
+        return self.decoder == "attention"
 
     @property
     def writes(self) -> bool:

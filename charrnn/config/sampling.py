@@ -11,6 +11,10 @@ from charrnn.config.checks import MAX_SIZE, require, require_between, require_ki
 #: Most beginnings that a search for the likeliest texts follows at once.
 MOST_BEAMS = 1024
 
+#: Beginnings of an answer that a model of pairs follows at once unless it is said how many, and the
+#: most (docs/measurements.md).
+ANSWER_BEAMS, MOST_ANSWER_BEAMS = 4, 64
+
 #: ``min_p`` where no way of choosing is asked for (docs/measurements.md).
 DEFAULT_MIN_P = 0.05
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from charrnn.config.checks import require, require_between, require_choice, require_kinds
 
 #: What a network does with texts: it writes them, or it reads them and tells a label of each, tags
-#: in them, or what was taken out of them.
-TASKS = ("write", "label", "tags", "restore")
+#: in them, what was taken out of them, or what each of them is when it is written otherwise.
+TASKS = ("write", "label", "tags", "restore", "pairs")
+
+#: How a network writes what belongs to a text: a symbol at a time, with attention to the text, or
+#: all at once, a symbol or nothing at each step of it.
+DECODERS = ("attention", "ctc")
 
 #: Where the labels of texts to write come from: columns behind tabs, or the names of files.
 LABELS = ("columns", "files")
@@ -32,6 +36,8 @@ class TextConfig:
     multiple: bool = False  # label: whether a text has any number of labels, with commas
     balance: bool = False  # label: whether rare labels count as much as others
     restore: str = ""  # what is taken out of the text and put back: some of RESTORABLE, with commas
+    decoder: str | None = None  # pairs: one of DECODERS; None: attention
+    target_symbols: bool = False  # pairs: whether right sides are symbols with spaces between them
 
     def __post_init__(self) -> None:
         require_kinds(self)
@@ -53,6 +59,10 @@ class TextConfig:
             require(self.task == "label" or not getattr(self, name),
                      f"`{name}` is for the task label")  # fmt: skip
         require(not (self.balance and self.multiple), "give `balance` or `multiple`, not both")
+        require(self.task == "pairs" or not (self.decoder or self.target_symbols),
+                "`decoder` and `target_symbols` are for the task pairs")  # fmt: skip
+        if self.decoder is not None:
+            require_choice("decoder", self.decoder, DECODERS)
         require(
             (self.task == "restore") == bool(self.restore),
             f"the task restore takes what to `restore`, any of {', '.join(RESTORABLE)}",
@@ -66,6 +76,11 @@ class TextConfig:
         return tuple(kind.strip() for kind in self.restore.split(",")) if self.restore else ()
 
     @property
+    def aligned(self) -> bool:
+        """Whether right sides are told step by step of left sides, by CTC."""
+        return self.decoder == "ctc"
+
+    @property
     def by_line(self) -> bool:
         """Whether every line is a document of its own."""
-        return self.lines or self.task in ("label", "tags") or self.labels == "columns"
+        return self.lines or self.task in ("label", "tags", "pairs") or self.labels == "columns"

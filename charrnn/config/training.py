@@ -62,6 +62,7 @@ class TrainingConfig:
     beta2: float = 0.99  # Adam and RMSprop: decay of the mean squared gradient
     dropout: float | None = None  # share of each recurrent layer's units left out in training
     weight_decay: float | None = None  # of itself that a weight loses, times the learning rate
+    label_smoothing: float | None = None  # of each symbol of pairs, the share that all others get
     averaging: float = 0.995  # decay of the weights' average, which is validated and kept; 0: none
     clip_norm: float = 1.0  # longest gradient of an update; 0: any length
     clip_value: float = 0.0  # largest element of a gradient; 0: any size
@@ -94,6 +95,8 @@ class TrainingConfig:
         require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "betas must be from 0 to below 1")
         if self.dropout is not None:
             require(0 <= self.dropout < 1, "dropout must be from 0 to below 1")
+        if self.label_smoothing is not None:
+            require(0 <= self.label_smoothing < 1, "label smoothing must be from 0 to below 1")
         if self.weight_decay is not None:
             require_between("weight decay", self.weight_decay, 0, 1)
         require(0 <= self.averaging < 1, "averaging must be from 0 to below 1")
@@ -119,6 +122,7 @@ class Plan(TrainingConfig):
     most_epochs: float
     learning_rate: float
     dropout: float
+    label_smoothing: float = 0.0
     weight_decay: float
     validations: int
     validation_positions: int

@@ -9,23 +9,28 @@ from typing import Any
 import numpy as np
 
 from charrnn.config import TextConfig
+from charrnn.errors import UsageError
 from charrnn.inference.labelling import Labeller
 from charrnn.inference.language_model import LanguageModel
 from charrnn.inference.measures import (
     RestoredMeasures,
     label_measures,
     label_set_measures,
+    pair_measures,
     tag_measures,
 )
 from charrnn.inference.readers import Reader
 from charrnn.inference.restoration import TextRestorer
 from charrnn.inference.tagging import Tagger
+from charrnn.inference.transcription import Transcriber
+from charrnn.text.alphabet import parts
 from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import Documents
 from charrnn.text.edits import GAP
 from charrnn.text.labelled import read_labelled
 from charrnn.text.labels import Labels
 from charrnn.text.lines import text_of
+from charrnn.text.paired import read_pairs
 from charrnn.text.running import Labelling, RunningText
 from charrnn.text.tasks import (
     Known,
@@ -33,6 +38,7 @@ from charrnn.text.tasks import (
     plain_texts,
     read_told,
     tagged_lines,
+    told_of_pairs,
     told_of_tags,
     told_of_texts,
 )
@@ -58,6 +64,8 @@ def assess(
         return _assess_labels(reader, sources, config, temperature)
     if isinstance(reader, Tagger):
         return _assess_tags(reader, sources, config)
+    if isinstance(reader, Transcriber):
+        return _assess_pairs(reader, sources, config)
     assert isinstance(reader, TextRestorer)
     return _assess_restoring(reader, sources, config)
 
@@ -80,8 +88,11 @@ def known_texts(
 
     Of one that writes ``config`` says whether lines are documents, of one that reads nothing but
     the encoding. Raises ``CorpusError`` where one cannot be read, ``UsageError`` where it has a
-    label that the model does not know.
+    label that the model does not know, and for a model of pairs.
     """
+    if isinstance(model, Transcriber):
+        raise UsageError("the model answers texts, and what its units stand for is not shown: "
+                         "use charrnn evaluate or charrnn apply")  # fmt: skip
     if isinstance(model, Reader):
         config = reading_config(model, config.encoding)
         return _documents(read_told(sources, config, _known(model)))
@@ -107,7 +118,8 @@ def read_running(
 
 
 def _known(reader: Reader) -> Known:
-    return Known(reader.vocabulary, labels=reader.labels.names)
+    repeats = reader.training.get("repeats")
+    return Known(reader.vocabulary, labels=reader.labels.names, repeats=repeats)
 
 
 def _documents(told: Told) -> Documents:
@@ -136,6 +148,23 @@ def _assess_tags(reader: Tagger, sources: Sequence[str], config: TextConfig) -> 
     texts = _documents(told_of_tags(pairs, config, _known(reader)))
     nats = loss_of(reader.network, texts, reader.temperature())
     return {**tag_measures(told), "nats_per_character": nats}
+
+
+def _assess_pairs(
+    reader: Transcriber, sources: Sequence[str], config: TextConfig
+) -> dict[str, Any]:
+    lines, spaced = read_pairs(sources, config), config.target_symbols
+    right = lines.alternatives()
+    answers = reader.answers(["\t".join((left, *labels)) for left, labels in right])
+    written = [answer.output if answer else "" for answer in answers]
+    told = (
+        (parts(own, spaced=spaced), [parts(side, spaced=spaced) for side in sides])
+        for own, sides in zip(written, right.values(), strict=True)
+    )
+    measured = told_of_pairs(lines, config, _known(reader))
+    figures = {**pair_measures(told), "nats_per_symbol": loss_of(reader.network, measured.texts)}
+    left_out = {"do_not_fit": measured.more["left_out"]} if config.aligned else {}
+    return figures | left_out
 
 
 def _assess_restoring(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.compute.edit_distance import edit_distance
 from charrnn.text.markup import Span
 from charrnn.training.reading import document_losses
 
@@ -90,6 +91,31 @@ def reliability(
         np.bincount(bins, own, _BINS)[some] / counts[some] for own in (certainty, right)
     )
     return sure, correct, counts[some]
+
+
+def pair_measures(
+    told: Iterable[tuple[Sequence[str], Sequence[Sequence[str]]]],
+) -> dict[str, Any]:
+    """Of right sides: pairs of what was written and all that would be right, as symbols.
+
+    A text is right where it is one of them. The symbol error rate is the edit distance to the
+    nearest of them, the shortest of several, by the symbols that these have.
+    """
+    texts = wrong = errors = symbols = 0
+    for written, right in told:
+        indices = {symbol: n for n, symbol in enumerate({*written, *(s for r in right for s in r)})}
+        own, *others = (
+            np.array([indices[symbol] for symbol in side], np.int64) for side in (written, *right)
+        )
+        distances = [(int(edit_distance(own, other)), other.size) for other in others]
+        distance, length = min(distances)
+        texts, wrong = texts + 1, wrong + (distance > 0)
+        errors, symbols = errors + distance, symbols + length
+    return {
+        "texts": texts,
+        "error_rate": wrong / texts,
+        "symbol_error_rate": errors / max(symbols, 1),
+    }
 
 
 def tag_measures(

@@ -14,7 +14,7 @@ from charrnn.text.batch import Batch
 
 
 class PassBuffers:
-    """The buffers of a network for chunks of T steps over B lanes.
+    """The buffers of a network for chunks of ``shapes``: those of what is read first, and the rest.
 
     ``layers`` are those of the layers, in order; ``dsources`` what each layer writes the gradients
     of its sources to, and ``added`` pairs of those that must be added to a gradient that another
@@ -22,12 +22,19 @@ class PassBuffers:
     """
 
     def __init__(
-        self, graph: Graph, layers: Sequence[Any], head: Any, steps: int, batch: int
+        self,
+        graph: Graph,
+        layers: Sequence[Any],
+        head: Any,
+        shapes: tuple[tuple[int, ...], tuple[int, ...]],
     ) -> None:
-        self.layers: list[LayerBuffers] = [layer.buffers(steps, batch) for layer in layers]
+        self.layers: list[LayerBuffers] = [
+            layer.buffers(*shapes[not layer.node.read_first]) for layer in layers
+        ]
         self._of_node: dict[Node, LayerBuffers] = dict(zip(graph.layers, self.layers, strict=True))
         self.recurrent: list[Any] = [self._of_node[node] for node in graph.recurrent]
-        self.starts = np.zeros((steps, batch), np.int32)  # as the time loop takes its resets
+        # As the time loop takes its resets, of what is read first and of the rest.
+        self.starts = [np.zeros(shape, np.int32) for shape in shapes]
         self.head = head.buffers(self._of_node[graph.head.reads[0]])
         self._link_gradients(graph)
 

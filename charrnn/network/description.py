@@ -19,11 +19,18 @@ def architecture(config: ModelConfig) -> str:
 
 def predicted(config: ModelConfig) -> str:
     """What its loss is the mean over."""
+    if config.task == "pairs":
+        return "symbol"
     return "text" if config.task == "label" else "character"
 
 
 def _task(config: ModelConfig) -> str:
     """What it does, where that is not to write without labels."""
+    if config.task == "pairs":
+        symbols, labels = config.symbols, config.classes - config.symbols
+        told = f", {labels} labels" if labels else ""
+        way = "with attention" if config.answers else "by CTC"
+        return f" both ways, writes {symbols} symbols {way}{told}"
     if config.writes:
         return f", told {config.classes} labels" if config.classes else ""
     told = {"label": "labels", "tags": "classes of tags", "restore": "edits"}[config.task]

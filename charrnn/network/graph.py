@@ -7,16 +7,18 @@ buffers, the program that writes text and the description follow from it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
 from charrnn.network.nodes import (
+    Aligned,
     Characters,
+    Context,
     Dense,
     DocumentClass,
     Embedding,
+    FirstCharacters,
     Joined,
     Labels,
     Layer,
@@ -24,8 +26,10 @@ from charrnn.network.nodes import (
     Node,
     Parameter,
     PositionClass,
+    Projection,
     Recurrent,
 )
+from charrnn.text.vocabulary import SPECIALS
 
 
 class Graph(NamedTuple):
@@ -54,43 +58,98 @@ class Graph(NamedTuple):
 def build(config: ModelConfig) -> Graph:
     """Characters → embedding → recurrent layers → feed-forward layers → head.
 
-    A network that reads has two recurrent layers in place of each, one for each direction.
+    A network that reads has two recurrent layers in place of each, one for each direction. One that
+    writes what belongs to a text is both, one behind the other: see ``_answering``.
     """
     layers: list[Layer] = []
-
-    def add(layer: Layer) -> Layer:
-        layers.append(layer)
-        return layer
-
-    vocabulary = config.vocabulary_size
-    below: Node = Characters("", (), vocabulary)
-    told = (Labels("", (), config.classes),) if config.writes and config.classes else ()
-    if config.embedding_size:
-        below = add(Embedding("embedding.{}", (below,), config.embedding_size))
-    for number in range(config.layers):
-        directions = [add(layer) for layer in _recurrent(config, number, (below, *told))]
-        below = directions[0] if config.writes else add(Joined.of(*directions))
-        told = ()
+    vocabulary, labels = config.vocabulary_size, config.classes - config.symbols
+    if config.answers:
+        below = _answering(config, layers)
+    elif config.writes:
+        told = (Labels("", (), config.classes),) if config.classes else ()
+        below = _embedded(config, "embedding.{}", Characters("", (), vocabulary), layers)
+        for number in range(config.layers):
+            below = _add(layers, _recurrent(config, f"rnn.{{}}_l{number}", (below, *told)))
+            told = ()
+    else:
+        size = vocabulary + (labels if config.task == "pairs" else 0)
+        below = _both_ways(config, "rnn", Characters("", (), size), layers)
     for number in range(config.readout_layers):
-        below = add(Dense(f"dense.{number}.{{}}", (below,), config.dense_size))
+        below = _add(layers, Dense(f"dense.{number}.{{}}", (below,), config.dense_size))
     return Graph(tuple(layers), _head(config, below))
 
 
-def _recurrent(config: ModelConfig, number: int, reads: tuple[Node, ...]) -> Iterator[Recurrent]:
-    """The recurrent layers with a number: one, or of a network that reads, one for each way."""
+def _add(layers: list[Layer], layer: Layer) -> Layer:
+    layers.append(layer)
+    return layer
+
+
+def _answering(config: ModelConfig, layers: list[Layer]) -> Node:
+    """A reader of both ways, and layers that write, of which the first attends to what was read.
+
+    All layers that write start from what was read. What the first makes and what it attends to
+    become one, as Luong et al. 2015 have it: tanh([c; q] W + b).
+    """
+    size = config.hidden_size
+    characters = FirstCharacters("", (), config.vocabulary_size + config.classes - config.symbols)
+    read = _both_ways(config, "reader", characters, layers)
+    keys, values = (
+        _add(layers, Projection(f"attention.{name}.{{}}", (read,), size))
+        for name in ("key", "value")
+    )
+    below: Node = Characters("", (), config.symbols + SPECIALS)
+    for number in range(config.layers):
+        layer = _recurrent(config, f"rnn.{{}}_l{number}", (below, read), start="read")
+        below = _add(layers, layer)
+        if number == 0:
+            context = _add(layers, Context("", (below, keys, values), size))
+            both = _add(layers, Joined.of(context, layer))
+            below = _add(layers, Dense("attention.{}", (both,), size))
+    return below
+
+
+def _both_ways(config: ModelConfig, name: str, below: Node, layers: list[Layer]) -> Node:
+    """Two recurrent layers in place of each, one for each direction, and what joins them."""
+    embedding = "embedding.{}" if name == "rnn" else f"{name}.embedding.{{}}"
+    below = _embedded(config, embedding, below, layers)
+    for number in range(config.layers):
+        directions = [
+            _add(
+                layers, _recurrent(config, f"{name}.{{}}_l{number}{suffix}", (below,), bool(suffix))
+            )
+            for suffix in ("", "_reverse")
+        ]
+        below = _add(layers, Joined.of(*directions))
+    return below
+
+
+def _embedded(config: ModelConfig, names: str, below: Node, layers: list[Layer]) -> Node:
+    if not config.embedding_size:
+        return below
+    return _add(layers, Embedding(names, (below,), config.embedding_size))
+
+
+def _recurrent(
+    config: ModelConfig,
+    names: str,
+    reads: tuple[Node, ...],
+    reverse: bool = False,
+    start: str = "",
+) -> Recurrent:
     cell = CELLS[config.cell, config.activation]
     feedback = 0 if cell.output_block is None else config.vocabulary_size
-    for reverse in (False,) if config.writes else (False, True):
-        names = f"rnn.{{}}_l{number}{'_reverse' if reverse else ''}"
-        yield Recurrent(
-            names, reads, config.hidden_size, cell, config.initial_state, feedback, reverse
-        )
+    start = start or config.initial_state
+    return Recurrent(names, reads, config.hidden_size, cell, start, feedback, reverse)
 
 
 def _head(config: ModelConfig, below: Node) -> Layer:
     names, reads = "readout.{}", (below,)
     if config.writes:
         return NextCharacter(names, reads, config.vocabulary_size)
+    if config.answers:
+        return NextCharacter(names, reads, config.symbols + SPECIALS)
+    if config.decoder == "ctc":
+        return Aligned(names, reads, config.symbols + SPECIALS)
     if config.task == "label":
         return DocumentClass(names, reads, config.classes, config.multiple, config.ngram_buckets)
     return PositionClass(names, reads, config.classes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,19 @@ from charrnn.compute.threads import Team, Work, available_threads, by_one, share
 from charrnn.compute.turns import Turns
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
+from charrnn.network import starting
 from charrnn.network.buffers import PassBuffers
 from charrnn.network.graph import Graph, build
 from charrnn.network.layers.place import Call, Place
 from charrnn.network.layers.recurrent import RecurrentLayer
 from charrnn.network.parameters import count_of, views
 from charrnn.network.program import Memory, Program
+from charrnn.network.starting import own_part
 from charrnn.network.weights import Matrix, panel_dtype
 from charrnn.text.batch import Batch
 
-_NO_DROPOUT = Dropout(0, 0, 1.0, 0)
+NO_DROPOUT = Dropout(0, 0, 1.0, 0)
+_NO_SPANS = np.empty((0, 3), np.int32)
 
 
 class Network:
@@ -68,7 +71,7 @@ class Network:
         self.gradients = np.empty(0, dtype)
         self.parameters = self.views(self.values)
         self._create_layers()
-        self._runs: dict[tuple[int, ...], PassBuffers] = {}
+        self._runs: dict[Any, PassBuffers] = {}
 
     def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """The tensors as views into an array such as ``values``, by name."""
@@ -167,7 +170,7 @@ class Network:
         shape = len(own), max(s for s, _, _ in own), batch, max(width for _, _, width in own)
         state = np.zeros(shape, self.dtype)
         for values, layer in zip(state, self.recurrent_layers, strict=True):
-            _own_part(values, layer)[:] = layer.initial
+            own_part(values, layer)[:] = layer.initial
         return state
 
     def losses(self, batch: Batch, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,9 +179,9 @@ class Network:
         Targets are those of all steps [T, B], or of documents [D].
         """
         run = self._run(batch)
-        self._start(batch, run, state)
+        starting.start(self, batch, run, state)
         phases = self.head.losses(run.head, batch)
-        self.team.run(self._forward(batch, run, _NO_DROPOUT), *phases)
+        self.team.run(self._forward(batch, run, NO_DROPOUT), *phases)
         return self.head.found(run.head, batch), self._state(run, state)
 
     def logits(self, batch: Batch) -> np.ndarray:
@@ -187,9 +190,9 @@ class Network:
         Documents begin and end in the batch: no state is carried on.
         """
         run = self._run(batch)
-        self._start(batch, run, self.initial_state(batch.inputs.shape[1]))
+        starting.start(self, batch, run, self.initial_state(batch.inputs.shape[1]))
         logits, phases = self.head.logits(run.head, batch)
-        self.team.run(self._forward(batch, run, _NO_DROPOUT), *phases)
+        self.team.run(self._forward(batch, run, NO_DROPOUT), *phases)
         return logits
 
     def attention(self, batch: Batch) -> np.ndarray:
@@ -200,8 +203,8 @@ class Network:
     def units(self, batch: Batch, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Outputs of the units of all recurrent layers [T, B, R·H], and the state behind them."""
         run = self._run(batch)
-        self._start(batch, run, state)
-        self.team.run(self._forward(batch, run, _NO_DROPOUT))
+        starting.start(self, batch, run, state)
+        self.team.run(self._forward(batch, run, NO_DROPOUT))
         outputs = [own.output[..., : self.config.hidden_size] for own in run.recurrent]
         return np.concatenate(outputs, axis=-1), self._state(run, state)
 
@@ -217,9 +220,9 @@ class Network:
         rate, key = dropout
         run = self._run(batch)
         mask = Dropout(key or 0, round(rate * 2**32), 1 / (1 - rate), batch.lane)
-        self._start(batch, run, state)
+        starting.start(self, batch, run, state)
         if key is not None:
-            self._start_anywhere(run, batch.lane, key)
+            starting.start_anywhere(self, run, batch.lane, key)
         self.team.run(
             self._forward(batch, run, mask),
             *self.head.differentiate(run.head, batch, self._scratch),
@@ -236,44 +239,23 @@ class Network:
         its own next step and to the layer above. Needs ``prepare_training``.
         """
         run = self._run(batch)
-        self._start(batch, run, state)
+        starting.start(self, batch, run, state)
         self.team.run(
-            self._forward(batch, run, _NO_DROPOUT),
+            self._forward(batch, run, NO_DROPOUT),
             *self.head.differentiate_last_step(run.head, batch),
-            self._backward(batch, run, _NO_DROPOUT),
+            self._backward(batch, run, NO_DROPOUT),
         )
         size = self.config.hidden_size
         return np.stack([own.doutput[..., :size] for own in run.recurrent], axis=1)
 
     def _run(self, batch: Batch) -> PassBuffers:
         """Buffers for the batch's shape, kept: chunks of one shape follow one another."""
-        shape = batch.inputs.shape
-        if shape not in self._runs:
+        shapes = batch.shapes
+        if shapes not in self._runs:
             if len(self._runs) == 2:  # a run's own shape and that of a last, shorter chunk
                 self._runs.clear()
-            self._runs[shape] = PassBuffers(self.graph, self.layers, self.head, *shape)
-        return self._runs[shape]
-
-    def _start(self, batch: Batch, run: PassBuffers, state: np.ndarray) -> None:
-        """Let the chunk start from ``state`` and its documents from the layers' initial states."""
-        run.starts = (batch.resets != 0).astype(np.int32)
-        for layer, own, values in zip(self.recurrent_layers, run.recurrent, state, strict=True):
-            layer.start(own, _own_part(values, layer))
-
-    def _start_anywhere(self, run: PassBuffers, first: int, key: int) -> None:
-        """Let each document start from a random state of its own, in layers that want it.
-
-        The lanes, of which the ``first`` has that number, each draw their own.
-        """
-        if all(node.start != "random" for node in self.graph.recurrent):
-            return
-        documents = np.nonzero(run.starts.T)  # those of a lane side by side
-        run.starts.T[documents] = np.arange(1, documents[0].size + 1)
-        lanes, counts = np.unique(documents[0], return_counts=True)
-        drawn = [(np.random.default_rng([key, first + lane]), count)
-                 for lane, count in zip(lanes.tolist(), counts.tolist(), strict=True)]  # fmt: skip
-        for layer, own in zip(self.recurrent_layers, run.recurrent, strict=True):
-            layer.start_documents(own, drawn)
+            self._runs[shapes] = PassBuffers(self.graph, self.layers, self.head, shapes)
+        return self._runs[shapes]
 
     def _state(self, run: PassBuffers, before: np.ndarray) -> np.ndarray:
         """The state that the chunk leaves, in the shape of the one ``before``."""
@@ -283,30 +265,40 @@ class Network:
         """What each recurrent layer has [S, B, width], as one array shaped as a state is."""
         whole = np.zeros_like(like)
         for values, layer, part in zip(whole, self.recurrent_layers, parts, strict=True):
-            _own_part(values, layer)[:] = part
+            own_part(values, layer)[:] = part
         return whole
 
-    def _calls(self, run: PassBuffers, mask: Dropout) -> list[Call]:
+    def _calls(self, batch: Batch, run: PassBuffers, mask: Dropout) -> list[Call]:
         """What each layer is given: dropout leaves out other units in each recurrent one."""
         calls, number = [], 0
+        spans = (batch.spans, batch.first.spans) if batch.first else (_NO_SPANS, _NO_SPANS)
         for layer in self.layers:
             key = (mask.key + 0x9E3779B9 * number) % 2**32
-            calls.append(Call(run.starts, mask._replace(key=key)))
+            starts = run.starts[not layer.node.read_first]
+            calls.append(Call(starts, mask._replace(key=key), *spans))
             number += isinstance(layer, RecurrentLayer)
         return calls
 
     def _forward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> Work:
+        own = self.forward(batch, run, mask, range(len(self.layers)))
+        return shared(batch.inputs.shape[1], own)
+
+    def forward(
+        self, batch: Batch, run: PassBuffers, mask: Dropout, chosen: Iterable[int]
+    ) -> Callable[[int, int], None]:
+        """The work of the layers with some numbers, on lanes from a first to before a last."""
         sources = [run.sources(node, batch) for node in self.graph.layers]
-        chain = list(zip(self.layers, sources, run.layers, self._calls(run, mask), strict=True))
+        calls = self._calls(batch, run, mask)
+        chain = [(self.layers[n], sources[n], run.layers[n], calls[n]) for n in chosen]
 
         def work(first: int, last: int) -> None:
             for layer, read, own, call in chain:
                 layer.forward(read, own, call, first, last)
 
-        return shared(batch.inputs.shape[1], work)
+        return work
 
     def _backward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> Work:
-        calls = self._calls(run, mask)
+        calls = self._calls(batch, run, mask)
 
         def work(first: int, last: int) -> None:
             for n in range(len(self.layers) - 1, -1, -1):
@@ -332,9 +324,3 @@ class Network:
                 gradient[...] = 0
 
         return [sums, unpack, *([leave_out] if self._untrained else [])]
-
-
-def _own_part(values: np.ndarray, layer: RecurrentLayer) -> np.ndarray:
-    """A layer's own of the states [S, B, width] that are kept for it: others may have more."""
-    count, _, width = layer.initial.shape
-    return values[:count, :, :width]

@@ -74,6 +74,11 @@ class Node:
     chosen, stream = False, ""
 
     @property
+    def read_first(self) -> bool:
+        """Whether its steps are those of what is read before anything is written."""
+        return self.reads[0].read_first
+
+    @property
     def fan_in(self) -> int:
         """Inputs of unit variance that it amounts to."""
         return self.size
@@ -125,6 +130,13 @@ class Characters(Node):
 
     gain, fan_in = 1.0, 1
     chosen, stream = True, "inputs"
+    read_first = False
+
+
+class FirstCharacters(Characters):
+    """What is read before anything is written: indices of characters, or of labels."""
+
+    stream, read_first = "first_inputs", True
 
 
 class Labels(Characters):
@@ -168,10 +180,14 @@ class Recurrent(Layer):
     It reads characters or units, and after these it may read ``Labels``. Beside PyTorch's
     parameters it has its cell's per-unit ones, such as ``peephole_i`` [H], and learned first
     states, such as ``initial_h`` [H].
+
+    Where it starts from what was "read", the last of ``reads`` joins two directions, y→ and y←. A
+    document of which these read the steps s … e - 1 has the first states
+    tanh([y→_{e-1}; y←_s] W + b) (as in Bahdanau et al. 2015, who take y←_s alone).
     """
 
     cell: Any
-    start: str = "zeros"  # what documents start from: see ``ModelConfig.initial_state``
+    start: str = "zeros"  # what documents start from: see ``ModelConfig.initial_state``, or "read"
     feedback: int = 0  # V where its memory is the network's output; 0: it is its own
     reverse: bool = False  # whether it reads each chunk backwards, documents from their ends
 
@@ -193,18 +209,29 @@ class Recurrent(Layer):
         return self.cell.most_growth
 
     @property
+    def inputs(self) -> tuple[Node, ...]:
+        """What it reads step by step."""
+        return self.reads[:-1] if self.start == "read" else self.reads
+
+    @property
     def parameters(self) -> tuple[Parameter, ...]:
         cell, rows = self.cell, self.cell.gates * self.size
         first_bias = np.repeat(np.float32(cell.first_bias), self.size)
         start = self.memory if self.start == "learned" else {}
         return (
-            self._matrix("weight_ih", rows, self.reads, self.most_growth),
+            self._matrix("weight_ih", rows, self.inputs, self.most_growth),
             self._recurrent_matrix(rows),
             Parameter(self.named("bias_ih"), (rows,), lambda rng: first_bias),
             self._vector("bias_hh", rows),
             *(self._vector(field, self.size) for field in cell._fields),
             *(self._vector(f"initial_{state}", size) for state, size in start.items()),
+            *(self._first_states() if self.start == "read" else ()),
         )
+
+    def _first_states(self) -> tuple[Parameter, Parameter]:
+        rows, read = len(self.cell.states) * self.size, self.reads[-1]
+        matrix = self._matrix("weight_start", rows, (read,), read.most_growth)
+        return matrix, self._vector("bias_start", rows)
 
     def _recurrent_matrix(self, rows: int) -> Parameter:
         if self.feedback:  # it reads a distribution over characters, much as they are read
@@ -249,6 +276,32 @@ class _Linear(Layer):
         return matrix, self._vector("bias", self.size)
 
 
+class Projection(_Linear):
+    """A matrix alone, each step by itself: y = x W."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return super().parameters[:1]
+
+    def create(self, place: Any) -> Any:
+        from charrnn.network.layers.dense import ProjectionLayer
+
+        return ProjectionLayer(self, place)
+
+
+class Context(Layer):
+    """What each step attends to of what its document has read: queries, keys and values.
+
+    c_t = Σ_i α_ti v_i with α_t = softmax_i(q_t·k_i/√size) (Luong et al. 2015, scaled); its
+    ``reads`` are the nodes of q, k and v, all of one size. It has no parameters.
+    """
+
+    def create(self, place: Any) -> Any:
+        from charrnn.network.layers.context import ContextLayer
+
+        return ContextLayer(self, place)
+
+
 class Dense(_Linear):
     """A feed-forward layer, each step by itself: y = tanh(x W + b)."""
 
@@ -269,6 +322,19 @@ class NextCharacter(_Linear):
 
 class PositionClass(NextCharacter):
     """The head that tells the class of each position: as the next character is told."""
+
+
+class Aligned(_Linear):
+    """The head that tells what a document is when it is written otherwise, of no more symbols.
+
+    Each step tells a symbol or a blank, and the probability of what is written is the sum over all
+    ways to lay its symbols out over the steps (Graves et al. 2006; ``charrnn.compute.ctc``).
+    """
+
+    def create(self, place: Any) -> Any:
+        from charrnn.network.layers.aligned import AlignedHead
+
+        return AlignedHead(self, place)
 
 
 @dataclass(frozen=True, eq=False)

@@ -238,7 +238,10 @@ def load_writer(path: str | Path) -> SavedModel:
     """
     model = load_finite_model(path)
     if not model.config.writes:
-        does = {"label": "tells labels", "tags": "finds tags"}.get(model.config.task, "restores")
+        does = {
+            "label": "tells labels", "tags": "finds tags", "restore": "restores",
+            "pairs": "answers what it reads",
+        }[model.config.task]  # fmt: skip
         raise UsageError(f"{path} writes no text, it {does}: use charrnn apply or charrnn evaluate")
     return model
 

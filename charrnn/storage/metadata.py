@@ -36,6 +36,10 @@ _LISTS = (list, dict)
 #: Points of a curve, at most.
 _MOST_ROWS = 1000
 
+#: Symbols of the longest right side of pairs, and how often CTC reads a character, at most: an
+#: answer is no longer than these allow.
+_MOST_SYMBOLS, _MOST_REPEATS = 2**20, 8
+
 #: More than any run counts or measures.
 _MOST = 10**15
 
@@ -97,7 +101,9 @@ def _words(value: Any) -> list[str]:
 
 #: What a model file says of its training and its text; commands rely on the types.
 _FIGURES: dict[str, Reader] = {
-    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters"), _count),
+    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters", "left_out"), _count),
+    "longest": _of(int, when=lambda n: 0 <= n <= _MOST_SYMBOLS),
+    "repeats": _of(int, when=lambda n: 1 <= n <= _MOST_REPEATS),
     **dict.fromkeys(("skipped", "returns"), _count),
     **dict.fromkeys(("validation_loss", "training_loss", "seconds", "temperature"), _figure),
     **dict.fromkeys(("text", "options"), _of(dict)),

@@ -19,6 +19,8 @@ _TASKS: tuple[tuple[dict[str, Any], str], ...] = (
     ({}, "the fox and the crow\nthe hare and the tortoise\n" * 50),
     ({"task": "label"}, "the fox\tone\nthe crow\tother\n" * 50),
     ({"task": "restore", "restore": "case"}, "The Fox and the Crow\n" * 50),
+    ({"task": "pairs"}, "the fox\tfox the\n" * 50),
+    ({"task": "pairs", "decoder": "ctc"}, "the fox\tthe fox\n" * 50),
 )
 
 
@@ -51,7 +53,7 @@ def _use(corpus: Path, text: TextConfig, training: TrainingConfig, shape: dict[s
     path = corpus.with_suffix(".safetensors")
     save_model(path, trainer.best)
     model = load(path, precision=training.precision)
-    line = corpus.read_text(encoding="utf-8").splitlines()[0]
+    line, *_ = corpus.read_text(encoding="utf-8").splitlines()[0].split("\t")
     if isinstance(model, LanguageModel):
         _write(model, line)
     else:

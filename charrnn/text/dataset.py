@@ -20,12 +20,13 @@ from charrnn.text.corpus import (
 )
 from charrnn.text.display import decoded
 from charrnn.text.documents import Documents
+from charrnn.text.pairs import Pairs
 from charrnn.text.running import RunningText
 from charrnn.text.tasks import Known, Told, read_told
 from charrnn.text.vocabulary import START, Vocabulary
 
-#: Text that is read on and on, or texts that are read whole.
-Learned: TypeAlias = "RunningText | Documents"
+#: Text that is read on and on, texts that are read whole, or pairs of these.
+Learned: TypeAlias = "RunningText | Documents | Pairs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +61,14 @@ def read_dataset(
     if text.validation is None:
         training, validation = _split(told, text.validation_fraction, rng)
     else:
-        settled = Known(told.vocabulary, labels=told.labels)
+        repeats = told.more.get("repeats")
+        settled = Known(told.vocabulary, labels=told.labels, repeats=repeats)
         training, validation = told.texts, read_told([text.validation], text, settled).texts
     if text.balance and isinstance(training, Documents):
         training = training.balanced()
     if isinstance(validation, Documents):
         validation = validation.with_gaps(rng)
-    origin = _origin(sources, text, _characters_of(told.texts), _count_of(told.texts))
+    origin = _origin(sources, text, _characters_of(told.texts), told.texts.count)
     if isinstance(training, RunningText):
         origin["label_counts"] = training.label_counts(len(told.labels), by_text=text.by_line)
     return Dataset(told.vocabulary, training, validation, origin | told.more, told.labels)
@@ -105,11 +107,9 @@ def _origin(
     }
 
 
-def _count_of(texts: Learned) -> int:
-    return texts.ends.size if isinstance(texts, Documents) else len(texts.starts)
-
-
 def _characters_of(texts: Learned) -> int:
+    if isinstance(texts, Pairs):
+        return texts.left.tokens.size + texts.right.tokens.size
     tokens = texts.tokens
     return tokens.size - int(np.count_nonzero(tokens == START))
 
@@ -119,7 +119,7 @@ def _split(told: Told, fraction: float, rng: np.random.Generator) -> tuple[Learn
 
     Texts that are the same stay together, and of each stratum about the ``fraction`` validates.
     """
-    count = _count_of(told.texts)
+    count = told.texts.count
     chosen = told.ends
     if chosen is None:
         groups = np.arange(count) if told.groups is None else told.groups

@@ -9,7 +9,7 @@ import numpy as np
 
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import frame
-from charrnn.text.documents import ranges
+from charrnn.text.packing import ranges
 from charrnn.text.vocabulary import START
 
 #: Share of the documents whose labels are left out, so that a network learns to write without any;
@@ -83,6 +83,11 @@ class RunningText:
     def starts(self) -> np.ndarray:
         """The positions at which documents start [D]."""
         return np.flatnonzero(self.tokens[:-1] == START)
+
+    @property
+    def count(self) -> int:
+        """How many documents there are."""
+        return len(self.starts)
 
     @property
     def labelling(self) -> Labelling | None:

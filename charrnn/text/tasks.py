@@ -15,6 +15,7 @@ import numpy as np
 from charrnn.config import TextConfig
 from charrnn.errors import CorpusError, UsageError
 from charrnn.text import markup
+from charrnn.text.alphabet import Alphabet
 from charrnn.text.corpus import read_corpus, read_pieces
 from charrnn.text.documents import Documents
 from charrnn.text.edits import GAP
@@ -22,6 +23,8 @@ from charrnn.text.examples import Examples, indices_of, lines_of, read_examples
 from charrnn.text.labelled import label_of, labels_of_sources
 from charrnn.text.labels import Labels
 from charrnn.text.lines import text_of
+from charrnn.text.paired import PairLines, left_tokens, read_pairs
+from charrnn.text.pairs import Pairs, Sides, needed_steps, suited_repeats
 from charrnn.text.restoring import Removed, Restorer
 from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import CODE_POINTS, START, Vocabulary, code_points
@@ -34,13 +37,14 @@ class Known:
     vocabulary: Vocabulary | None = None
     characters: str = ""  # that come first in a vocabulary that is not settled
     labels: tuple[str, ...] = ()  # () where they are not settled
+    repeats: int | None = None  # of each character that CTC reads; None where that is not settled
 
 
 @dataclass(frozen=True, eq=False)
 class Told:
     """D texts, with what is to be told of each."""
 
-    texts: RunningText | Documents
+    texts: RunningText | Documents | Pairs
     vocabulary: Vocabulary
     labels: tuple[str, ...]
     groups: np.ndarray | None = None  # [D]: texts of one group must not be split
@@ -57,7 +61,9 @@ def read_told(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
 def _readers(config: TextConfig) -> Callable[..., Told]:
     if config.labels:
         return {"columns": _told_by_columns, "files": _told_by_files}[config.labels]
-    return {"label": _labelled, "tags": _tagged, "restore": _restored}[config.task]
+    return {
+        "label": _labelled, "tags": _tagged, "restore": _restored, "pairs": _paired,
+    }[config.task]  # fmt: skip
 
 
 def _vocabulary(examples: Examples, config: TextConfig, known: Known) -> Vocabulary:
@@ -249,3 +255,41 @@ def _with_ends(texts: Sequence[np.ndarray], fraction: float) -> tuple[list[np.nd
     ]
     some = np.array([part.size > 0 for part in parts])
     return [part for part in parts if part.size], (np.arange(len(parts)) % 2 == 1)[some]
+
+
+def _paired(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
+    """Texts, and what each of them is when it is written otherwise."""
+    return told_of_pairs(read_pairs(sources, config), config, known)
+
+
+def told_of_pairs(lines: PairLines, config: TextConfig, known: Known) -> Told:
+    """What is told of ``read_pairs``.
+
+    Pairs whose right side does not fit into the steps of their left side are left out by CTC.
+    Raises ``CorpusError`` where none is left.
+    """
+    examples = Examples()
+    for text in lines.left:
+        examples.add(text)
+    vocabulary, spaced = _vocabulary(examples, config, known), config.target_symbols
+    if known.labels:
+        alphabet = Alphabet.of(known.labels, spaced=spaced)
+    else:
+        labels = (name for names in lines.labels for name in names if name)
+        alphabet = Alphabet.learn(lines.right, labels, spaced=spaced)
+    left = Sides.of([
+        left_tokens(text, names, vocabulary, alphabet)
+        for text, names in zip(lines.left, lines.labels, strict=True)
+    ])  # fmt: skip
+    right = Sides.of([alphabet.encode(side) for side in lines.right])
+    groups, more = np.array(examples.groups), {"longest": int(right.lengths.max())}
+    if config.aligned:
+        more["repeats"] = known.repeats or suited_repeats(left, right)
+        left = left.repeated(more["repeats"])
+        fits = np.flatnonzero(needed_steps(right) <= left.lengths)
+        if not fits.size:
+            raise CorpusError("no right side fits into its left side: use the decoder attention")
+        more["left_out"] = len(lines.left) - fits.size
+        left, right, groups = left.take(fits), right.take(fits), groups[fits]
+    texts = Pairs.of(left, right, aligned=config.aligned)
+    return Told(texts, vocabulary, alphabet.names, groups, more=more)

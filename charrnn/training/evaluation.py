@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ from charrnn.network.network import Network
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import BLOCK, Corpus, frame
 from charrnn.text.dataset import Learned
+from charrnn.text.documents import Chunk
+from charrnn.text.pairs import PairChunk, Pairs
 from charrnn.text.running import Labelling, RunningText
 from charrnn.text.vocabulary import END, START, UNKNOWN
 from charrnn.training.processes import ALONE, Processes
@@ -203,7 +205,7 @@ def validate(network: Network, text: Learned, processes: Processes = ALONE) -> V
 
     A network that has learned a small text well is too certain long before it is wrong more often.
     """
-    if isinstance(text, RunningText) or network.config.task == "restore":
+    if isinstance(text, RunningText | Pairs) or network.config.task == "restore":
         return Validation(loss_of(network, text, processes=processes))
     temperature = suited_temperature(*known_logits(network, text, processes=processes))
     return Validation(loss_of(network, text, temperature, processes), round(temperature, 4))
@@ -222,11 +224,20 @@ def loss_of(
             network, text.tokens, labelling=labelling, most=text.evaluated, processes=processes
         )
         return result.nats_per_character
+    if isinstance(text, Pairs):
+        return _mean_loss(network, text.chunks(_LANES, text.suited_length), processes)
     if temperature != 1 or not text.by_position:
         logits, classes = known_logits(network, text, most=None, processes=processes)
         return float(document_losses(logits / temperature, classes).mean())
+    return _mean_loss(network, text.chunks(_LANES, _LONG, MARGIN), processes)
+
+
+def _mean_loss(
+    network: Network, chunks: Iterable[Chunk | PairChunk], processes: Processes
+) -> float:
+    """Mean loss of what counts in the chunks, of which each of the processes reads some."""
     sums = np.zeros(2)
-    for chunk in processes.own(text.chunks(_LANES, _LONG, MARGIN)):
+    for chunk in processes.own(chunks):
         state = network.initial_state(chunk.batch.inputs.shape[1])
         found, _ = network.losses(chunk.batch, state)
         sums += found.sum(dtype=np.float64), chunk.batch.count

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -26,11 +25,10 @@ from charrnn.config import (
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.network.parameters import recurrent_parameter_count, with_weights
-from charrnn.text.batch import Batch
 from charrnn.text.dataset import Dataset
-from charrnn.text.documents import Documents
-from charrnn.text.running import Lanes
+from charrnn.text.running import Lanes, RunningText
 from charrnn.training.processes import ALONE, Processes
+from charrnn.training.speed import characters_a_second
 
 #: Without an extent a run passes so often over the text, but within these limits in characters: a
 #: small text is read often enough to learn from it, and a large one does not take days.
@@ -63,11 +61,17 @@ _SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
 _READING_EPOCHS, _FEWEST_READ = {"label": 8, "tags": 12, "restore": 12}, 6e5
 _FEWEST_READINGS, _WEIGHTS_OF_A_TARGET, _WEIGHTS_OF_A_READ_CHARACTER = 7, 12.0, 0.02
 
+#: The same of pairs, of which a network learns more than a class.
+_PAIR_EPOCHS, _PAIR_CHARACTERS_BESIDE = 20, 3e6
+
 #: Rows of a table of n-grams: one for so many characters, within bounds, and the most weights.
 _POSITIONS_OF_A_BUCKET, _FEWEST_BUCKETS, _MOST_BUCKETS, _MOST_IN_BUCKETS = 4, 2**12, 2**18, 2**22
 
 #: Dropout of a network that reads, at least: what it learns of a text is little.
 _READING_DROPOUT = 0.1
+
+#: Of pairs with attention, the share of each symbol that all others get.
+_LABEL_SMOOTHING = 0.1
 
 #: Updates that a pass over a text should have, and the lanes that are chosen for it.
 _UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
@@ -77,6 +81,9 @@ _UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
 _LEAST_LANES = 16
 
 _HIGHEST_DROPOUT = 0.4
+
+#: Units of the network that is measured where the size is still open: large enough to be typical.
+_MEASURED_SIZE = 128
 
 #: Validations of a run, and the share of the training's time that they may take. Each that finds a
 #: better model costs two files as well, 0.05 to 0.15 s for 2×160 to 2×256.
@@ -163,6 +170,7 @@ def complete(
     most = _most_epochs(positions, weights, shape.task) * positions
     chosen: dict[str, Any] = {"batch_size": config.batch_size or batch}
     chosen["sequence_length"] = _length_of(config)
+    chosen["label_smoothing"] = _LABEL_SMOOTHING if shape.answers else 0.0
     if config.epochs is config.steps is config.budget is None:
         characters = min(characters_read(config, positions, shape.task), most)
         chosen["steps"] = math.ceil(characters / (batch * length))
@@ -174,7 +182,7 @@ def complete(
         if config.budget is None:
             characters, early = characters_read(config, positions, shape.task), False
         else:
-            characters = config.budget * _speed(network, batch, length, processes)
+            characters = config.budget * characters_a_second(network, batch, length, processes)
             characters, early = min(characters, most), characters > most
         repetition = characters / positions * weights / positions
         validated = config.validation_positions
@@ -187,6 +195,8 @@ def complete(
             "validation_positions": validated,
             "most_epochs": round(most / positions, 1) if early else 0.0,
         }
+    if config.label_smoothing and not shape.answers:
+        raise UsageError("`label_smoothing` is for the task pairs with the `decoder` attention")
     given = {n: value for n, value in dataclasses.asdict(config).items() if value is not None}
     return Plan(**{**chosen, **given, "precision": training_precision(config)})
 
@@ -198,14 +208,14 @@ def characters_read(config: TrainingConfig, positions: int, task: str = "write")
     if config.steps is not None:
         batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
         return float(config.steps * batch * length)
-    if task in _READING_EPOCHS:
+    if task != "write":
         return min(_most_epochs(positions, 0, task) * positions, MOST_CHARACTERS)
     return min(max(EPOCHS * positions, FEWEST_CHARACTERS), MOST_CHARACTERS)
 
 
 def with_length(config: TrainingConfig, dataset: Dataset) -> TrainingConfig:
     """``config``, where texts are read whole and it does not say so, with a length for them."""
-    if config.sequence_length is None and isinstance(dataset.training, Documents):
+    if config.sequence_length is None and not isinstance(dataset.training, RunningText):
         return dataclasses.replace(config, sequence_length=dataset.training.suited_length)
     return config
 
@@ -247,6 +257,8 @@ def _lanes_of(config: TrainingConfig, positions: int) -> int:
 
 def _most_epochs(positions: int, weights: int, task: str) -> float:
     """Passes over a text after which a network gets no better, or worse."""
+    if task == "pairs":
+        return _PAIR_EPOCHS + _PAIR_CHARACTERS_BESIDE / positions
     if task in _READING_EPOCHS:
         return max(_READING_EPOCHS[task], _FEWEST_READ / positions)
     heavy = min(1.0, weights / (_WEIGHTS_TO_LEARN_BY_HEART * positions))
@@ -304,10 +316,6 @@ def _validations(validated: int, characters: float) -> int:
     return min(max(times, _FEWEST_VALIDATIONS), _MOST_VALIDATIONS)
 
 
-#: The network that is measured where the size is still open: large enough to be typical.
-_MEASURED_SIZE, _MEASURED_STEPS = 128, 3
-
-
 def _multiply_adds_a_second(
     shape: ModelConfig, config: TrainingConfig, processes: Processes
 ) -> float:
@@ -317,33 +325,5 @@ def _multiply_adds_a_second(
     network.initialize(rng=np.random.default_rng(0))
     network.prepare_training()
     batch = config.batch_size or _MOST_LANES
-    speed = _speed(network, batch, _length_of(config), processes)
+    speed = characters_a_second(network, batch, _length_of(config), processes)
     return recurrent_parameter_count(measured) * speed
-
-
-def _speed(network: Network, batch: int, length: int, processes: Processes = ALONE) -> float:
-    """Characters a second in forward and backward passes of the network; it stays as it is.
-
-    All ``processes`` make them together, each in its share of the lanes, and add up gradients.
-    """
-    first, last = processes.share(batch)
-    chunk = _typical_batch(network.config, last - first, length)
-    state, times = network.initial_state(last - first), []
-    for _ in range(1 + _MEASURED_STEPS):
-        started = time.perf_counter()
-        network.loss_and_gradients(chunk, state)
-        processes.sum(network.gradients)
-        times.append(time.perf_counter() - started)
-    fastest = processes.first(lambda: min(times[1:]))  # the first may have compiled
-    return batch * length / fastest
-
-
-def _typical_batch(config: ModelConfig, batch: int, length: int) -> Batch:
-    """One whose time does not depend on what is in it: of documents, one a lane."""
-    characters = np.zeros((length, batch), np.int32)
-    resets = np.zeros((length, batch), np.uint8)
-    if config.task != "label":
-        return Batch(characters, characters, resets)
-    spans = [(lane, 0, length) for lane in range(batch)]
-    shape, dtype = ((batch, config.classes), np.bool_) if config.multiple else (batch, np.int32)
-    return Batch(characters, np.zeros(shape, dtype), resets, spans=np.array(spans, np.int32))

@@ -19,7 +19,7 @@ def reasons(trainer: Trainer) -> Iterator[str]:
         elif config.budget:
             yield f"{size} suit what this machine reads in {duration(config.budget)}"
         else:
-            read = characters_read(config, positions)
+            read = characters_read(config, positions, trainer.network.config.task)
             yield f"{size} suit the {read:,.0f} characters that the run reads, passes counted"
     if config.budget and config.most_epochs:
         yield (

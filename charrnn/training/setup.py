@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.config import ModelConfig, TextConfig, TrainingConfig, require_path
+from charrnn.config import DECODERS, ModelConfig, TextConfig, TrainingConfig, require_path
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel, load_finite_model
+from charrnn.text.alphabet import Alphabet
 from charrnn.text.dataset import Dataset, read_dataset
 from charrnn.text.display import decoded
 from charrnn.text.vocabulary import Vocabulary
@@ -109,6 +110,10 @@ def shape_for(
         shape["hidden_size"] = hidden_size
     shape |= {name: dataset.origin["text"][name] for name in ("task", "multiple")}
     shape["classes"] = len(dataset.labels)
+    text = TextConfig(**dataset.origin["text"])
+    if text.task == "pairs":
+        alphabet = Alphabet.of(dataset.labels, spaced=text.target_symbols)
+        shape |= {"symbols": len(alphabet.symbols), "decoder": text.decoder or DECODERS[0]}
     texts = dataset.training
     if shape.get("ngram_buckets") is None:
         suited = suited_buckets(texts.positions, shape["classes"])

@@ -6,7 +6,9 @@ import dataclasses
 import math
 from typing import Any
 
-from charrnn.config import TextConfig
+import numpy as np
+
+from charrnn.config import DECODERS, TextConfig
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel
@@ -36,6 +38,10 @@ def refuse_another_task(start: SavedModel, text: TextConfig) -> None:
         does = "writes by labels" if told else f"has the `task` {start.config.task}"
     elif start.config.multiple != text.multiple:
         does = f"tells {'any number of labels' if start.config.multiple else 'one label'} of a text"
+    elif start.config.decoder and start.config.decoder != (text.decoder or DECODERS[0]):
+        does = f"has the `decoder` {start.config.decoder}"
+    elif start.training.get("text", {}).get("target_symbols", False) != text.target_symbols:
+        does = f"writes {'characters' if text.target_symbols else 'symbols, `target_symbols`'}"
     elif _kinds(restored) != _kinds(text.restore):
         does = f"restores {printable(restored)}"
     else:
@@ -52,17 +58,23 @@ def carry_over(start: SavedModel, network: Network) -> None:
     """Give an initialized ``network`` the weights of ``start``.
 
     Its vocabulary is that of ``start`` with characters added at the end; all else has the same
-    shape, so that every tensor of ``start`` is the first corner of the network's, but for the
-    columns of labels, which lie behind those of characters. What lies beyond it stays as it was
-    drawn, but for the biases of the readout: there the new characters together
-    begin as an average one, so that a text without them is predicted as before, however many they
-    are (docs/measurements.md).
+    shape, so that every tensor of ``start`` is the first corner of the network's, but for what
+    belongs to labels, which lies behind what belongs to characters. What lies beyond it stays as it
+    was drawn, but for the biases of the readout: there the new characters together begin as an
+    average one, so that a text without them is predicted as before, however many they are
+    (docs/measurements.md).
     """
-    told = network.config.classes if network.config.writes else 0
-    for name, tensor in network.parameters.items():
+    config = network.config
+    told = config.classes - config.symbols if config.writes or config.decoder else 0
+    for parameter in network.graph.parameters:
+        name, tensor = parameter.name, network.parameters[parameter.name]
         old = start.tensors[name]
-        if told and name == "rnn.weight_ih_l0":
-            tensor[:, -told:], old = old[:, -told:], old[:, :-told]
+        # Of pairs labels are read as characters are.
+        has_labels = parameter.chosen if config.decoder else name == "rnn.weight_ih_l0"
+        if told and has_labels and tensor.shape != old.shape:
+            axis = int(tensor.shape[0] == old.shape[0])
+            old, labels = np.split(old, [old.shape[axis] - told], axis)
+            np.split(tensor, [tensor.shape[axis] - told], axis)[1][:] = labels
         tensor[tuple(map(slice, old.shape))] = old
     old = start.tensors["readout.bias"]
     if added := network.parameters["readout.bias"][old.size :].size:

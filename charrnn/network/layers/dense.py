@@ -1,4 +1,4 @@
-"""The feed-forward layer: y = tanh(x W + b), each step by itself."""
+"""Feed-forward layers: y = x W, and y = tanh(x W + b), each step by itself."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import numpy as np
 
 from charrnn.compute import recurrence
 from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
-from charrnn.network.nodes import Dense
+from charrnn.network.nodes import Dense, Projection
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 
 
-class DenseLayer:
-    """A matrix, a bias and tanh."""
+class ProjectionLayer:
+    """A matrix; ``bias`` is zero."""
 
-    def __init__(self, node: Dense, place: Place) -> None:
+    def __init__(self, node: Projection | Dense, place: Place) -> None:
         self.node, self.width = node, place.width(node)
         self.matrix = place.linear(node.named("weight"), node.reads[0], node.size)
         self.bias = np.zeros(self.width, place.dtype)
-        self._bias_at = place.at[node.named("bias")]
 
     def matrices(self) -> list[Matrix]:
         """The one that it has."""
@@ -33,9 +32,7 @@ class DenseLayer:
         self.matrix.prepare_training()
 
     def pack_vectors(self, values: np.ndarray) -> None:
-        """Take the bias from the parameters."""
-        size = self.node.size
-        self.bias[:size] = values[self._bias_at :][:size]
+        """There are none."""
 
     def pack(self, values: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the packed weights."""
@@ -47,14 +44,12 @@ class DenseLayer:
         """All steps of the lanes ``first … last``, which do not see one another."""
         (x,) = sources
         recurrence.project_lanes(x, self.matrix.forward, self.bias, run.output, first, last)
-        recurrence.tanh_lanes(run.output, first, last)
 
     def backward(
         self, run: LayerBuffers, dsources: Arrays, call: Call, first: int, last: int
     ) -> None:
-        """The way back; gradients of the pre-activations stay in ``run.doutput``."""
+        """The way back."""
         (dx,) = dsources
-        recurrence.untanh_lanes(run.doutput, run.output, first, last)
         recurrence.unproject_lanes(run.doutput, self.matrix.backward, dx, first, last)
 
     def differentiate(
@@ -69,13 +64,49 @@ class DenseLayer:
     def unpack(self, gradients: np.ndarray, run: LayerBuffers, part: int, parts: int) -> None:
         """Write this thread's share of the gradients to the flat ``gradients``."""
         self.matrix.unpack(gradients, part, parts)
+
+    def emit(self, program: Program, sources: list[Memory]) -> Memory:
+        """The product, with the bias to begin with."""
+        target = program.copy_row(self.bias)
+        program.multiply(self.matrix, sources[0], target)
+        return target
+
+
+class DenseLayer(ProjectionLayer):
+    """A matrix, a bias and tanh."""
+
+    def __init__(self, node: Dense, place: Place) -> None:
+        super().__init__(node, place)
+        self._bias_at = place.at[node.named("bias")]
+
+    def pack_vectors(self, values: np.ndarray) -> None:
+        """Take the bias from the parameters."""
+        size = self.node.size
+        self.bias[:size] = values[self._bias_at :][:size]
+
+    def unpack(self, gradients: np.ndarray, run: LayerBuffers, part: int, parts: int) -> None:
+        """Write this thread's share of the gradients to the flat ``gradients``."""
+        super().unpack(gradients, run, part, parts)
         if part == 0:
             size = self.node.size
             gradients[self._bias_at :][:size] = self.matrix.bias_gradient[:size]
 
+    def forward(
+        self, sources: Arrays, run: LayerBuffers, call: Call, first: int, last: int
+    ) -> None:
+        """All steps of the lanes ``first … last``, which do not see one another."""
+        super().forward(sources, run, call, first, last)
+        recurrence.tanh_lanes(run.output, first, last)
+
+    def backward(
+        self, run: LayerBuffers, dsources: Arrays, call: Call, first: int, last: int
+    ) -> None:
+        """The way back; gradients of the pre-activations stay in ``run.doutput``."""
+        recurrence.untanh_lanes(run.doutput, run.output, first, last)
+        super().backward(run, dsources, call, first, last)
+
     def emit(self, program: Program, sources: list[Memory]) -> Memory:
         """The product with the bias to begin with, and tanh."""
-        target = program.copy_row(self.bias)
-        program.multiply(self.matrix, sources[0], target)
+        target = super().emit(program, sources)
         program.tanh(target)
         return target

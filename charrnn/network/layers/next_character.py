@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from charrnn.compute import readout
-from charrnn.compute.readout import NEVER
 from charrnn.compute.threads import Work, shared
-from charrnn.network.layers.place import LayerBuffers, Place
-from charrnn.network.nodes import NextCharacter
+from charrnn.network.layers.place import LayerBuffers
+from charrnn.network.layers.readout_head import ReadoutHead
 from charrnn.network.program import Memory, Program
-from charrnn.network.weights import Matrix
 from charrnn.text.batch import Batch
+from charrnn.text.vocabulary import END, SPECIALS
 
 #: Bytes that the logits of one block of rows may take.
 _LOGIT_BYTES = 16 * 2**20
@@ -42,38 +41,11 @@ class HeadBuffers:
             yield first, min(first + self.block, self.losses.size)
 
 
-class NextCharacterHead:
-    """The matrix and the bias that make logits [·, ``width``] of the last layer's output."""
+class NextCharacterHead(ReadoutHead):
+    """Logits [·, ``width``] of each step, and how unlikely what comes next is by them."""
 
-    def __init__(self, node: NextCharacter, place: Place) -> None:
-        self.node, self._vocabulary = node, node.size
-        self.width = place.width(node)
-        self.matrix = place.linear(node.named("weight"), node.reads[0], node.size)
-        self.bias = np.full(self.width, NEVER, place.dtype)
-        self._bias_at = place.at[node.named("bias")]
-
-    def matrices(self) -> list[Matrix]:
-        """The one that it has."""
-        return [self.matrix]
-
-    def prepare_training(self) -> None:
-        """Allocate what only training needs."""
-        self.matrix.prepare_training()
-
-    def pack_vectors(self, values: np.ndarray) -> None:
-        """Take the bias from the parameters."""
-        self.bias[: self._vocabulary] = values[self._bias_at :][: self._vocabulary]
-
-    def pack(self, values: np.ndarray, part: int, parts: int) -> None:
-        """Write this thread's share of the packed weights."""
-        self.matrix.pack(values, part, parts)
-
-    def unpack(self, gradients: np.ndarray, part: int, parts: int) -> None:
-        """Write this thread's share of the gradients to the flat ``gradients``."""
-        self.matrix.unpack(gradients, part, parts)
-        if part == 0:
-            own = gradients[self._bias_at :][: self._vocabulary]
-            own[:] = self.matrix.bias_gradient[: self._vocabulary]
+    #: Share of each target that gradients spread over all others alike.
+    smoothing = 0.0
 
     def buffers(self, source: LayerBuffers) -> HeadBuffers:
         """Room for a pass; ``source`` is what the head reads."""
@@ -95,7 +67,7 @@ class NextCharacterHead:
             hidden, logits = run.hidden[first:last], rows[first:last]
             readout.logits_of_rows(hidden, self.matrix.forward, self.bias, logits)
 
-        logits = rows.reshape(*batch.inputs.shape, -1)[..., : self._vocabulary]
+        logits = rows.reshape(*batch.inputs.shape, -1)[..., : self.node.size]
         return logits, [shared(run.losses.size, work)]
 
     def losses(self, run: HeadBuffers, batch: Batch) -> list[Work]:
@@ -113,24 +85,9 @@ class NextCharacterHead:
             logits, hidden = run.logits[: last - first], run.hidden[first:last]
             phases += [
                 self._differentiate_rows(run, self.targets(batch), first, last),
-                functools.partial(self._differentiate_matrix, logits, hidden, first > 0, scratch),
+                functools.partial(self.differentiate_matrix, logits, hidden, first > 0, scratch),
             ]
         return phases
-
-    def _differentiate_matrix(
-        self,
-        dlogits: np.ndarray,
-        hidden: np.ndarray,
-        accumulate: bool,
-        scratch: list[np.ndarray],
-        part: int,
-        parts: int,
-    ) -> None:
-        """This thread's share of the matrix's gradient, summed over a block of rows."""
-        own = self.matrix
-        own.differentiate(
-            own.made(dlogits), own.read(hidden), scratch[part], part, parts, accumulate=accumulate
-        )
 
     def differentiate_last_step(self, run: HeadBuffers, batch: Batch) -> list[Work]:
         """As ``differentiate``, of the last step's losses alone, without the matrix."""
@@ -158,6 +115,10 @@ class NextCharacterHead:
         hidden, targets = run.hidden[first:last], targets.reshape(-1)[first:last]
         readout.logits_of_rows(hidden, self.matrix.forward, self.bias, logits)
         readout.cross_entropy_rows(logits, targets, run.losses[first:last])
+        if self.smoothing:  # of labels (Szegedy et al. 2016); losses stay those of the targets
+            logits[np.arange(len(targets)), targets] += self.smoothing
+            can_be = [END, *range(SPECIALS, self.node.size)]
+            logits[:, can_be] -= self.smoothing / len(can_be)
         if counted is not None:
             out = counted.reshape(-1)[first:last] == 0
             logits[out] = run.losses[first:last][out] = 0

@@ -48,6 +48,13 @@ class Call(NamedTuple):
 
     starts: np.ndarray  # [T, B]: 0, or r + 1 where a document starts from initial state r
     dropout: Dropout
+    spans: np.ndarray  # [D, 3], documents that are written of what was read, by their lanes
+    read: np.ndarray  # [D, 3], what they have read
+
+    def documents(self, first: int, last: int) -> tuple[int, int]:
+        """The first, and one past the last, of the documents of some lanes."""
+        begin, end = np.searchsorted(self.spans[:, 0], (first, last))
+        return int(begin), int(end)
 
 
 class LayerBuffers:

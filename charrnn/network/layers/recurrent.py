@@ -10,66 +10,16 @@ import numpy as np
 from charrnn.compute import recurrence
 from charrnn.compute.readout import NEVER
 from charrnn.errors import UsageError
+from charrnn.network.layers.first_states import FirstStates
 from charrnn.network.layers.inputs import LabelRows, create_input
-from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
+from charrnn.network.layers.place import Arrays, Call, Place
+from charrnn.network.layers.recurrent_buffers import RecurrentBuffers
 from charrnn.network.nodes import Recurrent
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix, block_index, block_places, plain_index
 
 #: Standard deviation of random initial states: a part of what states become.
 _RANDOM_STATE = 0.1
-
-
-class RecurrentBuffers(LayerBuffers):
-    """The buffers of a recurrent layer; shapes in ``charrnn.compute.recurrence``."""
-
-    def __init__(self, layer: RecurrentLayer, steps: int, batch: int) -> None:
-        dtype, width = layer.bias.dtype, layer.width
-        super().__init__(steps, batch, width, dtype)
-        states, fields = len(layer.cell.states), len(layer.cell._fields)
-        self.gates = np.empty((steps, batch, layer.row), dtype)
-        self.states = np.zeros((states, steps + 1, batch, width), dtype)
-        self.reverse = int(layer.node.reverse)
-        self.initial = layer.initial  # what documents start from, [S, R, width]
-        self.dstates = np.empty((states, batch, width), dtype)
-        self.dinitial = np.empty((states, batch, width), dtype)
-        self.dfields = np.empty((fields, batch, width), dtype)
-        self.dmiddle = np.empty((batch, width), dtype)
-
-    def forward(self, starts: np.ndarray) -> recurrence.Pass:
-        """As the time loop takes them; ``starts`` are those of ``Call``."""
-        resets = _ends(starts) if self.reverse else starts
-        return recurrence.Pass(
-            self.gates, self.states, self.output, self.initial, resets, self.reverse
-        )
-
-    @property
-    def first(self) -> np.ndarray:
-        """The states before the step that is taken first [S, B, width]."""
-        return self.states[:, -1 if self.reverse else 0]
-
-    @property
-    def final(self) -> np.ndarray:
-        """The states that the step leaves that is taken last [S, B, width]."""
-        return self.states[:, 0 if self.reverse else -1]
-
-    @property
-    def before(self) -> np.ndarray:
-        """The states before each step [S, T, B, width]."""
-        return self.states[:, 1:] if self.reverse else self.states[:, :-1]
-
-    def gradients(self) -> recurrence.Gradients:
-        """As the time loop takes them on the way back."""
-        return recurrence.Gradients(
-            self.dstates, self.doutput, self.dinitial, self.dfields, self.dmiddle
-        )
-
-
-def _ends(starts: np.ndarray) -> np.ndarray:
-    """Where a layer begins anew that reads backwards: at each document's end, and the chunk's."""
-    ends = np.roll(starts, -1, axis=0)
-    ends[-1][ends[-1] == 0] = 1
-    return ends
 
 
 class _Product:
@@ -113,6 +63,7 @@ class RecurrentLayer:
             if node.start == "learned"
         ]
         self._biases: list[tuple] = []
+        self.first_states = [FirstStates(node, place)] if node.start == "read" else []
         self._place_input()
         self._place_products()
 
@@ -125,7 +76,7 @@ class RecurrentLayer:
         self._biases.append((at, columns, matrix, min(blocks) * self.width))
 
     def _place_input(self) -> None:
-        blocks, width, (source, *told) = self.cell.input_blocks, self.width, self.node.reads
+        blocks, width, (source, *told) = self.cell.input_blocks, self.width, self.node.inputs
         stride = source.size + sum(labels.size for labels in told)
         columns = block_index(blocks, self.node.size, width, stride)
         first, at = min(blocks) * width, self._at("weight_ih")
@@ -170,7 +121,13 @@ class RecurrentLayer:
 
     def matrices(self) -> list[Matrix]:
         """The layer's own matrices."""
-        return [*self.input.matrices, *self._own]
+        return [*self.input.matrices, *self._own, *(own.matrix for own in self.first_states)]
+
+    @property
+    def _parts(self) -> list[Any]:
+        """All that has packed weights."""
+        first = [own.matrix for own in self.first_states]
+        return [self.input, *self.labels, *self._own, *first]
 
     def buffers(self, steps: int, batch: int) -> RecurrentBuffers:
         """Room for a pass."""
@@ -178,7 +135,7 @@ class RecurrentLayer:
 
     def prepare_training(self) -> None:
         """Allocate what only training needs."""
-        for part in (self.input, *self.labels, *self._own):
+        for part in self._parts:
             part.prepare_training()
 
     def pack_vectors(self, values: np.ndarray) -> None:
@@ -196,10 +153,12 @@ class RecurrentLayer:
             field[:size] = values[at : at + size]
         for at, elements, state in self._initials:
             self.initial[state, 0, :elements] = values[at : at + elements]
+        for own in self.first_states:
+            own.pack_vectors(values)
 
     def pack(self, values: np.ndarray, part: int, parts: int) -> None:
         """Write this thread's share of the packed weights; ``pack_vectors`` comes first."""
-        for matrix in (self.input, *self.labels, *self._own):
+        for matrix in self._parts:
             matrix.pack(values, part, parts)
 
     def tell(self, weights: np.ndarray) -> None:
@@ -210,12 +169,19 @@ class RecurrentLayer:
         for row in (row for labels in self.labels for row in labels.rows(weights)):
             self.input.add(row)
 
-    def start(self, run: RecurrentBuffers, state: np.ndarray) -> None:
-        """Let a pass begin with ``state`` [S, B, width], and documents as the layer says."""
-        run.initial = self.initial
-        run.first[:] = state
+    def start(self, run: RecurrentBuffers, state: np.ndarray, documents: int = 0) -> None:
+        """Let a pass begin with ``state`` [S, B, width], and documents as the layer says.
 
-    def start_documents(
+        So many of them start from what was read.
+        """
+        states, _, width = self.initial.shape
+        run.begin(self.initial, np.zeros((states, documents, width), self.initial.dtype))
+        run.first[:] = state
+        for own in self.first_states:
+            shapes = own.matrix.depth, own.matrix.columns
+            run.start_rows = [np.empty((documents, n), self.initial.dtype) for n in shapes * 2]
+
+    def draw_starts(
         self, run: RecurrentBuffers, documents: Sequence[tuple[np.random.Generator, int]]
     ) -> None:
         """Give each of the documents of a pass a state of its own to start from.
@@ -223,13 +189,13 @@ class RecurrentLayer:
         There are as many as each lane says, one lane's after another's, and it draws them.
         """
         count = sum(count for _, count in documents)
-        run.initial = np.repeat(self.initial, max(count, 1), axis=1)
-        if self.node.start != "random":
-            return
-        for name, state in zip(self.cell.states, run.initial, strict=True):
-            size = self.node.memory.get(name, 0)
-            drawn = [rng.standard_normal((count, size)) for rng, count in documents]
-            state[:count, :size] = _RANDOM_STATE * np.concatenate([*drawn, np.empty((0, size))])
+        own = np.repeat(self.initial, count, axis=1)
+        if self.node.start == "random":
+            for name, state in zip(self.cell.states, own, strict=True):
+                size = self.node.memory.get(name, 0)
+                drawn = [rng.standard_normal((number, size)) for rng, number in documents]
+                state[:, :size] = _RANDOM_STATE * np.concatenate([*drawn, np.empty((0, size))])
+        run.begin(self.initial, own)
 
     def _no_product(self) -> recurrence.Product:
         return recurrence.Product(self.recurrent.matrix.forward[:0], 0, 0, 0)
@@ -239,8 +205,12 @@ class RecurrentLayer:
     ) -> None:
         """All steps of the lanes ``first … last``."""
         inputs = self.input.begin(sources[0], run.gates, first, last)
-        for labels, told in zip(self.labels, sources[1:], strict=True):
+        for labels, told in zip(self.labels, sources[1:], strict=False):
             inputs = labels.begin(told, run.gates, first, last, inputs)
+        for own in self.first_states if call.starts[:, first:last].any() else ():
+            some = slice(*call.documents(first, last))
+            ends, made, *_ = (rows[some] for rows in run.start_rows)
+            run.own_states[0][:, some] = own.forward(sources[-1], call.read[some], (ends, made))
         middle = self.middle.forward if self.middle else self._no_product()
         recurrence.forward_lanes(
             self.cell, run.forward(call.starts), inputs, self.recurrent.forward, middle,
@@ -251,7 +221,7 @@ class RecurrentLayer:
         self, run: RecurrentBuffers, dsources: Arrays, call: Call, first: int, last: int
     ) -> None:
         """The way back; gradients of the pre-activations stay in ``run.gates``."""
-        for gradient in (run.dstates, run.dinitial, run.dfields):
+        for gradient in (run.dstates, run.dfields):
             gradient[:, first:last] = 0
         dinputs = self.input.begin_back(dsources[0])
         middle = self.middle.backward if self.middle else self._no_product()
@@ -259,6 +229,11 @@ class RecurrentLayer:
             self.cell, run.forward(call.starts), run.gradients(), dinputs, self.recurrent.backward,
             middle, call.dropout, first, last,
         )  # fmt: skip
+        for own in self.first_states:
+            some = slice(*call.documents(first, last))
+            dsources[-1][:, first:last] = 0
+            rows = tuple(rows[some] for rows in run.start_rows[1:])
+            own.backward(run.own_states[1][:, some], dsources[-1], call.read[some], rows)
 
     def differentiate(
         self, sources: Arrays, run: RecurrentBuffers, scratch: np.ndarray, part: int, parts: int
@@ -274,12 +249,16 @@ class RecurrentLayer:
             added = bool(self.node.feedback)  # the head's matrix has a gradient already
             own.differentiate(own.made(d, first), own.read(d, source), *shared, accumulate=added)
         self.input.differentiate(run.gates, sources[0], *shared)
-        for labels, told in zip(self.labels, sources[1:], strict=True):
+        for labels, told in zip(self.labels, sources[1:], strict=False):
             labels.differentiate(run.gates, told, part, parts)
+        for begun in self.first_states:
+            ends, _, _, dmade = run.start_rows
+            own = begun.matrix
+            own.differentiate(own.made(dmade), own.read(ends), *shared)
 
     def unpack(self, gradients: np.ndarray, run: RecurrentBuffers, part: int, parts: int) -> None:
         """Write this thread's share of the gradients to the flat ``gradients``."""
-        for matrix in (self.input, *self.labels, *self._own):
+        for matrix in self._parts:
             matrix.unpack(gradients, part, parts)
         if part == 0:
             self._unpack_vectors(gradients, run)
@@ -292,6 +271,8 @@ class RecurrentLayer:
             gradients[at : at + size] = gradient.sum(axis=0)[:size]
         for at, elements, state in self._initials:
             gradients[at : at + elements] = run.dinitial[state].sum(axis=0)[:elements]
+        for own in self.first_states:
+            own.unpack_bias(gradients)
 
     def emit(self, program: Program, sources: list[Memory]) -> Memory:
         """The gates, the products that they wait for, and the step; its hidden state."""

@@ -18,6 +18,7 @@ from charrnn.inference.labelling import Labeller
 from charrnn.inference.language_model import LanguageModel
 from charrnn.inference.models import model_of
 from charrnn.inference.readers import Reader
+from charrnn.inference.transcription import Transcriber
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.studies.activity import Activity
 from charrnn.studies.neurons import Neuron, neurons
@@ -99,9 +100,13 @@ def _of_writer(
 def _of_reader(model: Reader, file: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if file is None:
         return {"known": None}
+    encoding = options.get("encoding", "utf-8")
+    figures = reading.figures(model, file, encoding)
+    if isinstance(model, Transcriber):
+        answers = reading.answered_pairs(model, file, encoding)
+        return {"known": None, "figures": _in_words(figures), "answers": answers}
     known = read_text(model, [file], **options)
     assert isinstance(known, Documents)
-    figures = reading.figures(model, file, options.get("encoding", "utf-8"))
     counts = figures.pop("confusion", None)
     tags = figures.pop("f1_of_tags", None)
     content: dict[str, Any] = {}
@@ -110,11 +115,15 @@ def _of_reader(model: Reader, file: str | None, options: dict[str, Any]) -> dict
         content["attended"] = reading.attended(model, known)
     return content | {
         "known": known,
-        "figures": {name.replace("_", " "): _number(value) for name, value in figures.items()},
+        "figures": _in_words(figures),
         "confusion": counts and reading.confusion(counts),
         "f1_of_tags": tags,
         "answers": reading.answers(model, known),
     }
+
+
+def _in_words(figures: dict[str, float]) -> dict[str, str]:
+    return {name.replace("_", " "): _number(value) for name, value in figures.items()}
 
 
 def _number(value: float) -> str:

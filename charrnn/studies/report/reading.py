@@ -6,17 +6,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charrnn.inference.assessment import assess
+from charrnn.inference.assessment import assess, reading_config
 from charrnn.inference.labelling import Labeller
 from charrnn.inference.measures import reliability
 from charrnn.inference.readers import Reader
 from charrnn.inference.restoration import TextRestorer
 from charrnn.inference.tagging import Tagger
+from charrnn.inference.transcription import Transcriber
 from charrnn.studies.activity import shown
 from charrnn.studies.canvas import Line
 from charrnn.studies.report.charts import Chart, chart
 from charrnn.studies.texts import beginning
 from charrnn.text.documents import Documents
+from charrnn.text.paired import read_pairs
 from charrnn.training.reading import attention, document_logits
 
 #: Texts that are shown, their characters, and those of all that are read for them.
@@ -140,6 +142,20 @@ def answers(reader: Reader, texts: Documents) -> list[Answer]:
     lines = [line[:_LONGEST] for line in lines if line][:_SHOWN]
     found = reader.answers(lines)
     return [Answer(line, _pieces(own)) for line, own in zip(lines, found, strict=True)]
+
+
+def answered_pairs(reader: Transcriber, file: str, encoding: str) -> list[Answer]:
+    """The first left sides of a file with what is written to them, beside what it says where that
+    is something else.
+    """
+    right = list(read_pairs([file], reading_config(reader, encoding)).alternatives().items())
+    lines = ["\t".join((left, *labels)) for (left, labels), _ in right[:_SHOWN]]
+    found = zip(right, reader.answers(lines), strict=False)
+    return [
+        Answer(left, [(own.output if own.output in sides else f"{own.output} ({sides[0]})", "")])
+        for ((left, _), sides), own in found
+        if own
+    ]
 
 
 def _pieces(answer: Any) -> list[tuple[str, str]]:
