@@ -26,6 +26,9 @@ from charrnn.training.reading import log_probabilities
 #: Texts that are read at once, and steps of them.
 _TOGETHER, _POSITIONS = 64, 2**15
 
+#: Characters of a text at most: it is read whole.
+_LONGEST = 2**14
+
 #: Symbols that an answer may have beyond twice the longest right side that was learned.
 _MORE = 10
 
@@ -97,7 +100,8 @@ class Transcriber(Reader):
     ) -> list[Transcribed | None]:
         """The likeliest right sides of each text that are found among so many ``beams``.
 
-        Raises ``UsageError`` for a number of beams that is none, or a label that there is not.
+        Raises ``UsageError`` for a number of beams that is none, a label that there is not, or a
+        text that is too long.
         """
         require_whole("beams", beams, 1, MOST_ANSWER_BEAMS)
         columns = [self._split(text) for text in texts if text]
@@ -120,6 +124,9 @@ class Transcriber(Reader):
                              "pairs without labels, and reads texts alone")  # fmt: skip
         if not left:
             raise UsageError("a line has nothing before its tab: give TEXT<tab>LABEL")
+        if len(left) > _LONGEST:
+            raise UsageError(f"a line of {len(left):,} characters is too long: a model of pairs "
+                             f"answers texts of up to {_LONGEST:,}")  # fmt: skip
         return left, tuple(labels)
 
     def _candidate(self, text: Found, labels: int) -> Candidate:

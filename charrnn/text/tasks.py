@@ -277,6 +277,8 @@ def told_of_pairs(lines: PairLines, config: TextConfig, known: Known) -> Told:
     else:
         labels = (name for names in lines.labels for name in names if name)
         alphabet = Alphabet.learn(lines.right, labels, spaced=spaced)
+    if not alphabet.symbols:
+        raise CorpusError("all right sides are empty: there is nothing to learn")
     left = Sides.of([
         left_tokens(text, names, vocabulary, alphabet)
         for text, names in zip(lines.left, lines.labels, strict=True)
