@@ -23,8 +23,8 @@ from charrnn.text.paired import left_tokens
 from charrnn.text.vocabulary import END, UNKNOWN
 from charrnn.training.reading import log_probabilities
 
-#: Texts that are read at once, and steps of them.
-_TOGETHER, _POSITIONS = 64, 2**15
+#: Beams of all texts that are answered at once, and steps that are read for them.
+_LANES, _POSITIONS = 256, 2**15
 
 #: Characters of a text at most: it is read whole.
 _LONGEST = 2**14
@@ -109,7 +109,8 @@ class Transcriber(Reader):
                 for left, labels in columns]  # fmt: skip
         order = sorted(range(len(read)), key=lambda n: len(read[n]))  # alike are read together
         found: list[list[Candidate]] = [[] for _ in read]
-        for some in _parts(order, [len(own) * self._repeats for own in read]):
+        most = max(_LANES // beams, 1)
+        for some in _parts(order, [len(own) * self._repeats for own in read], most):
             own = self._found([read[n] for n in some], beams)
             for n, candidates in zip(some, own, strict=True):
                 labels = len(read[n]) - len(columns[n][0])
@@ -179,11 +180,11 @@ def _alone(first: FirstBatch) -> Batch:
     return Batch(first.inputs, np.zeros_like(first.inputs), first.resets, spans=first.spans)
 
 
-def _parts(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Texts in parts that are read at once."""
+def _parts(order: Sequence[int], lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Texts in parts that are answered at once."""
     part: list[int] = []
     for n in order:
-        if part and (len(part) == _TOGETHER or (len(part) + 1) * lengths[n] > _POSITIONS):
+        if part and (len(part) == most or (len(part) + 1) * lengths[n] > _POSITIONS):
             yield part
             part = []
         part.append(n)
