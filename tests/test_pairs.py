@@ -251,6 +251,21 @@ def test_a_copy_answers_alike(model):
     assert pickle.loads(pickle.dumps(own)).answers(["fox"]) == own.answers(["fox"])
 
 
+@pytest.mark.parametrize("model", [answerer, aligner])
+def test_a_text_may_be_long_but_not_endless(model):
+    own = reader(model())
+    (answer,) = own.answers(["the" * 400])
+    most = len("the" * 400) if model is aligner else own.most
+    assert 0 < len(answer.output.replace(" ", "")) <= 2 * most
+    with pytest.raises(UsageError, match=r"a line of 16,385 characters is too long: .* 16,384"):
+        own.answers(["x", "x" * 16_385])
+
+
+def test_right_sides_without_symbols_teach_nothing(tmp_path):
+    with pytest.raises(CorpusError, match="all right sides are empty"):
+        read_told([_write(tmp_path, "a\t\nb\t\n")], PAIRS, Known())
+
+
 def test_labels_are_told_behind_a_tab(tmp_path):
     path = _write(tmp_path, "".join(f"{w}\t{w}\ten\n{w}\t{w[::-1]}\tre\n" for w in "abc" * 30))
     trainer = small_trainer(path, text=PAIRS, steps=5)

@@ -13,10 +13,6 @@ from charrnn.text.batch import FirstBatch
 from charrnn.text.vocabulary import END, START, UNKNOWN
 from charrnn.training.reading import log_probabilities
 
-#: What the length of a text is raised to before its -log P is divided by it (Wu et al. 2016): of
-#: longer texts less is expected of each symbol.
-_LENGTH_POWER = 0.6
-
 #: A beginning whose -log P is so many nats more than that of a whole text is given up.
 _HOPELESS = 10.0
 
@@ -29,11 +25,6 @@ class Found:
     nats: float
     places: list[int]
     ended: bool = True  # whether it ended by itself
-
-    @property
-    def cost(self) -> float:
-        """What the likeliest text has least of."""
-        return self.nats / (len(self.tokens) + 1) ** _LENGTH_POWER
 
 
 @dataclass
@@ -104,8 +95,9 @@ def search(
 ) -> list[list[Found]]:
     """For each document what is found among so many ``beams``, of at most so many symbols.
 
-    The best comes first: that of the least -log P by its length. Of several networks the mean of
-    their probabilities counts.
+    The likeliest comes first; that it is divided by a power of its length (Wu et al. 2016) made
+    answers no better (docs/measurements.md). Of several networks the mean of their probabilities
+    counts.
     """
     documents = len(first.spans)
     repeated = with_texts(first, beams)
@@ -126,7 +118,7 @@ def search(
         told = [writer.feed(tokens.reshape(-1)) for writer in writers]
     else:
         state.stop()
-    return [sorted(found, key=lambda text: text.cost) for found in state.found]
+    return [sorted(found, key=lambda text: text.nats) for found in state.found]
 
 
 def _mean_log_probabilities(logits: Sequence[np.ndarray]) -> np.ndarray:

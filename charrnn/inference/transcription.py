@@ -23,8 +23,11 @@ from charrnn.text.paired import left_tokens
 from charrnn.text.vocabulary import END, UNKNOWN
 from charrnn.training.reading import log_probabilities
 
-#: Texts that are read at once, and steps of them.
-_TOGETHER, _POSITIONS = 64, 2**15
+#: Beams of all texts that are answered at once, and steps that are read for them.
+_LANES, _POSITIONS = 256, 2**15
+
+#: Characters of a text at most: it is read whole.
+_LONGEST = 2**14
 
 #: Symbols that an answer may have beyond twice the longest right side that was learned.
 _MORE = 10
@@ -97,7 +100,8 @@ class Transcriber(Reader):
     ) -> list[Transcribed | None]:
         """The likeliest right sides of each text that are found among so many ``beams``.
 
-        Raises ``UsageError`` for a number of beams that is none, or a label that there is not.
+        Raises ``UsageError`` for a number of beams that is none, a label that there is not, or a
+        text that is too long.
         """
         require_whole("beams", beams, 1, MOST_ANSWER_BEAMS)
         columns = [self._split(text) for text in texts if text]
@@ -105,7 +109,8 @@ class Transcriber(Reader):
                 for left, labels in columns]  # fmt: skip
         order = sorted(range(len(read)), key=lambda n: len(read[n]))  # alike are read together
         found: list[list[Candidate]] = [[] for _ in read]
-        for some in _parts(order, [len(own) * self._repeats for own in read]):
+        most = max(_LANES // beams, 1)
+        for some in _parts(order, [len(own) * self._repeats for own in read], most):
             own = self._found([read[n] for n in some], beams)
             for n, candidates in zip(some, own, strict=True):
                 labels = len(read[n]) - len(columns[n][0])
@@ -120,6 +125,9 @@ class Transcriber(Reader):
                              "pairs without labels, and reads texts alone")  # fmt: skip
         if not left:
             raise UsageError("a line has nothing before its tab: give TEXT<tab>LABEL")
+        if len(left) > _LONGEST:
+            raise UsageError(f"a line of {len(left):,} characters is too long: a model of pairs "
+                             f"answers texts of up to {_LONGEST:,}")  # fmt: skip
         return left, tuple(labels)
 
     def _candidate(self, text: Found, labels: int) -> Candidate:
@@ -172,11 +180,11 @@ def _alone(first: FirstBatch) -> Batch:
     return Batch(first.inputs, np.zeros_like(first.inputs), first.resets, spans=first.spans)
 
 
-def _parts(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Texts in parts that are read at once."""
+def _parts(order: Sequence[int], lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Texts in parts that are answered at once."""
     part: list[int] = []
     for n in order:
-        if part and (len(part) == _TOGETHER or (len(part) + 1) * lengths[n] > _POSITIONS):
+        if part and (len(part) == most or (len(part) + 1) * lengths[n] > _POSITIONS):
             yield part
             part = []
         part.append(n)

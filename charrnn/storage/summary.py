@@ -24,6 +24,7 @@ def describe(model: SavedModel) -> dict[str, Any]:
     figures = {
         "architecture": architecture(model.config),
         **dataclasses.asdict(model.config),
+        "decoder": model.config.decoder or None,
         "weights": parameter_count(model.config),
         "checksum": checksum_of(model.tensors),
         "finite": model.finite,

@@ -266,12 +266,14 @@ def told_of_pairs(lines: PairLines, config: TextConfig, known: Known) -> Told:
     """What is told of ``read_pairs``.
 
     Pairs whose right side does not fit into the steps of their left side are left out by CTC.
-    Raises ``CorpusError`` where none is left.
+    Raises ``CorpusError`` where none is left, and where all right sides are empty.
     """
     examples = Examples()
     for text in lines.left:
         examples.add(text)
     vocabulary, spaced = _vocabulary(examples, config, known), config.target_symbols
+    if not any(lines.right):
+        raise CorpusError("all right sides are empty: there is nothing to tell of texts")
     if known.labels:
         alphabet = Alphabet.of(known.labels, spaced=spaced)
     else:
