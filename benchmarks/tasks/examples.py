@@ -1,18 +1,18 @@
-"""Lines of data sets, and their split into train and test."""
+"""Lines of data sets, and their split into what is trained with and what is held back."""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 SEED = 1
 
 
 class Example(NamedTuple):
-    """A line of a data set; those of one group are all in train or all in test."""
+    """A line of a data set; those of one group are all in one part."""
 
     line: str
     group: str
@@ -30,17 +30,21 @@ def bare(text: str) -> str:
     return "".join(letter for letter in letters if letter.isalnum())
 
 
-def split(examples: Iterable[Example]) -> tuple[list[str], list[str]]:
-    """Lines of train and test: of the groups of each label, one in ten is test, at least one."""
+def split(examples: Iterable[Example], held: Mapping[str, int]) -> dict[str, list[str]]:
+    """Lines of each part: those of `held`, then "train", all in random order.
+
+    Of the groups of each label one in `held[part]` is of that part, at least one.
+    """
     groups = defaultdict(dict)
     label_of: dict[str, str] = {}
     for example in examples:
         label = label_of.setdefault(example.group, example.label)
         groups[label].setdefault(example.group, {})[example.line] = None
-    train, test = [], []
+    parts: dict[str, list[str]] = {part: [] for part in [*held, "train"]}
     for members in groups.values():
         order = sorted(members, key=rank)
-        held = max(1, round(len(order) / 10))
-        test += [line for group in order[:held] for line in members[group]]
-        train += [line for group in order[held:] for line in members[group]]
-    return sorted(train, key=rank), sorted(test, key=rank)
+        start = 0
+        ends = [start := start + max(1, round(len(order) / share)) for share in held.values()]
+        for part, first, end in zip(parts, [0, *ends], [*ends, len(order)], strict=True):
+            parts[part] += [line for group in order[first:end] for line in members[group]]
+    return {part: sorted(lines, key=rank) for part, lines in parts.items()}

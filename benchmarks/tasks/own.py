@@ -23,12 +23,15 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import paired
+import transcripts
+
 Result = dict[str, Any]
 
 #: What of the figures is told, in the order in which a task has any of them.
 TOLD = (
     "accuracy", "macro_f1", "f1", "lines_right", "word_error_rate", "word_error_rate_before",
-    "calibration_error", "nats", "seconds",
+    "error_rate", "symbol_error_rate", "calibration_error", "nats", "nats_per_symbol", "seconds",
 )  # fmt: skip
 
 #: Columns of the table, and what charrnn and the peers call what stands there.
@@ -37,7 +40,8 @@ COLUMNS = {
     "macro F1": ("macro_f1",),
     "F1": ("f1", "span_f1", "restored_f1"),
     "lines right": ("lines_right",),
-    "words wrong": ("word_error_rate",),
+    "words wrong": ("word_error_rate", "error_rate"),
+    "symbols wrong": ("symbol_error_rate",),
     "training s": ("seconds", "training_seconds"),
 }
 
@@ -57,10 +61,14 @@ def files(folder: Path, name: str) -> tuple[Path, Path]:
     return train, test
 
 
-def task(train: Path, kinds: str) -> list[str]:
+def task(name: str, train: Path, kinds: str) -> list[str]:
     """The options that say what is learned of a file."""
     if kinds:
         return ["--restore", kinds]
+    if name in paired.NAMES:
+        outputs = transcripts.wanted(train.read_text("utf-8").splitlines())
+        symbols = ["--target-symbols"] if transcripts.have_spaces(outputs) else []
+        return ["--task", "pairs", *symbols]
     with train.open(encoding="utf-8") as lines:
         return ["--task", "label" if "\t" in next(lines) else "tags"]
 
@@ -72,7 +80,7 @@ def measure(folder: Path, name: str, seed: int, options: Sequence[str]) -> Resul
     with tempfile.TemporaryDirectory() as temporary:
         model = Path(temporary) / "model.safetensors"
         start = time.perf_counter()
-        run("train", train, *task(train, kinds), "--model", model, "--seed", seed, *options)
+        run("train", train, *task(name, train, kinds), "--model", model, "--seed", seed, *options)
         seconds = time.perf_counter() - start
         figures = json.loads(run("evaluate", test, "--model", model, "--json"))
         about = json.loads(run("info", "--model", model, "--json"))

@@ -34,7 +34,7 @@ def fetched(command: Sequence[str], pattern: str, folder: Path) -> Path:
 
 
 def from_pypi(requirement: str, folder: Path, source: bool = False) -> Path:
-    """The unpacked wheel, or source archive, of a package; no code of it is kept or run later."""
+    """The unpacked wheel, or source archive, of a package, without what it needs."""
     choice = ["--no-binary", ":all:"] if source else ["--only-binary", ":all:"]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *choice]
     archive = fetched([*command, requirement], "*.tar.gz" if source else "*.whl", folder)
