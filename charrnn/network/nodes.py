@@ -231,7 +231,7 @@ class Recurrent(Layer):
     def _field(self, name: str) -> Parameter:
         def first(rng: np.random.Generator) -> np.ndarray:
             places = ((unit + 0.5) / self.size for unit in range(self.size))
-            return np.float32([self.cell.first_value(name, place) for place in places])
+            return np.array([self.cell.first_value(name, place) for place in places], np.float32)
 
         return Parameter(self.named(name), (self.size,), first)
 
