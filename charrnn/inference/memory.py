@@ -50,6 +50,9 @@ _CODE = 64
 #: Most places of all lines together, or units of them: a gigabyte.
 _MOST = 2**27
 
+#: Lines that are recalled together.
+_TOGETHER = 256
+
 #: Of lines that are equally near the first wins, by so much of a character, and the largest change
 #: of a line's share at which nothing changes any more.
 _PREFERENCE, _SETTLED = 1e-6, 1e-8
@@ -145,7 +148,6 @@ class _Modern:
     """Lines of tokens [P, W] as one-hot patterns."""
 
     def __init__(self, tokens: np.ndarray, size: int, beta: float) -> None:
-        _check_room(tokens.size)
         count, self._places = tokens.shape
         self._size, self._beta = size, beta
         self._ones = tokens.astype(np.int64) + size * np.arange(self._places)  # where a 1 is [P, W]
@@ -233,8 +235,10 @@ class AssociativeMemory:
         Characters that no stored line has are unknown, as is all that follows a line. Of lines that
         are equally near the modern rule takes the one stored first.
         """
-        if not cues:
-            return []
+        portions = range(0, len(cues), _TOGETHER)
+        return [own for at in portions for own in self._recall(cues[at : at + _TOGETHER])]
+
+    def _recall(self, cues: Sequence[str]) -> list[Recalled]:
         settled = self._rule.settle(self._tokens(cues, behind=UNKNOWN))
         answers = []
         for cue, tokens, steps, energy in zip(cues, *settled, strict=True):
