@@ -34,7 +34,8 @@ KINDS = {
     "lines": ["--lines"],
 }
 CELLS = ("lstm", "lstm-peephole", "lstm-coupled", "gru", "gru-reset-before", "gru-minimal",
-         "elman", "elman/relu", "jordan", "jordan/relu")  # fmt: skip
+         "elman", "elman/relu", "jordan", "jordan/relu", "leaky", "multiplicative",
+         "lstm-multiplicative")  # fmt: skip
 PRECISIONS, THREADS = ("float32", "bfloat16"), ("1", "2")
 
 

@@ -3,6 +3,7 @@
 Trains every cell on every text, for every extent, with every seed that is given:
 
     python benchmarks/sound_runs.py shakespeare.txt --cells elman,gru --extent budget=60 --seeds 1,2
+    python benchmarks/sound_runs.py shakespeare.txt --cells leaky --shapes 1x64,2x128
 
 A line for each run says the network, the lowest validation loss, the largest rise of the training
 loss, smoothed over 100 updates, above its lowest so far, for how many updates in a row that was
@@ -34,16 +35,19 @@ def rise(losses: list[float]) -> tuple[float, int]:
     return float(above.max()), longest
 
 
-def measure(text: str, cell: tuple[str, str], extent: dict, seed: int, lines: bool) -> int:
+def measure(
+    text: str, cell: tuple[str, str], shape: dict[str, int], extent: dict, seed: int, lines: bool
+) -> int:
     """Make one run and print its line; the longest time that its loss was too high."""
     name, activation = cell
+    layers = min(shape.get("layers", 2), CELLS[cell].most_layers)
     trainer = charrnn.create_trainer(
         [text],
         charrnn.TextConfig(lines=lines),
         charrnn.TrainingConfig(seed=seed, **extent),
         cell=name,
         activation=activation,
-        layers=min(2, CELLS[cell].most_layers),
+        **shape | {"layers": layers},
     )
     losses = [record.loss for record in trainer.run()]
     highest, longest = rise(losses)
@@ -63,15 +67,19 @@ def main() -> None:
     parser.add_argument("--cells", default=",".join("/".join(cell) for cell in CELLS))
     parser.add_argument("--extent", action="append", default=[], metavar="budget=SECONDS")
     parser.add_argument("--seeds", default="1")
+    parser.add_argument("--shapes", default="", metavar="LAYERSxUNITS,...",
+                        help="instead of those that the program chooses")  # fmt: skip
     parser.add_argument("--lines", action="store_true")
     given = parser.parse_args()
+    sizes = (shape.split("x") for shape in given.shapes.split(",") if shape)
+    shapes = [{"layers": int(layers), "hidden_size": int(units)} for layers, units in sizes]
     pairs = (cell.partition("/") for cell in given.cells.split(","))
     cells = [(name, activation or "tanh") for name, _, activation in pairs]
     parts = (extent.split("=") for extent in given.extent or ["budget=60"])
     kinds = {"steps": int, "epochs": float, "budget": float}
     extents = [{name: kinds[name](value)} for name, value in parts]
     seeds = [int(seed) for seed in given.seeds.split(",")]
-    runs = itertools.product(given.texts, cells, extents, seeds)
+    runs = itertools.product(given.texts, cells, shapes or [{}], extents, seeds)
     longest = [measure(*run, given.lines) for run in runs]
     sys.exit(int(max(longest) > SMOOTHED))
 

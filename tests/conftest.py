@@ -29,7 +29,8 @@ def group_of(nodeid):
         return "browser"
     cells = ["-".join(cell) for cell in CELLS]
     alone = file.rpartition("/")[2] in ALONE
-    return next((cell for cell in cells if cell in nodeid), nodeid if alone else file)
+    named = [cell for cell in cells if cell in nodeid]
+    return max(named, key=len, default=nodeid if alone else file)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -92,6 +92,33 @@ def jordan_relu_step(*arguments):
     return jordan_step(*arguments, g=lambda x: np.where(x > 0, x, 0))
 
 
+def leaky_step(x, state, w_ih, w_hh, b_ih, b_hh, rate):
+    """h = (1 - α) ⊙ h' + α ⊙ tanh(x W + h' U + b), α = σ(rate)."""
+    (h,) = state
+    n = np.tanh(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh)
+    return ((1 - sigmoid(rate)) * h + sigmoid(rate) * n,)
+
+
+def _product_of(x, h, w_ih, w_hh, b_ih, b_hh):
+    """m = (x W_m + b_m) ⊙ (h' U_m + b_m'), and the weights without these: the first of all."""
+    size = h.shape[-1]
+    m = (x @ w_ih[:size].T + b_ih[:size]) * (h @ w_hh[:size].T + b_hh[:size])
+    return m, (w_ih[size:], w_hh[size:], b_ih[size:], b_hh[size:])
+
+
+def multiplicative_step(x, state, *weights):
+    """The plain step with m in place of h'."""
+    m, others = _product_of(x, *state, *weights)
+    return elman_step(x, (m,), *others)
+
+
+def lstm_multiplicative_step(x, state, *weights):
+    """As ``lstm_step`` with m in place of h'."""
+    h, c = state
+    m, others = _product_of(x, h, *weights)
+    return lstm_step(x, (m, c), *others)
+
+
 #: The twin of each cell of the registry.
 STEPS = {
     ("lstm", "tanh"): lstm_step,
@@ -104,6 +131,9 @@ STEPS = {
     ("elman", "relu"): elman_relu_step,
     ("jordan", "tanh"): jordan_step,
     ("jordan", "relu"): jordan_relu_step,
+    ("leaky", "tanh"): leaky_step,
+    ("multiplicative", "tanh"): multiplicative_step,
+    ("lstm-multiplicative", "tanh"): lstm_multiplicative_step,
 }
 
 
@@ -278,7 +308,7 @@ def attention(units, query):
 def _parameters_of(parameters, layer):
     """A layer's parameters in the order in which the steps take them."""
     names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
-    names += [f"peephole_{gate}" for gate in "ifo"]
+    names += [*(f"peephole_{gate}" for gate in "ifo"), "rate"]
     found = (parameters.get(f"rnn.{name}_l{layer}") for name in names)
     return [tensor for tensor in found if tensor is not None]
 

@@ -41,10 +41,10 @@ def test_bash_completes_commands_options_and_choices(environment):
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
         _charrnn_completion charrnn; echo "${COMPREPLY[*]}"
     }
-    try charrnn ""; try charrnn sa; try charrnn sample --top; try charrnn train --cell l"""
+    try charrnn ""; try charrnn sa; try charrnn sample --top; try charrnn train --cell lstm-"""
     every, *found = _run("bash", "-c", script, environment=environment).splitlines()
     assert every.split() == list(COMMANDS)
-    assert found == ["sample", "--top-k --top-p", "lstm lstm-peephole lstm-coupled"]
+    assert found == ["sample", "--top-k --top-p", "lstm-peephole lstm-coupled lstm-multiplicative"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -220,7 +220,7 @@ def test_scale_multiplies_the_recurrent_weights(tmp_path, cell):
     tensors = {name: tensor * factors[name] for name, tensor in saved.tensors.items()}
     scaled = measure(saved, corpus, places, scale=2)
     assert_same_bits(scaled, measure(dataclasses.replace(saved, tensors=tensors), corpus, places))
-    assert np.all(scaled[5:] > measure(saved, corpus, places)[5:])
+    assert np.all(scaled[10:] > measure(saved, corpus, places)[10:])
 
 
 def test_no_recurrent_weights_no_gradient_through_time(tmp_path):

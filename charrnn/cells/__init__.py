@@ -26,7 +26,8 @@ Where it needs more than ``charrnn.cells.cell.Cell``, it also declares
 
 fields of the ``NamedTuple``
     per-unit parameters [H], which its methods use as ``self.name``; ``backward`` then returns
-    their gradients too;
+    their gradients too. ``first_value(field, place)`` is what one begins with in a new network,
+    0 where a cell says nothing, of the unit at a ``place`` from 0 to 1 among all;
 ``source``
     which of the states the recurrent product reads;
 ``middle``, ``middle_blocks``
@@ -57,9 +58,12 @@ from charrnn.cells.gru import Gru
 from charrnn.cells.gru_minimal import GruMinimal
 from charrnn.cells.gru_reset_before import GruResetBefore
 from charrnn.cells.jordan import Jordan, JordanRelu
+from charrnn.cells.leaky import Leaky
 from charrnn.cells.lstm import Lstm
 from charrnn.cells.lstm_coupled import LstmCoupled
+from charrnn.cells.lstm_multiplicative import LstmMultiplicative
 from charrnn.cells.lstm_peephole import LstmPeephole
+from charrnn.cells.multiplicative import Multiplicative
 
 #: Cells by the name that a user gives and, where a cell has a choice, its activation.
 CELLS: dict[tuple[str, str], Any] = {
@@ -73,6 +77,9 @@ CELLS: dict[tuple[str, str], Any] = {
     ("elman", "relu"): ElmanRelu,
     ("jordan", "tanh"): Jordan,
     ("jordan", "relu"): JordanRelu,
+    ("leaky", "tanh"): Leaky,
+    ("multiplicative", "tanh"): Multiplicative,
+    ("lstm-multiplicative", "tanh"): LstmMultiplicative,
 }
 
 CELL_NAMES = tuple(dict.fromkeys(name for name, _ in CELLS))

@@ -15,3 +15,8 @@ class Cell(NamedTuple):
     output_block = None
     most_layers = 64
     most_growth = 2.5
+
+    @classmethod
+    def first_value(cls, field, place):
+        """What the parameter called ``field`` begins with, of the unit at a place from 0 to 1."""
+        return 0.0

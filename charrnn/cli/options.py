@@ -69,7 +69,7 @@ _FIELDS = {
     field.name
     for kind in (ModelConfig, TextConfig, TrainingConfig, SamplingConfig)
     for field in dataclasses.fields(kind)
-} | {"model", "force", "output", "streams", "adapt", "beams"}
+} | {"model", "force", "output", "streams", "adapt", "beams", "rule", "beta"}
 
 
 def with_options(message: str) -> str:

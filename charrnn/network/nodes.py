@@ -223,10 +223,17 @@ class Recurrent(Layer):
             self._recurrent_matrix(rows),
             Parameter(self.named("bias_ih"), (rows,), lambda rng: first_bias),
             self._vector("bias_hh", rows),
-            *(self._vector(field, self.size) for field in cell._fields),
+            *(self._field(name) for name in cell._fields),
             *(self._vector(f"initial_{state}", size) for state, size in start.items()),
             *(self._first_states() if self.start == "read" else ()),
         )
+
+    def _field(self, name: str) -> Parameter:
+        def first(rng: np.random.Generator) -> np.ndarray:
+            places = ((unit + 0.5) / self.size for unit in range(self.size))
+            return np.array([self.cell.first_value(name, place) for place in places], np.float32)
+
+        return Parameter(self.named(name), (self.size,), first)
 
     def _first_states(self) -> tuple[Parameter, Parameter]:
         rows, read = len(self.cell.states) * self.size, self.reads[-1]

@@ -84,7 +84,34 @@ class JordanRelu extends Jordan {
   activation = relu;
 }
 
+class Leaky {
+  forward([x], [h], [rate]) {
+    return [h + sigmoid(rate) * (tanh(x) - h)];
+  }
+}
+
+class Multiplicative {
+  prepare([u, x, v]) {
+    return [u, x, v, u * v];
+  }
+
+  forward([, x]) {
+    return [tanh(x)];
+  }
+}
+
+class LstmMultiplicative {
+  prepare([u, i, f, g, o, v]) {
+    return [u, i, f, g, o, v, u * v];
+  }
+
+  forward([, i, f, g, o], [, c]) {
+    const after = sigmoid(f) * c + sigmoid(i) * tanh(g);
+    return [sigmoid(o) * tanh(after), after];
+  }
+}
+
 const CELLS = {
   Lstm, LstmPeephole, LstmCoupled, Gru, GruResetBefore, GruMinimal, Elman, ElmanRelu, Jordan,
-  JordanRelu,
+  JordanRelu, Leaky, Multiplicative, LstmMultiplicative,
 };
