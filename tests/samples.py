@@ -83,9 +83,9 @@ def variants(*names):
 
 
 def _kind(cell):
-    """What the time loop makes a difference of; how many states there are is none to it."""
+    """What the time loop makes a difference of."""
     kind = CELLS[cell]
-    return bool(kind._fields), bool(kind.middle_blocks), kind.output_block
+    return len(kind.states), bool(kind._fields), bool(kind.middle_blocks), kind.output_block
 
 
 #: Runs a test for every cell of the registry, none of them named.
