@@ -1,4 +1,4 @@
-"""Files and texts from strangers: each is read or refused with one line, in bounded memory and time."""
+"""Files and texts from strangers: read, or refused with one line, in bounded memory and time."""
 
 import json
 

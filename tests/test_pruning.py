@@ -26,7 +26,7 @@ def _folder(root, name, age, files=("compute_ab/k.k-1.py311.nbi", "compute_ab/k.
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """What a process finds that uses OWN a day after the last one: OWN, and OLD that nobody uses."""
+    """What a process finds a day after the last one: OWN, and OLD that nobody uses."""
     monkeypatch.setattr(pruning, "_held", [])
     _folder(tmp_path, OWN, INTERVAL + 60)
     _folder(tmp_path, OLD, UNUSED + 60)
