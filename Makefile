@@ -44,7 +44,7 @@ test-faults: .venv/installed-test ## Run the tests of crashes, full disks, signa
 # texts, compiled kernels of one cell, training, sampling, the command line, pictures.
 OLDEST_PYTHON ?= python3.10
 OLDEST_TESTS := tests/test_checkpoint.py tests/test_corpus.py tests/test_vocabulary.py \
-    tests/test_config.py tests/test_sampling.py tests/test_cache.py tests/test_linking.py \
+    tests/test_config.py tests/test_sampling.py tests/test_cache.py \
     tests/test_cli.py tests/test_cli_sample.py tests/test_plotting.py
 test-oldest: .venv-oldest/installed ## Run some tests with the oldest packages and Python that are allowed
 	.venv-oldest/bin/python -m pytest $(OLDEST_TESTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import inspect
 import os
 import pty
 import re
@@ -120,9 +121,13 @@ def invoke_on_terminal(stream, *arguments, columns=120):
     return ended.value.code, without_compiling(b"".join(shown)).decode()
 
 
+#: What keeps standard error apart from standard output in click before 8.2; later ones always do.
+_APART = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+
+
 def invoke(*arguments, stdin=None):
     """Run a command within this process; an exception that it lets out is a failed test."""
-    result = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin)
+    result = CliRunner(**_APART).invoke(main, [str(a) for a in arguments], input=stdin)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     result.stderr_bytes = without_compiling(result.stderr_bytes)
