@@ -8,7 +8,7 @@ DECLARED := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch test-processors test-faults fuzz benchmark docs lint clean
+.PHONY: help demo test test-torch test-processors test-faults test-oldest fuzz soak benchmark docs lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -40,12 +40,29 @@ test-processors: .venv/installed-test ## Run the core's tests as lesser processo
 test-faults: .venv/installed-test ## Run the tests of crashes, full disks, signals, hostile files, some minutes
 	$(BIN)/python -m pytest -m faults
 
+# What a release of every package that the program says it works with may not do otherwise: files,
+# texts, compiled kernels of one cell, training, sampling, the command line, pictures.
+OLDEST_PYTHON ?= python3.10
+OLDEST_TESTS := tests/test_checkpoint.py tests/test_corpus.py tests/test_vocabulary.py \
+    tests/test_config.py tests/test_sampling.py tests/test_cache.py \
+    tests/test_cli.py tests/test_cli_sample.py tests/test_plotting.py
+# What an older click says in other words.
+OTHER_WORDS := tests/test_cli.py::test_unknown_options_get_a_hint_where_one_is_near
+test-oldest: .venv-oldest/installed ## Run some tests with the oldest packages and Python that are allowed
+	.venv-oldest/bin/python -m pytest $(OLDEST_TESTS) --deselect $(OTHER_WORDS)
+
 FUZZ_SECONDS ?= 60
-fuzz: .venv/installed-test ## Read altered model files and the like for FUZZ_SECONDS=60 seconds
+fuzz: .venv/installed-test ## Read altered files, and as long hostile texts, for FUZZ_SECONDS=60 seconds
 	$(BIN)/python tests/fuzzing.py build/fuzz --seconds $(FUZZ_SECONDS) --seed $$(date +%s)
+	$(BIN)/python tests/fuzzing_texts.py build/fuzz-texts --seconds $(FUZZ_SECONDS) --most 3 \
+	    --seed $$(date +%s)
 	@if $(BIN)/python -c 'import atheris' 2>/dev/null; then \
 	    $(BIN)/python tests/fuzzing_guided.py build/fuzz $(FUZZ_SECONDS); \
 	else echo "With atheris (.venv/bin/pip install atheris) as long again, guided by coverage"; fi
+
+SOAK_SECONDS ?= 600
+soak: .venv/installed-test ## Use one model from threads, forks and signal handlers for SOAK_SECONDS=600
+	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -n 0 -m faults tests/test_soak.py
 
 benchmark: .venv/installed-torch ## Measure training and sampling beside PyTorch, about 4 minutes
 	$(BIN)/python benchmarks/compare_pytorch.py
@@ -62,7 +79,7 @@ lint: .venv/installed-test ## Check style, types and the command reference
 	$(BIN)/python -m cogapp --check docs/commands.md
 
 clean: ## Remove .venv, the demo's models and all else that was built
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-oldest build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find charrnn tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/pyvenv.cfg:
@@ -88,3 +105,12 @@ clean: ## Remove .venv, the demo's models and all else that was built
 .venv/installed-torch: .venv/pyvenv.cfg $(DECLARED)
 	$(PIP) --editable '.[test,benchmark]'
 	@touch $@ .venv/installed .venv/installed-test
+
+# Every package as old as setup.cfg allows; of MPI, which comes from elsewhere, none.
+.venv-oldest/installed: $(DECLARED)
+	@mkdir -p build
+	sed -n '/mpi/d;s/^    \([a-z0-9-]*\)>=\([0-9.]*\)$$/\1==\2/p' setup.cfg > build/oldest.txt
+	"$(OLDEST_PYTHON)" -m venv --clear .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint build/oldest.txt --editable '.[plot]' pytest pytest-xdist hypothesis
+	@touch $@

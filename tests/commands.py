@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import inspect
 import os
 import pty
 import re
@@ -10,7 +12,10 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
+from unittest import mock
 
+import pytest
 from click.testing import CliRunner
 from subprocesses import ROOT
 
@@ -60,13 +65,13 @@ def without_compiling(text):
 
     Whether a test is the first to need a kernel is chance.
     """
-    return re.sub(rb"(?m)^compiling for this processor.*\n", b"", text)
+    return re.sub(rb"(?m)^compiling for this processor.*\r?\n", b"", text)
 
 
-def execute_code(code, *arguments):
+def execute_code(code, *arguments, timeout=120):
     """Run Python code as a process."""
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)],
-                          capture_output=True, env=_environment({}), timeout=120)  # fmt: skip
+                          capture_output=True, env=_environment({}), timeout=timeout)  # fmt: skip
 
 
 def on_terminal(stream, *arguments, columns=120, **options):
@@ -89,9 +94,40 @@ def on_terminal(stream, *arguments, columns=120, **options):
     return process.returncode, shown.decode()
 
 
+def invoke_on_terminal(stream, *arguments, columns=120):
+    """The same within this process, which has a terminal for its ``stream`` meanwhile."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    shown: list[bytes] = []
+
+    def watch():
+        with contextlib.suppress(OSError):  # Linux: the last writer has closed it
+            while piece := os.read(leader, 65536):
+                shown.append(piece)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    other = "stderr" if stream == "stdout" else "stdout"
+    with (
+        open(follower, "w") as terminal,
+        open(os.devnull, "w") as nowhere,
+        mock.patch.object(sys, stream, terminal),
+        mock.patch.object(sys, other, nowhere),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main.main([str(a) for a in arguments], prog_name="charrnn")
+    watcher.join()
+    os.close(leader)
+    return ended.value.code, without_compiling(b"".join(shown)).decode()
+
+
+#: What keeps standard error apart from standard output in click before 8.2; later ones always do.
+_APART = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+
+
 def invoke(*arguments, stdin=None):
     """Run a command within this process; an exception that it lets out is a failed test."""
-    result = CliRunner().invoke(main, [str(a) for a in arguments], input=stdin)
+    result = CliRunner(**_APART).invoke(main, [str(a) for a in arguments], input=stdin)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     result.stderr_bytes = without_compiling(result.stderr_bytes)

@@ -117,12 +117,12 @@ def all_cases(files: dict[Path, Read], rng: random.Random) -> Iterator[tuple[Pat
 
 
 @contextlib.contextmanager
-def limits(size: int) -> Iterator[None]:
-    """For a file of this size: no more memory than the process has, and that, and ``ROOM``."""
+def limits(room: int, seconds: float) -> Iterator[None]:
+    """So many bytes of memory beside what the process has, and so long on the processor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size + ROOM, hard))
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)  # at its end the system ends the process
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + room, hard))
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)  # at its end the system ends the process
     try:
         yield
     finally:
@@ -133,7 +133,7 @@ def limits(size: int) -> Iterator[None]:
 def assert_that_memory_is_limited() -> None:
     """For the fuzzer would find nothing if it were not."""
     try:
-        with limits(0):
+        with limits(ROOM, SECONDS):
             bytearray(2 * ROOM)
     except MemoryError:
         return
@@ -143,7 +143,7 @@ def assert_that_memory_is_limited() -> None:
 def outcome(read: Read, case: Path) -> str:
     """ "read", or why it is refused. Raises whatever else comes of it."""
     try:
-        with limits(case.stat().st_size):
+        with limits(case.stat().st_size + ROOM, SECONDS):
             read(case)
     except CharrnnError as error:
         assert len(str(error).splitlines()) == 1 and len(str(error)) < 1000, error

@@ -20,6 +20,7 @@ from charrnn.compute import threads as module
 from charrnn.compute import turns as turns_module
 from charrnn.compute.threads import Team
 from charrnn.compute.turns import Turns
+from charrnn.errors import UsageError
 from charrnn.inference.language_model import load
 
 #: What every script begins with: a model that computes on four threads, however many processors
@@ -204,6 +205,17 @@ def test_who_has_had_a_turn_steps_back_where_others_wait(monkeypatch):
     with turns.take():
         pass
     assert len(steps_back) == 1
+
+
+def test_a_signal_handler_within_a_fork_is_refused():
+    """It would wait for a thread that waits for the fork to be over."""
+    turns = Turns()
+    turns_module._hold_still()
+    with pytest.raises(UsageError, match="signal handler"), turns.take():
+        pass
+    turns_module._go_on()
+    with turns.take():
+        pass
 
 
 # Child processes

@@ -10,7 +10,7 @@ import click
 
 from charrnn.cli.tables import to_json
 from charrnn.errors import UsageError
-from charrnn.text.display import decoded, printable
+from charrnn.text.display import decoded, named
 
 if TYPE_CHECKING:
     from charrnn.inference.attribution import Attribution
@@ -34,7 +34,7 @@ def with_told(model: Any, given: Sequence[str]) -> Any:
     for text in given:
         name, weight = _weighed(decoded(text), model.labels)
         if name in weights:
-            raise UsageError(f"the label '{printable(name)}' is given twice: give it once")
+            raise UsageError(f"the label '{named(name)}' is given twice: give it once")
         weights[name] = weight
     return model.told(weights or None)
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: What a shell passes on as two characters, and means.
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
+#: Most unknown characters of a prompt that are named.
+_NAMED = 20
+
 
 class _PromptFile(click.File):
     """A file in UTF-8; standard input may be closed."""
@@ -75,8 +78,9 @@ def warn_of_unknown(vocabulary: Vocabulary, prompt: str) -> None:
     """Say which characters of the prompt are read as unknown ones."""
     if unseen := vocabulary.unseen(prompt):
         known = frozenset(vocabulary.characters)
-        shown = ", ".join(_with_other_case(character, known) for character in unseen)
-        say(f"Warning: the model does not know {shown}: read as unknown characters")
+        shown = ", ".join(_with_other_case(character, known) for character in unseen[:_NAMED])
+        more = f" and {len(unseen) - _NAMED:,} others" if len(unseen) > _NAMED else ""
+        say(f"Warning: the model does not know {shown}{more}: read as unknown characters")
 
 
 def _with_other_case(character: str, known: frozenset[str]) -> str:

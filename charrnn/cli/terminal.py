@@ -70,10 +70,16 @@ class Output:
         """
         if self._shows_controls:
             text = visible(text)
-        self.write_bytes(text.encode("utf-8", "replace"))
+        self._put(text.encode("utf-8", "replace"))
 
     def write_bytes(self, data: bytes) -> None:
-        """Write what is no text, or is not to be touched, and flush."""
+        """Write what may be no text as it is; on a terminal as text. Else as ``write``."""
+        if self._shows_controls:
+            self.write(data.decode("utf-8", "replace"))
+        else:
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
         with output_errors():
             self._stream.write(data)
             self._stream.flush()

@@ -3,7 +3,7 @@
 Cached code is unpickled, which can run anything. So a folder must belong to the user and be closed
 to writing by everyone else; or it belongs to who could run anything as this user anyway, root or
 whoever has installed the program, and is closed in the same way: then it is read. An image's
-builder makes such a folder and names it in ``CHARRNN_CACHE``.
+builder makes such a folder and names it in ``CHARRNN_CACHE``; nothing in it is ever removed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import NamedTuple
 import llvmlite
 import numba
 import numpy as np
+
+from charrnn.compute.pruning import hold
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _COMPILED = ("compute", "cells")
@@ -60,9 +62,16 @@ def find_folders() -> Folders:
             if not _is_anothers(root):
                 return Folders(_made(root, 0o755), None, "")
             shared = _trusted(root)
-        return Folders(_made(_in_home(), 0o700), shared, "")
+        return Folders(_held_at_home(), shared, "")
     except _NotKept as fault:
         return Folders(None, shared, str(fault))
+
+
+def _held_at_home() -> Path:
+    """The user's own folder, which stays while this process runs; old ones may go."""
+    while not hold(folder := _made(_in_home(), 0o700)):
+        pass  # another process has just removed it, as one that nobody uses
+    return folder
 
 
 def _in_home() -> Path:

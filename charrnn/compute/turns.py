@@ -34,6 +34,10 @@ renewed_after_fork: weakref.WeakSet[_Renewable] = weakref.WeakSet()
 #: update or nothing of it.
 no_fork = threading.RLock()
 
+#: Threads that are making a child. A signal handler may run in them while they hold what a call
+#: needs that it would wait for.
+_forking: set[int] = set()
+
 #: Seconds for which a thread that has had its turn lets others go before it. They wake up in some
 #: 50 µs; one that evaluates text after text kept another waiting for 17 s without this.
 _STEP_BACK = 2e-4
@@ -56,13 +60,13 @@ class Turns:
     def take(self) -> Iterator[None]:
         """Wait for the turn and have it in the block.
 
-        Raises ``UsageError`` where this thread is inside already.
+        Raises ``UsageError`` where this thread is inside already, or within ``os.fork``.
         """
         thread = threading.get_ident()
-        if thread in self._inside:
+        if thread in self._inside or thread in _forking:
             raise UsageError(
-                "the model is in the middle of a call, which this one interrupts: do not call it "
-                "from a signal handler, but let that note what is to be done afterwards"
+                "the model is in the middle of a call or a fork, which this one interrupts: do not "
+                "call it from a signal handler, but let that note what is to be done afterwards"
             )
         try:
             self._inside.add(thread)
@@ -91,6 +95,7 @@ def in_turn(method: _Method) -> _Method:
 
 
 def _hold_still() -> None:
+    _forking.add(threading.get_ident())
     no_fork.acquire()
     global_compiler_lock.acquire()  # of Numba, which does not renew it
 
@@ -98,10 +103,12 @@ def _hold_still() -> None:
 def _go_on() -> None:
     global_compiler_lock.release()
     no_fork.release()
+    _forking.discard(threading.get_ident())
 
 
 def _begin_anew() -> None:
     _go_on()
+    _forking.clear()  # of threads that are not in this process
     for renewable in list(renewed_after_fork):
         renewable.renew()
 

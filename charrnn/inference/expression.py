@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
 
 from charrnn.errors import UsageError
-from charrnn.text.display import printable
+from charrnn.text.display import named
 
 if sys.version_info >= (3, 11):
     from re import _parser as parser
@@ -101,11 +101,11 @@ def _parse(expression: str) -> Any:
             return parser.parse(expression)
     except re.error as error:
         where = "" if error.pos is None else f" at character {error.pos + 1:,}"
-        reason = printable(error.msg) + where
+        reason = named(error.msg) + where
     except (OverflowError, ValueError) as error:  # too many repeats, flags at odds
         reason = str(error)
     raise UsageError(
-        f"`match` is not a regular expression: {reason}, in '{printable(expression)}'; write \\ "
+        f"`match` is not a regular expression: {reason}, in '{named(expression)}'; write \\ "
         "before what stands for itself"
     )
 

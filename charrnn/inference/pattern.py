@@ -16,7 +16,7 @@ from charrnn.inference.automaton import (
     too_large,
 )
 from charrnn.inference.expression import Positions, read_expression
-from charrnn.text.display import printable
+from charrnn.text.display import named
 from charrnn.text.vocabulary import Vocabulary
 
 _SHOWN = 8  # unknown characters in a message
@@ -97,7 +97,7 @@ def _smallest(moves: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.n
 def _unmatched(positions: Positions, classes: list[np.ndarray]) -> UsageError:
     """Only a class without characters can be the reason."""
     kinds = [kind for kind in dict.fromkeys(reversed(positions.reads)) if kind >= 0]
-    unknown = [printable(str(positions.classes[kind])) for kind in kinds if not classes[kind].size]
+    unknown = [named(str(positions.classes[kind])) for kind in kinds if not classes[kind].size]
     shown = ", ".join(f"'{kind}'" for kind in unknown[:_SHOWN])
     more = " and more" if len(unknown) > _SHOWN else ""
     return UsageError(f"no text of the model's characters matches `match`: it knows no {shown}"

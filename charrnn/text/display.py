@@ -21,3 +21,12 @@ def printable(text: str) -> str:
     """The text on one line, line ends and control characters as escapes."""
     text = decoded(text)
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+#: Most characters of a name that comes from a text or a file, and is named in a message.
+_NAMED = 60
+
+
+def named(text: str) -> str:
+    """The text as ``printable`` has it, for a message: of a long one its beginning."""
+    return printable(text if len(text) <= _NAMED else f"{text[:_NAMED]}…")

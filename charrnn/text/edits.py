@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.errors import CharrnnError, UsageError
-from charrnn.text.display import printable
+from charrnn.text.display import named
 from charrnn.text.lines import text_of
 from charrnn.text.vocabulary import CODE_POINTS, code_points
 
@@ -51,7 +51,7 @@ def in_order(kinds: Sequence[str]) -> tuple[str, ...]:
         raise UsageError(f"`restore` takes one or more of {known}")
     for kind in kinds:
         if kind not in KINDS:
-            raise UsageError(f"`restore` knows no {printable(str(kind))}; it takes {known}")
+            raise UsageError(f"`restore` knows no {named(str(kind))}; it takes {known}")
     return tuple(kind for kind in KINDS if kind in kinds)
 
 
@@ -98,10 +98,10 @@ class Edit(NamedTuple):
         try:
             marks, character, after = map(_text_of, found.groups("")[1:] if found else ())
         except ValueError:
-            raise CharrnnError(f"'{printable(name)}' is nothing that can be restored") from None
+            raise CharrnnError(f"'{named(name)}' is nothing that can be restored") from None
         edit = cls(Form(bool(found and found[1]), marks, character), after)
         if edit.name != name:
-            raise CharrnnError(f"'{printable(name)}' is nothing that can be restored")
+            raise CharrnnError(f"'{named(name)}' is nothing that can be restored")
         return edit
 
 

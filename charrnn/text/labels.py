@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 
 from charrnn.errors import CharrnnError, UsageError
-from charrnn.text.display import printable
+from charrnn.text.display import named
 
 MAX_LABELS = 65_535  # as many as there are tokens
 #: How many are named where one is not found.
@@ -39,11 +39,11 @@ class Labels:
             raise CharrnnError(f"there are {self.size:,} labels; 1 to {MAX_LABELS:,} are possible")
         if len(self._indices) < self.size:
             twice = next(n for i, n in enumerate(self.names) if self._indices[n] != i)
-            raise CharrnnError(f"the label '{printable(twice)}' comes twice; each may come once")
+            raise CharrnnError(f"the label '{named(twice)}' comes twice; each may come once")
         for name in self.names:
             if any("\ud800" <= character <= "\udfff" for character in name):
                 raise CharrnnError(
-                    f"the label '{printable(name)}' holds half of a character (a lone surrogate)"
+                    f"the label '{named(name)}' holds half of a character (a lone surrogate)"
                 )
 
     @cached_property
@@ -58,7 +58,7 @@ class Labels:
     def index(self, name: str) -> int:
         """The index of a label; raises ``UsageError`` where there is no such label."""
         if name not in self._indices:
-            raise UsageError(f"there is no label '{printable(name)}'; {self._others(name)}")
+            raise UsageError(f"there is no label '{named(name)}'; {self._others(name)}")
         return self._indices[name]
 
     def weights(self, given: Mapping[str, float]) -> np.ndarray:
@@ -72,7 +72,7 @@ class Labels:
             plain = isinstance(weight, Real) and not isinstance(weight, bool)
             if not plain or not abs(weight) <= _HEAVIEST:
                 raise UsageError(
-                    f"the weight of the label '{printable(name)}' must be a number from "
+                    f"the weight of the label '{named(name)}' must be a number from "
                     f"-{_HEAVIEST} to {_HEAVIEST}, not {weight!r}"
                 )
             weights[self.index(name)] = weight
@@ -88,4 +88,4 @@ class Labels:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(printable, names))
+    return ", ".join(map(named, names))

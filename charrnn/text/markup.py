@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.errors import CharrnnError, CorpusError
-from charrnn.text.display import printable
+from charrnn.text.display import named
 from charrnn.text.labels import MAX_LABELS, Labels
 
 _NAME = r"[^\W\d][\w.-]*"
@@ -73,7 +73,7 @@ class _Parser:
         self._add(self._line[end:])
         if self._open:
             name = self._open[0]
-            raise self._error(f"<{name}> is not closed; write </{name}> where it ends")
+            raise self._error("<{0}> is not closed; write </{0}> where it ends", name)
         return "".join(self._pieces), self._spans
 
     def _add(self, piece: str) -> None:
@@ -84,25 +84,27 @@ class _Parser:
         if self._open:
             outer = self._open[0]
             raise self._error(
-                f"<{name}> stands inside <{outer}>, but tags hold only text; write </{outer}> "
-                "before it"
-            )
+                "<{0}> stands inside <{1}>, but tags hold only text; write </{1}> before it",
+                name, outer,
+            )  # fmt: skip
         self._open = name, self._length
 
     def _close(self, name: str) -> None:
         if not self._open:
-            raise self._error(f"</{name}> closes nothing; write <{name}> where it begins")
+            raise self._error("</{0}> closes nothing; write <{0}> where it begins", name)
         begun, start = self._open
         if begun != name:
-            raise self._error(f"<{begun}> is closed by </{name}>; write </{begun}> where it ends")
+            raise self._error("<{0}> is closed by </{1}>; write </{0}> where it ends", begun, name)
         if start == self._length:
-            raise self._error(f"<{name}></{name}> holds no text; leave it out")
+            raise self._error("<{0}></{0}> holds no text; leave it out", name)
         self._spans.append(Span(name, start, self._length))
         self._open = None
 
-    def _error(self, what: str) -> CorpusError:
+    def _error(self, what: str, *names: str) -> CorpusError:
+        """What is wrong, with numbers in braces where the ``names`` of tags stand."""
         escape = "a < that begins no tag is written &lt;"
-        return CorpusError(f"line {self._number:,}: {printable(what)} ({escape})")
+        fault = what.format(*map(named, names))
+        return CorpusError(f"line {self._number:,}: {fault} ({escape})")
 
 
 def write(text: str, spans: Iterable[Span]) -> str:
@@ -135,7 +137,7 @@ class TagScheme:
         for name in self.labels.names:
             if not re.fullmatch(_NAME, name):
                 raise CharrnnError(
-                    f"'{printable(name)}' is no name of a tag: a letter or _, then letters, "
+                    f"'{named(name)}' is no name of a tag: a letter or _, then letters, "
                     "digits, _, - or ."
                 )
         if self.size > MAX_LABELS:

@@ -17,7 +17,7 @@ import numpy as np
 
 from charrnn.errors import CharrnnError, CorpusError
 from charrnn.text import gaps
-from charrnn.text.display import printable
+from charrnn.text.display import named
 from charrnn.text.edits import (
     GAP,
     NOTHING,
@@ -72,7 +72,7 @@ class Restorer:
         for edit in self.edits:
             if not self._is_possible(edit):
                 raise CharrnnError(
-                    f"'{printable(edit.name)}' cannot come of taking out {', '.join(self.kinds)}"
+                    f"'{named(edit.name)}' cannot come of taking out {', '.join(self.kinds)}"
                 )
 
     @classmethod

@@ -17,6 +17,7 @@ from charrnn.errors import CorpusError, UsageError
 from charrnn.text import markup
 from charrnn.text.alphabet import Alphabet
 from charrnn.text.corpus import read_corpus, read_pieces
+from charrnn.text.display import named
 from charrnn.text.documents import Documents
 from charrnn.text.edits import GAP
 from charrnn.text.examples import Examples, indices_of, lines_of, read_examples
@@ -73,7 +74,7 @@ def _vocabulary(examples: Examples, config: TextConfig, known: Known) -> Vocabul
 def _names(examples: Examples, known: Known) -> Labels:
     names = known.labels or examples.distinct_names()
     if len(names) < 1 or (not known.labels and len(names) < 2):
-        only = f": {names[0]}" if names else ""
+        only = f": {named(names[0])}" if names else ""
         raise CorpusError(f"there is nothing to tell apart: the lines have {len(names)} labels"
                           f"{only}; give lines with two or more")  # fmt: skip
     return Labels(names)
