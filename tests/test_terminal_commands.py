@@ -59,7 +59,11 @@ def folder(tmp_path_factory):
     by_files = {**told.training, "text": {"labels": "files"}}
     save_model(folder / "by files", SavedModel(told.config, told.vocabulary, told.tensors,
                                                by_files, names))  # fmt: skip
-    for name, text, task in (("labeller", "lines.tsv", "label"), ("tagger", "tags.txt", "tags")):
+    for name, text, task in (
+        ("labeller", "lines.tsv", "label"),
+        ("tagger", "tags.txt", "tags"),
+        ("answerer", "lines.tsv", "pairs"),
+    ):
         trainer = small_trainer(folder / text, text=TextConfig(task=task), hidden_size=8, steps=3,
                                 validations=1, batch_size=4, sequence_length=8)  # fmt: skip
         list(trainer.run())
@@ -92,6 +96,8 @@ PRINTED = {
     "apply best": ("apply", TEXT, "--best", "2", "--terms", "2", "--model", "labeller"),
     "apply told": ("apply", TEXT, "--best", "2", "--model", "told"),
     "apply tags": ("apply", TEXT, "--model", "tagger"),
+    "apply pairs": ("apply", "tags.txt", "--best", "2", "--model", "answerer"),
+    "recall": ("recall", TEXT, "--line", HOSTILE),
     "neurons": ("neurons", TEXT, "--model", "writer"),
     "neurons of labels": ("neurons", "lines.tsv", "--model", "labeller"),
     "evaluate": ("evaluate", TEXT, TEXT, "--model", "writer", "--by-position"),
