@@ -218,6 +218,24 @@ def test_a_signal_handler_within_a_fork_is_refused():
         pass
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signal_handler_within_a_teams_work_is_refused(threads, monkeypatch):
+    """Who has the model's turn may be waiting for the team's."""
+    monkeypatch.setattr(module, "available_threads", lambda: 2)
+    turns, refused = Turns(), []
+
+    def work(part, parts):
+        if not part:
+            with pytest.raises(UsageError, match="signal handler"), turns.take():
+                pass
+            refused.append(part)
+
+    Team(threads).run(work)
+    assert refused == [0]
+    with turns.take():
+        pass
+
+
 # Child processes
 
 FORKED = """

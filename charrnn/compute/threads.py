@@ -45,7 +45,7 @@ class Team:
 
     def __init__(self, threads: int) -> None:
         self.threads = max(1, min(threads, available_threads()))
-        self._turns = Turns()
+        self._turns = Turns(last=True)
         self._inboxes: list[SimpleQueue] = []  # of the helpers, once there are any
         renewed_after_fork.add(self)
 

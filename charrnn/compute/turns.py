@@ -34,9 +34,10 @@ renewed_after_fork: weakref.WeakSet[_Renewable] = weakref.WeakSet()
 #: update or nothing of it.
 no_fork = threading.RLock()
 
-#: Threads that are making a child. A signal handler may run in them while they hold what a call
-#: needs that it would wait for.
+#: Threads that are making a child, and those that have a last turn or wait for it. What interrupts
+#: them could wait for a thread that waits for them.
 _forking: set[int] = set()
+_at_last: set[int] = set()
 
 #: Seconds for which a thread that has had its turn lets others go before it. They wake up in some
 #: 50 µs; one that evaluates text after text kept another waiting for 17 s without this.
@@ -48,11 +49,12 @@ class Turns:
 
     A thread that has the turn, or waits for it, can ask for it again only from a signal handler or
     from what else interrupts it. That call could neither wait for the one that it interrupts nor
-    go before it.
+    go before it. Nor can one that interrupts a ``last`` turn, in which a thread asks for no other:
+    who has the turn that it asks for may be waiting for this one.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, *, last: bool = False) -> None:
+        self._lock, self._last = threading.Lock(), last
         self._inside: set[int] = set()  # threads that have the turn or wait for it
         renewed_after_fork.add(self)
 
@@ -60,20 +62,24 @@ class Turns:
     def take(self) -> Iterator[None]:
         """Wait for the turn and have it in the block.
 
-        Raises ``UsageError`` where this thread is inside already, or within ``os.fork``.
+        Raises ``UsageError`` where this thread is inside already, or in a last turn, or in a fork.
         """
         thread = threading.get_ident()
-        if thread in self._inside or thread in _forking:
+        if any(thread in own for own in (self._inside, _at_last, _forking)):
             raise UsageError(
                 "the model is in the middle of a call or a fork, which this one interrupts: do not "
                 "call it from a signal handler, but let that note what is to be done afterwards"
             )
         try:
             self._inside.add(thread)
+            if self._last:
+                _at_last.add(thread)
             with self._lock:
                 yield
         finally:
             self._inside.discard(thread)
+            if self._last:
+                _at_last.discard(thread)
         if self._inside:
             time.sleep(_STEP_BACK)
 
@@ -108,7 +114,8 @@ def _go_on() -> None:
 
 def _begin_anew() -> None:
     _go_on()
-    _forking.clear()  # of threads that are not in this process
+    _forking.clear()
+    _at_last.intersection_update({threading.get_ident()})  # others are not in this process
     for renewable in list(renewed_after_fork):
         renewable.renew()
 
