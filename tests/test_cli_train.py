@@ -344,7 +344,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_the_old_model(corpus, model, monk
     def fail(*_):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("charrnn.storage.checkpoint.os.replace", fail)
+    monkeypatch.setattr("charrnn.storage.files.os.replace", fail)
     done = invoke("train", corpus, "--model", model, "--force", *QUICK)
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].startswith("Error: cannot write")
