@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a run: the step at hand is finished first."""
+"""Ctrl-C, SIGTERM and SIGHUP during a run: the step at hand is finished first."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
+#: Windows has no SIGHUP, which comes when a terminal is closed.
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+
 
 @contextlib.contextmanager
 def stopped_by_signals(stop: Callable[[], None] | None = None) -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM in the list, and call ``stop``; a second one ends at once."""
+    """Note signals in the list, and call ``stop``; a second one of a kind ends at once.
+
+    Those that whoever started the program lets be ignored, as ``nohup`` does, are ignored.
+    """
     received: list[int] = []
 
     def note(number: int, frame: Any) -> None:
@@ -19,10 +25,11 @@ def stopped_by_signals(stop: Callable[[], None] | None = None) -> Iterator[list[
             stop()
         signal.signal(number, signal.SIG_DFL)
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.signal(number, note) for number in signals]
+    there = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    caught = [number for number in there if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = [signal.signal(number, note) for number in caught]
     try:
         yield received
     finally:
-        for number, handler in zip(signals, previous, strict=True):
+        for number, handler in zip(caught, previous, strict=True):
             signal.signal(number, handler)
