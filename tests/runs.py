@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 
 import numpy as np
 import pytest
 from commands import invoke
-from trained import FABLES
+from trained import FABLES, with_biases
 
 from charrnn.cli import run as run_module
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
@@ -29,6 +30,13 @@ def corpus_in(folder):
     path = folder / "corpus.txt"
     path.write_bytes(FABLES.read_bytes()[:2000])
     return path
+
+
+def labeller():
+    """A model that tells one of two labels, whatever it reads."""
+    model = with_biases("abcdefgh\n ", task="label", classes=2)
+    training = {"documents": 2, "text": {"task": "label"}}
+    return dataclasses.replace(model, training=training, labels=("a", "b"))
 
 
 def _timeless(values):

@@ -12,7 +12,15 @@ import sys
 import pytest
 from commands import assert_one_line_error, invoke
 from disks import ERRORS, Disk, Remains, on
-from runs import SHAPE, assert_same_result, corpus_in, of_model, of_state, passed_through
+from runs import (
+    SHAPE,
+    assert_same_result,
+    corpus_in,
+    labeller,
+    of_model,
+    of_state,
+    passed_through,
+)
 from trained import with_biases
 from warm import server
 
@@ -37,7 +45,7 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 def warm(tmp_path_factory):
     """Starts runs and other commands on a model that writes, ``writer.st``, and on ``text``."""
     folder = tmp_path_factory.mktemp("warm")
-    save_model(folder / "writer.st", with_biases("abcdefgh ", classes=0))
+    save_model(folder / "writer.st", with_biases("abcdefgh ", hidden_size=4))
     (folder / "text").write_text("abc defg " * 400)
     own = ("--model", folder / "writer.st")
     with server(
@@ -73,16 +81,6 @@ def _assert_left_whole(model, whole):
         assert not model.exists()
         return None
     return states[of_state(load_resume(resume_path(model)))]
-
-
-def _assert_told(process, code, *words):
-    """It ended with one line for the error, whatever it had said before."""
-    *_, last = told = process.told.splitlines()
-    assert process.ended() == code, told
-    assert "Traceback" not in process.told
-    assert [line for line in told if line.startswith("Error: ")] == ([last] if code else [])
-    for word in words:
-        assert word in last
 
 
 def test_any_operation_of_a_run_may_be_refused(tmp_path, corpus, whole, warm):
@@ -285,7 +283,7 @@ def test_a_full_disk_leaves_every_output(disk, warm):
 def test_what_is_printed_to_a_file_on_a_full_disk_is_an_error(disk, warm):
     """``charrnn sample > file`` and others; what was whole is not cut by charrnn."""
     _fill(disk)
-    save_model(warm.folder / "labeller.st", told_labels())
+    save_model(warm.folder / "labeller.st", labeller())
     for command in (
         ("sample", "--length", 20_000, "--model", "writer.st"),
         ("info", "--model", "writer.st"),
@@ -297,13 +295,6 @@ def test_what_is_printed_to_a_file_on_a_full_disk_is_an_error(disk, warm):
     ):
         done = warm.run(*command, stdout=disk / "out")
         assert_one_line_error(done, 1, f"cannot write to standard output: {NO_SPACE}")
-
-
-def told_labels():
-    """A model that tells one of two labels."""
-    model = with_biases("abcdefgh ", task="label", classes=2)
-    training = {"documents": 2, "text": {"task": "label"}}
-    return type(model)(model.config, model.vocabulary, model.tensors, training, ("a", "b"))
 
 
 def test_a_log_on_a_full_disk_ends_the_run_and_its_state_stands(

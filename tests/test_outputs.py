@@ -2,7 +2,7 @@
 
 import pytest
 from commands import assert_one_line_error
-from runs import SHAPE, corpus_in
+from runs import SHAPE, corpus_in, labeller
 from trained import with_biases
 from warm import server
 
@@ -46,10 +46,7 @@ def warm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("outputs")
     model = with_biases("abcdefgh\n ", hidden_size=4)
     save_model(folder / "writer.st", model)
-    training = {"documents": 2, "text": {"task": "label"}}
-    told = with_biases("abcdefgh ", task="label", classes=2)
-    told = type(told)(told.config, told.vocabulary, told.tensors, training, ("a", "b"))
-    save_model(folder / "labeller.st", told)
+    save_model(folder / "labeller.st", labeller())
     (folder / "text").write_text("abc defg\n" * 50)
     first = ("train", corpus_in(folder), "--model", "m.st", "--log", "log", *BRIEF)
     code = ("compress", "text", "-o", "coded.rnn", *OWN)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from commands import _environment
+from commands import environment_with, without_compiling
 from subprocesses import ROOT, TESTS
 
 #: Runs commands by itself, then one in a fork for each line that asks for it.
@@ -126,14 +126,15 @@ class Server:
         """A command to its end, as ``assert_one_line_error`` takes it."""
         process = self.start(*arguments, **options)
         code = process.ended()
-        return subprocess.CompletedProcess(arguments, code, b"", process.told)
+        told = without_compiling(process.told.encode()).decode()
+        return subprocess.CompletedProcess(arguments, code, b"", told)
 
 
 @contextlib.contextmanager
 def server(folder, *commands):
     """A server in ``folder`` that has carried out these commands, and so loaded their kernels."""
     loaded = json.dumps([[*map(str, command)] for command in commands])
-    environment = _environment({"PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])})
+    environment = environment_with({"PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])})
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-c", _SERVER, loaded], env=environment, text=True,
                           cwd=folder, start_new_session=True, **pipes) as process:  # fmt: skip
