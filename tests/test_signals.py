@@ -1,6 +1,5 @@
 """Signals at any time of a run: it stops or ends, nothing is lost, and it goes on as before."""
 
-import os
 import signal
 import time
 
@@ -17,7 +16,7 @@ from runs import (
     of_state,
     passed_through,
 )
-from warm import server
+from warm import PATIENCE, server
 
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path
 from charrnn.storage.log import read_log
@@ -288,13 +287,12 @@ def test_a_run_goes_on_only_with_its_own_text_and_shape(warm, corpus, model, who
 
 def test_a_run_whose_terminal_is_gone_is_saved(warm, corpus, model):
     """Nobody reads standard error any more, and then SIGHUP comes."""
-    reading, writing = os.pipe()
-    process = warm.start("train", corpus, "--model", model, *ENDLESS,
-                         stderr=f"/proc/{os.getpid()}/fd/{writing}")  # fmt: skip
-    os.close(writing)
-    os.read(reading, 1 << 16)
-    os.close(reading)
-    time.sleep(0.5)
+    unread = "import os; r, w = os.pipe(); os.dup2(w, 2); os.close(r); os.close(w)"
+    process = warm.start("train", corpus, "--model", model, *ENDLESS, first=unread)
+    end = time.monotonic() + PATIENCE
+    while not model.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
     process.send(HUP)
     assert process.ended() == 129
     assert load_resume(resume_path(model)).values["step"] > 0
