@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from commands import invoke
+from commands import assert_one_line_error, invoke
 from runs import corpus_in
 
 from charrnn.cells import CELLS
@@ -25,6 +25,10 @@ KINDS = {
     "label": ("--task", "label"),
     "tags": ("--task", "tags"),
 }
+
+
+#: A rate that no network bears.
+HIGHEST = ("--learning-rate", 99)
 
 
 @pytest.fixture
@@ -67,9 +71,12 @@ def _assert_ended(done, model):
 
 
 def test_a_rate_that_is_far_too_high(command, model):
-    _assert_ended(invoke(*command, "--learning-rate", 1e6), model)
+    """The highest that may be given, and one that may not."""
+    refused = invoke(*command, "--learning-rate", 1e6)
+    assert_one_line_error(refused, 2, "learning rate must be above 0 and below 100")
+    _assert_ended(invoke(*command, *HIGHEST), model)
     model.unlink(missing_ok=True)
-    worst = ("--learning-rate", 1e6, "--optimizer", "sgd", "--clip-norm", "inf", "--force")
+    worst = (*HIGHEST, "--optimizer", "sgd", "--clip-norm", "inf", "--force")
     _assert_ended(invoke(*command, *worst), model)
 
 
@@ -144,6 +151,6 @@ def test_a_text_of_one_character(command, model):
     else:
         assert done.exit_code == 0, done.stderr
     _assert_kept_finite(model)
-    done = invoke(*command, "--learning-rate", 1e6, "--force")
+    done = invoke(*command, *HIGHEST, "--force")
     assert done.exit_code in (0, 1)
     _assert_kept_finite(model)

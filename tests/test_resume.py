@@ -163,6 +163,7 @@ def train(model, *options):
     return invoke("train", CORPUS, "--lines", "--model", model, *options)
 
 
+@pytest.mark.faults
 def test_command_goes_on_after_a_signal(tmp_path):
     """SIGINT in the middle, then --resume: the model is that of a run without the signal."""
     quick = ("--layers", 1, "--hidden-size", 16, "--batch-size", 16, "--steps", 1500)

@@ -32,6 +32,9 @@ def begin(asked):
             os.dup2(os.open(path, flags, 0o666), number)
     os.chdir(asked["folder"])
     exec(asked["first"], {})
+    for number, name in ((1, "stdout"), (2, "stderr")):  # what can be sought is another file's
+        if getattr(sys, name):
+            setattr(sys, name, open(number, "w", closefd=False))
     try:
         main(asked["arguments"], prog_name="charrnn")
     except SystemExit as end:
