@@ -22,7 +22,7 @@ COMMANDS = {
     "sample as JSON": ("sample", *OWN, "--json", "--length", 5, "--seed", 1),
     "next": ("next", "--prime", "ab", *OWN),
     "score": ("score", "text", *OWN),
-    "score of characters": ("score", "text", "--per", "character", *OWN),
+    "score of characters": ("score", "text", "--per-character", *OWN),
     "evaluate": ("evaluate", "text", *OWN),
     "evaluate as JSON": ("evaluate", "text", "--json", *OWN),
     "compress": ("compress", "text", "--output", "-", *OWN),
