@@ -1,9 +1,10 @@
-"""Ctrl-C, SIGTERM and SIGHUP during a run: the step at hand is finished first."""
+"""Signals that end a command: a run finishes the step at hand first, a compiler its kernel."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,3 +34,30 @@ def stopped_by_signals(stop: Callable[[], None] | None = None) -> Iterator[list[
     finally:
         for number, handler in zip(caught, previous, strict=True):
             signal.signal(number, handler)
+
+
+class PutOff:
+    """Puts Ctrl-C off while a kernel is compiled: what is raised in LLVM's callbacks is lost.
+
+    A second one ends at once. Where something else has been made of Ctrl-C that holds.
+    """
+
+    _received = False
+
+    def begin(self) -> None:
+        """Wait with it from now on."""
+        own = threading.current_thread() is threading.main_thread()  # the only one that may
+        if own and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._received = True
+        signal.signal(number, signal.SIG_DFL)
+
+    def end(self) -> None:
+        """Raise ``KeyboardInterrupt`` if it came meanwhile."""
+        if self._received or signal.getsignal(signal.SIGINT) == self._note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._received:
+            self._received = False
+            raise KeyboardInterrupt
