@@ -169,6 +169,12 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path):
     assert any("1 pair left out: their right" in line for line in remarks_on(trainer))
 
 
+def test_pairs_that_are_all_too_long_are_refused(tmp_path):
+    path = _write(tmp_path, "".join(f"{w}\t{w}\n" for w in lowered_words()))
+    with pytest.raises(UsageError, match=r"no pair fits into 5 steps: .* of 7 or more"):
+        small_trainer(path, text=PAIRS, sequence_length=5)
+
+
 # What is learned
 
 
