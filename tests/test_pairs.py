@@ -152,7 +152,7 @@ def test_ctc_needs_a_step_for_each_symbol_and_between_two_that_are_alike(sides):
 def test_characters_are_read_as_often_as_nearly_all_need():
     left = Sides.of([[3, 4]] * 2000)
     assert suited_repeats(left, Sides.of([[5, 6]] * 1998 + [[5] * 9] * 2)) == 1
-    assert suited_repeats(left, Sides.of([[5, 6]] * 1990 + [[5, 6, 7]] * 10)) == 2
+    assert suited_repeats(left, Sides.of([[5, 6]] * 1980 + [[5, 6, 7]] * 20)) == 2
     assert suited_repeats(left, Sides.of([[5] * 90] * 2000)) == 8
 
 

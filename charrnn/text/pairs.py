@@ -24,7 +24,7 @@ from charrnn.text.vocabulary import END, START
 _SHORTEST, _LONGEST, _GRAIN = 64, 512, 32
 
 #: By CTC: the share of pairs that need not fit, and the most repeats of a character.
-_MISFITS, _MOST_REPEATS = 1e-3, 8
+_MISFITS, _MOST_REPEATS = 5e-3, 8
 
 
 class PairChunk(NamedTuple):
