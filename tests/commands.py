@@ -40,7 +40,8 @@ sys.meta_path.insert(0, Block())
 _NOT_INHERITED = ("CHARRNN_MODEL", "COLUMNS", "LINES")
 
 
-def _environment(more):
+def environment_with(more):
+    """That of the program: what a user has set is left out, and ``more`` is added."""
     kept = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
     return kept | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in more.items()}
 
@@ -49,7 +50,7 @@ def start(*arguments, environment=None, program=("-m", "charrnn"), **options):
     """The running program, with pipes unless ``options`` of Popen say otherwise."""
     given = {s: subprocess.PIPE for s in ("stdin", "stdout", "stderr")} | options
     command = [sys.executable, *map(str, (*program, *arguments))]
-    return subprocess.Popen(command, env=_environment(environment or {}), **given)
+    return subprocess.Popen(command, env=environment_with(environment or {}), **given)
 
 
 def execute(*arguments, stdin=b"", **options):
@@ -71,7 +72,8 @@ def without_compiling(text):
 def execute_code(code, *arguments, timeout=120):
     """Run Python code as a process."""
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)],
-                          capture_output=True, env=_environment({}), timeout=timeout)  # fmt: skip
+                          capture_output=True, timeout=timeout,
+                          env=environment_with({}))  # fmt: skip
 
 
 def on_terminal(stream, *arguments, columns=120, **options):

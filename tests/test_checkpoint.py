@@ -7,16 +7,14 @@ import json
 import os
 import pickle
 import random
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
 import pytest
 from commands import invoke
+from disks import ERRORS, Disk, on
 from safetensors.numpy import save as to_safetensors
 from samples import READERS, TOLD, config_of, every_variant, random_network
-from subprocesses import ROOT
 from trained import FABLES, fables, save_unchecked, with_biases
 
 from charrnn.errors import CharrnnError, ModelFileError
@@ -150,102 +148,19 @@ def test_the_file_is_pytorchs(path):
 # Atomic writes
 
 
-def _fail(*_, **__):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-class _FullDisk(io.FileIO):
-    """Takes the first half of what is written."""
-
-    def write(self, data):
-        super().write(data[: len(data) // 2])
-        _fail()
-
-
-@pytest.mark.parametrize(
-    ("name", "failing"),
-    [
-        ("replace", _fail),
-        ("fsync", _fail),
-        ("chmod", _fail),
-        ("fdopen", lambda handle, mode: _FullDisk(handle, "w")),
-    ],
-)
-def test_a_failing_write_leaves_the_old_file(path, saved, monkeypatch, name, failing):
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+def test_a_refused_write_leaves_the_old_file(path, saved, error):
     before = path.read_bytes()
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint.os, name, failing)
-        with pytest.raises(ModelFileError, match="No space left") as caught:
+    for refused in range(5):
+        with on(Disk(refused, error)), pytest.raises(ModelFileError, match=os.strerror(error)):
             save_model(path, fables())
-    assert str(path) in str(caught.value)
-    assert path.read_bytes() == before
-    assert os.listdir(path.parent) == [path.name]
-
-
-def test_an_interrupted_write_leaves_no_temporary_file(path, saved, monkeypatch):
-    before = path.read_bytes()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint.os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        save_model(path, fables())
-    assert path.read_bytes() == before
-    assert os.listdir(path.parent) == [path.name]
+        assert path.read_bytes() == before
+        assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(ModelFileError, match="cannot write"):
         save_model(tmp_path / "no" / "m.safetensors", with_biases("ab"))
-
-
-_SAVE_FOR_EVER = """
-import sys
-from charrnn.storage.checkpoint import load_model, save_model
-models = [load_model(path) for path in sys.argv[2:]]
-while True:
-    for model in models:
-        save_model(sys.argv[1], model)
-        print(flush=True)
-"""
-
-
-def test_a_kill_at_any_moment_leaves_a_whole_file(path):
-    """The one or the other of two models that are saved in turn."""
-    models = [with_biases("ab", hidden_size=200, biases=[(3, bias)]) for bias in (0.0, 2.0)]
-    sources = [path.with_name(f"{number}.safetensors") for number in (0, 1)]
-    for source, model in zip(sources, models, strict=True):
-        save_model(source, model)
-    moments = random.Random(1)
-    for _ in range(20):
-        with subprocess.Popen(
-            [sys.executable, "-c", _SAVE_FOR_EVER, path, *sources],
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        ) as process:
-            process.stdout.readline()
-            # A save takes some milliseconds, most of them in fsync.
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(moments.uniform(0, 0.02))
-            process.kill()
-        found = load_model(path)
-        _assert_same(found, models[int(found.tensors["readout.bias"][3] > 0)])
-
-
-def test_what_a_killed_save_left_is_cleaned_up(path, saved):
-    """A process is killed in the middle of its save; the next save tidies up after it."""
-    code = (
-        "import os, sys; from charrnn.storage import checkpoint as c;"
-        "m = c.load_model(sys.argv[1]);"
-        "c.os.replace = lambda *_: os.kill(os.getpid(), 9); c.save_model(sys.argv[1], m)"
-    )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([sys.executable, "-c", code, path], env=environment)
-    assert killed.returncode == -9
-    assert len(os.listdir(path.parent)) == 2
-    save_model(path, saved)
-    assert os.listdir(path.parent) == [path.name]
 
 
 # What is refused

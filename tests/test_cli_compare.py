@@ -241,7 +241,7 @@ def test_a_model_that_cannot_be_saved_costs_no_result_and_no_file(corpus, tmp_pa
     def fail(*_):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("charrnn.storage.checkpoint.os.replace", fail)
+    monkeypatch.setattr("charrnn.storage.files.os.replace", fail)
     done = invoke("compare", corpus, *TWO, *QUICK, "--output", tmp_path, "--force")
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].startswith("Error: cannot write")

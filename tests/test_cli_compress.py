@@ -35,7 +35,8 @@ def test_there_and_back(folder):
     compressed = (folder / "text.rnn").read_bytes()
     assert compressed == compress(language_model(fables()), TEXT)
     bits = 8 * len(compressed) / len(TEXT)
-    assert done.stderr == f"2,002 bytes became {len(compressed):,}, {bits:.3f} bits a byte\n"
+    told = done.stderr.splitlines()[-1]  # above it how far it is, on a busy machine
+    assert told == f"2,002 bytes became {len(compressed):,}, {bits:.3f} bits a byte"
     (folder / "text").unlink()
     done = _done("decompress", "text.rnn")
     assert (done.stdout, done.stderr) == ("", "")

@@ -238,7 +238,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(models, tmp_path, m
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("charrnn.storage.checkpoint.os.fsync", fail)
+    monkeypatch.setattr("charrnn.storage.files.os.fsync", fail)
     done = invoke("gradients", "--cell", "gru", *SMALL, models / "text", "--output", path)
     assert_one_line_error(done, 1, "a.svg", "No space left")
     assert path.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["a.svg"]

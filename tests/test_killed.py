@@ -1,91 +1,61 @@
 """SIGKILL at any moment: the files can be read, and the run goes on to the same bits."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 
-import numpy as np
 import pytest
 from commands import assert_one_line_error, invoke
-from subprocesses import ROOT, TESTS
-from trained import FABLES
+from disks import ASKED
+from runs import (
+    SAVE_OFTEN,
+    SHAPE,
+    TINY,
+    assert_same_result,
+    corpus_in,
+    of_model,
+    of_state,
+    passed_through,
+)
+from subprocesses import ROOT
+from trained import FABLES, with_biases
+from warm import server
 
 from charrnn.cli import run as run_module
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
 
 pytestmark = pytest.mark.faults
 
-KILLS, STEPS = 40, 240
-SHAPE = ("--layers", 1, "--hidden-size", 8, "--batch-size", 4, "--sequence-length", 8,
-        "--warmup-steps", 5, "--threads", 1)  # fmt: skip
-TINY = (*SHAPE, "--steps", 60, "--validations", 12)
-LONGER = (*SHAPE, "--steps", STEPS, "--validations", 60)
+KILLS, STEPS = 200, 120
+LONGER = (*SHAPE, "--steps", STEPS, "--validations", 30)
 
 #: The exit code of a run that is to go on and has nothing to do.
 COMPLETE = 2
 
-#: Runs the command for each line that it reads, in a process of its own that need not load and
-#: compile again, and answers with its exit code. The line begins with the seconds after which the
-#: process is killed, or 0; one that is to be killed saves after every step.
-DRIVER = """
-import os, signal, sys, time
-from charrnn.cli import run as run_module
-from charrnn.cli.main import main
-first, *arguments = sys.argv[1:]
-main(["train", *arguments, "--model", first], standalone_mode=False)  # loads the kernels
-for line in sys.stdin:
-    seconds, *more = line.split()
-    run_module._SAVE_INTERVAL = 0.0 if float(seconds) else 60.0
-    if not (process := os.fork()):
-        try:
-            main(["train", *arguments, *more])
-        except SystemExit as end:
-            os._exit(end.code)
-    if float(seconds):
-        time.sleep(float(seconds))
-        os.kill(process, signal.SIGKILL)
-    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+#: Makes it save after every step too, and die at an operation on its files.
+DIE_AT = f"""{SAVE_OFTEN}
+import os, signal
+from charrnn.storage import files
+class Dying:
+    left = %d
+    def __getattr__(self, name):
+        if name in {ASKED}:
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return getattr(os, name)
+files.os = Dying()
 """
 
 
 @pytest.fixture
 def corpus(tmp_path):
-    path = tmp_path / "corpus.txt"
-    path.write_bytes(FABLES.read_bytes()[:2000])
-    return path
-
-
-@contextlib.contextmanager
-def _driver(*arguments):
-    """The running DRIVER, when it is ready."""
-    command = [sys.executable, "-c", DRIVER, *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
-        yield process
-        process.stdin.close()
-
-
-def _trained(driver, seconds, *arguments):
-    """The exit code of a run that is killed after so many seconds, or never (0)."""
-    print(seconds, *arguments, file=driver.stdin, flush=True)
-    return int(driver.stdout.readline())
-
-
-def _assert_same_result(whole, model):
-    """The two runs ended with the same model and the same state, but for times."""
-    expected, found = load_model(whole), load_model(model)
-    same = ("steps", "validation_loss", "training_loss", "skipped", "corpus")
-    assert [found.training[n] for n in same] == [expected.training[n] for n in same]
-    states = load_resume(resume_path(whole)).arrays, load_resume(resume_path(model)).arrays
-    for one, other in ((expected.tensors, found.tensors), states):
-        assert one.keys() == other.keys()
-        for name in one:
-            np.testing.assert_array_equal(one[name], other[name])
+    return corpus_in(tmp_path)
 
 
 def _assert_log_is_whole(log, steps):
@@ -95,25 +65,78 @@ def _assert_log_is_whole(log, steps):
     assert {*range(10, steps + 1, 10)} <= set(found)
 
 
+def _killed(warm, chance, *arguments):
+    """The exit code of a run that is killed: at any moment, or half of the time in a save."""
+    if chance.random() < 0.5:
+        return warm.start(*arguments, first=DIE_AT % chance.randint(1, 120)).ended()
+    process = warm.start(*arguments, first=SAVE_OFTEN)
+    time.sleep(chance.uniform(0.001, 0.2))
+    process.send(signal.SIGKILL)
+    return process.ended()
+
+
 def test_killed_at_any_moment_a_run_goes_on_to_the_same_bits(tmp_path, corpus):
+    """What is left of each kill is a state that the run passed through."""
     whole, model, log = (tmp_path / name for name in ("whole.st", "model.st", "log.jsonl"))
-    options = ("--model", model, "--log", log)
-    chance, reached = random.Random(1), [0]
-    with _driver(whole, corpus, *LONGER) as driver:
-        for _ in range(KILLS):
-            again = ["--resume"] if resume_path(model).exists() else []
-            if _trained(driver, chance.uniform(0.001, 0.12), *options, *again) == 0:
-                break
+    models, states = passed_through(corpus, "--model", whole, *LONGER)
+    assert len(states) >= STEPS
+    command = ("train", corpus, "--model", model, "--log", log)
+    chance, reached, kills = random.Random(1), [0], 0
+    with server(tmp_path, ("train", corpus, "--model", tmp_path / "warm.st", *TINY)) as warm:
+        while kills < KILLS or reached[-1]:
+            again = ["--resume"] if resume_path(model).exists() else [*LONGER]
+            if kills < KILLS:
+                code = _killed(warm, chance, *command, *again)
+            else:
+                code = warm.start(*command, *again).ended()
+            kills += code == -signal.SIGKILL
             if resume_path(model).exists():
-                reached.append(load_resume(resume_path(model)).values["step"])
+                reached.append(states[of_state(load_resume(resume_path(model)))])
             if model.exists():
-                saved = load_model(model)
-                assert saved.finite and saved.training["steps"] <= reached[-1]
-        assert reached == sorted(reached) and len(set(reached)) > 5
-        assert _trained(driver, 0, *options, "--resume") in (0, COMPLETE)
-    _assert_same_result(whole, model)
-    _assert_log_is_whole(log, STEPS)
-    assert not [name for name in os.listdir(tmp_path) if name.endswith(".partial")]
+                assert of_model(load_model(model)) in models
+                assert load_model(model).training["steps"] <= reached[-1]
+            if code != -signal.SIGKILL:
+                assert code in (0, COMPLETE)
+                assert reached == sorted(reached) and len(set(reached)) > 5
+                assert_same_result(whole, model)
+                _assert_log_is_whole(log, STEPS)
+                assert not [name for name in os.listdir(tmp_path) if name.endswith(".partial")]
+                model.unlink()
+                resume_path(model).unlink()
+                reached = [0]
+
+
+_SAVE_FOR_EVER = """
+import sys
+from charrnn.storage.checkpoint import load_model, save_model
+models = [load_model(path) for path in sys.argv[2:]]
+while True:
+    for model in models:
+        save_model(sys.argv[1], model)
+        print(flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_of_a_save_leaves_a_whole_file(tmp_path):
+    """The one or the other of two models that are saved in turn."""
+    path = tmp_path / "model.st"
+    models = [with_biases("ab", hidden_size=200, biases=[(3, bias)]) for bias in (0.0, 2.0)]
+    sources = [path.with_name(f"{number}.safetensors") for number in (0, 1)]
+    for source, model in zip(sources, models, strict=True):
+        save_model(source, model)
+    chance = random.Random(1)
+    for _ in range(10):
+        with subprocess.Popen(
+            [sys.executable, "-c", _SAVE_FOR_EVER, path, *sources],
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        ) as process:
+            process.stdout.readline()
+            # A save takes some milliseconds, most of them in fsync.
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0, 0.02))
+            process.kill()
+        assert of_model(load_model(path)) in map(of_model, models)
 
 
 def _die_at(monkeypatch, name, call):
@@ -137,7 +160,7 @@ def test_killed_between_the_two_files(tmp_path, corpus, monkeypatch, name, call)
         _die_at(patch, name, call)
         assert invoke("train", corpus, "--model", model, *TINY).exit_code == 130
     assert invoke("train", corpus, "--model", model, "--resume").exit_code == 0
-    _assert_same_result(whole, model)
+    assert_same_result(whole, model)
 
 
 def test_a_run_killed_early_does_not_take_the_model_it_replaces_for_its_own(

@@ -58,6 +58,7 @@ def model(tmp_path):
     return tmp_path / "m.safetensors"
 
 
+@pytest.mark.faults
 def test_a_second_run_refuses_and_the_first_goes_on(model, tmp_path):
     log = tmp_path / "log.jsonl"
     with start("train", FABLES, "--model", model, "--log", log, *ENDLESS) as process:

@@ -152,7 +152,7 @@ def test_ctc_needs_a_step_for_each_symbol_and_between_two_that_are_alike(sides):
 def test_characters_are_read_as_often_as_nearly_all_need():
     left = Sides.of([[3, 4]] * 2000)
     assert suited_repeats(left, Sides.of([[5, 6]] * 1998 + [[5] * 9] * 2)) == 1
-    assert suited_repeats(left, Sides.of([[5, 6]] * 1990 + [[5, 6, 7]] * 10)) == 2
+    assert suited_repeats(left, Sides.of([[5, 6]] * 1980 + [[5, 6, 7]] * 20)) == 2
     assert suited_repeats(left, Sides.of([[5] * 90] * 2000)) == 8
 
 
@@ -167,6 +167,12 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path):
     path = _write(tmp_path, "".join(f"{w}\t{w}\n" for w in lowered_words()) + "a\tbcdefghijkl\n")
     trainer = small_trainer(path, text=TextConfig(task="pairs", decoder="ctc"))
     assert any("1 pair left out: their right" in line for line in remarks_on(trainer))
+
+
+def test_pairs_that_are_all_too_long_are_refused(tmp_path):
+    path = _write(tmp_path, "".join(f"{w}\t{w}\n" for w in lowered_words()))
+    with pytest.raises(UsageError, match=r"no pair fits into 5 steps: .* of 7 or more"):
+        small_trainer(path, text=PAIRS, sequence_length=5)
 
 
 # What is learned

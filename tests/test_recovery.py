@@ -99,6 +99,7 @@ def test_a_run_with_too_high_a_rate_is_caught():
     assert trainer.best.training["returns"] == len(returned)
 
 
+@pytest.mark.faults
 def test_it_resumes_to_the_same_bits(tmp_path):
     """Stopped just before the return and just after it, with what is learned since in between."""
     whole = small_trainer(FABLES, **LOST)
@@ -118,6 +119,7 @@ def test_it_resumes_to_the_same_bits(tmp_path):
         assert second.recovery.figures == whole.recovery.figures
 
 
+@pytest.mark.faults
 def test_the_user_is_told(tmp_path):
     model, log = tmp_path / "m", tmp_path / "log"
     done = execute("train", FABLES, "--model", model, "--cell", "gru", "--layers", 1,

@@ -99,6 +99,18 @@ def test_stopped_at_any_step_it_ends_with_the_same_bits(steps, start, tmp_path):
     assert_resumes_after(tmp_path / "run.resume", steps, whole, initial_state=start)
 
 
+def test_stopped_after_its_first_step_it_goes_on(tmp_path):
+    """As by a signal while kernels are compiled: its clock had not yet begun."""
+    text = TextConfig(validation_fraction=0)
+    first, second = small_trainer(text=text), small_trainer(text=text)
+    first.stop()
+    assert len(run(first)) == 1
+    second.restore(first.capture(), None)
+    records = list(second.run())
+    assert records[0].step == 2 and records[0].characters_per_second == 0
+    assert records[-1].step == 40 and records[-1].characters_per_second > 0
+
+
 @every_variant
 def test_every_network_ends_with_the_same_bits(cell, more, tmp_path):
     """Stopped between two validations."""
@@ -163,6 +175,7 @@ def train(model, *options):
     return invoke("train", CORPUS, "--lines", "--model", model, *options)
 
 
+@pytest.mark.faults
 def test_command_goes_on_after_a_signal(tmp_path):
     """SIGINT in the middle, then --resume: the model is that of a run without the signal."""
     quick = ("--layers", 1, "--hidden-size", 16, "--batch-size", 16, "--steps", 1500)

@@ -65,7 +65,7 @@ def folder(tmp_path_factory):
         ("answerer", "lines.tsv", "pairs"),
     ):
         trainer = small_trainer(folder / text, text=TextConfig(task=task), hidden_size=8, steps=3,
-                                validations=1, batch_size=4, sequence_length=8)  # fmt: skip
+                                validations=1, batch_size=4, sequence_length=128)  # fmt: skip
         list(trainer.run())
         save_unchecked(folder / name, trainer.best)
     record = {"step": 1, "loss": 1.5, NAME: NAME}

@@ -13,7 +13,7 @@ from charrnn.cli.options import options
 from charrnn.cli.outputs import refuse_to_overwrite
 from charrnn.cli.terminal import Output
 from charrnn.errors import UsageError
-from charrnn.storage.files import keep_apart, texts
+from charrnn.storage.files import keep_apart, texts, write_atomically
 
 #: How the name of a compressed file ends.
 SUFFIX = ".rnn"
@@ -51,8 +51,6 @@ def read_file(file: str) -> bytes:
 
 def write_file(target: str, data: bytes) -> None:
     """Write a result. Raises ``CharrnnError`` where it cannot be written."""
-    from charrnn.storage.checkpoint import write_atomically
-
     if target == "-":
         Output().write_bytes(data)
     else:

@@ -30,7 +30,7 @@ from charrnn.cli.together import together
 from charrnn.cli.waiting import announced_compilation, shown_reading
 from charrnn.config import TextConfig, TrainingConfig
 from charrnn.errors import ModelFileError
-from charrnn.storage.files import Named, keep_apart, texts
+from charrnn.storage.files import Named, keep_apart, remove, texts
 from charrnn.training.clock import duration
 
 if TYPE_CHECKING:
@@ -197,4 +197,4 @@ def _keep(trial: Trial, folder: Path) -> None:
     if best and not result.error:
         path = _model_path(folder, result.cell)
         save_model(path, best)
-        resume_path(path).unlink(missing_ok=True)  # of a run whose model this one replaced
+        remove(resume_path(path))  # of a run whose model this one replaced

@@ -11,7 +11,7 @@ from charrnn.cli.options import model_option, reading_options, threads_option
 from charrnn.cli.terminal import say
 from charrnn.cli.waiting import announced_compilation
 from charrnn.errors import UsageError
-from charrnn.storage.files import check_output, keep_apart, texts
+from charrnn.storage.files import check_output, keep_apart, texts, write_atomically
 
 
 @click.command()
@@ -42,7 +42,7 @@ def report(model_path: Path, text: str | None, log: Path | None, find: str | Non
       charrnn report --text held-out.txt
       charrnn report --model sexes.safetensors --text test.tsv --output sexes.html
     """
-    from charrnn.storage.checkpoint import load_finite_model, write_atomically
+    from charrnn.storage.checkpoint import load_finite_model
     from charrnn.storage.log import read_log
     from charrnn.studies.report.page import report as page_on
 

@@ -38,6 +38,8 @@ def run(
     """
 
     def save() -> None:
+        if log:
+            log.sync()  # a run that goes on adds the steps after those that were saved
         processes.by_first(save_resume, resume_path(path), trainer.capture())
 
     def show_sample() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from charrnn.cli.signals import PutOff
 from charrnn.cli.terminal import STANDARD_ERROR, columns, say
 from charrnn.text.sources import watched_reading
 
@@ -94,16 +95,18 @@ def announced_compilation() -> Iterator[Callable[[], int]]:
     """
     from charrnn.compute.cache import announce_compilation, compilation_notice
 
-    status, announced, done = _Status(), False, 0
+    status, announced, done, put_off = _Status(), False, 0, PutOff()
 
     def show(compiled: int, seconds: float, busy: bool) -> None:
         nonlocal announced, done
         done = compiled
+        put_off.begin()
         if not announced:
             _say_above(compilation_notice())
             announced = True
         if not busy:
             status.hide()
+            put_off.end()
         elif status.rewritten:
             usual = f" of about {_USUAL_KERNELS}" if compiled <= _USUAL_KERNELS else ""
             status.show(f"kernels compiled: {compiled}{usual}, {seconds:.0f} s")

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
 import hashlib
 import json
-import os
 import stat
-import tempfile
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,7 +25,7 @@ import numpy as np
 from charrnn.config import MOMENTS, ModelConfig, require_path
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.network.parameters import parameter_count, parameter_shapes, state_shape
-from charrnn.storage.files import check_output, target_of
+from charrnn.storage.files import target_of, write_atomically
 from charrnn.storage.metadata import (
     SENSELESS,
     parse,
@@ -80,49 +77,6 @@ def checksum_of(tensors: dict[str, np.ndarray], text: str = "") -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensors[name]).data)
     return digest.hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by a file with ``data``: at any moment the old or the new one is there.
-
-    A symbolic link stays, and the file that it leads to is replaced. Raises ``ModelFileError``
-    where it cannot be written; the old file then still stands.
-    """
-    check_output(path)
-    target = target_of(path)
-    prefix, suffix = f".{target.name}.", ".partial"
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=suffix)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        finally:
-            # What a killed process left goes too.
-            for partial in target.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
-                partial.unlink(missing_ok=True)
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise ModelFileError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last; systems that cannot open folders do without."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def save_model(path: str | Path, model: SavedModel) -> None:

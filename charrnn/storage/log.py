@@ -7,34 +7,37 @@ import csv
 import io
 import json
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from charrnn.errors import CharrnnError
+from charrnn.storage.files import Appended, writing_errors
 
 #: What a line raises that is no record, or not whole.
 _BROKEN = (ValueError, RecursionError, csv.Error)
 
 
 class Log(ABC):
-    """A file that is open for records, which are figures by name."""
+    """A file that is open for records, which are figures by name.
 
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
+    What it does raises ``CharrnnError`` where the file cannot be written.
+    """
+
+    def __init__(self, path: Path, file: Appended) -> None:
+        self._path, self._file = path, file
 
     def write(self, record: dict[str, Any]) -> None:
-        """Add a record: what is no finite number becomes nothing.
+        """Add a record: what is no finite number becomes nothing."""
+        text = self._text({name: _finite(own) for name, own in record.items()})
+        with _errors_told(self._path):
+            self._file.write(text.encode())
 
-        Raises ``CharrnnError`` where that fails.
-        """
-        try:
-            self._file.write(self._text({name: _finite(own) for name, own in record.items()}))
-            self._file.flush()
-        except OSError as error:
-            raise CharrnnError(f"cannot write the log: {error.strerror}") from error
+    def sync(self) -> None:
+        """Let the records last, even if the power fails."""
+        with _errors_told(self._path):
+            self._file.sync()
 
     @abstractmethod
     def _text(self, record: dict[str, Any]) -> str:
@@ -66,7 +69,7 @@ class CsvLog(Log):
 
     def _text(self, record: dict[str, Any]) -> str:
         rows = [list(record.values())]
-        if not self._file.tell():
+        if not self._file.size:
             rows.insert(0, list(record))
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
@@ -118,24 +121,26 @@ def opened_log(path: Path | None, resumed_at: int | None) -> Iterator[Log | None
     if path is None:
         yield None
         return
+    with _errors_told(path):
+        # Cut where it lies: a run killed while it writes the log anew would lose all of it.
+        size = 0 if resumed_at is None else _size_until(resumed_at, path)
+        file = Appended(path, size)
     try:
-        if resumed_at is not None and path.is_file():
-            # Cut where it lies: a run killed while it writes the log anew would lose all of it.
-            os.truncate(path, _size_until(resumed_at, path))
-        mode = "w" if resumed_at is None else "a"
-        file = path.open(mode, encoding="utf-8", newline="")
-    except OSError as error:
-        raise CharrnnError(f"cannot write the log {path}: {error.strerror}") from error
-    try:
-        yield _kind(path)(file)
+        yield _kind(path)(path, file)
     finally:
         with contextlib.suppress(OSError):  # a record that could not be written has been told of
             file.close()
 
 
+def _errors_told(path: Path) -> contextlib.AbstractContextManager[None]:
+    return writing_errors(f"the log {path}")
+
+
 def _size_until(step: int, path: Path) -> int:
     """Bytes of a log up to a step, or up to a line that a killed run left unfinished."""
     size = 0
+    if not path.is_file():
+        return size
     with path.open("rb") as file, contextlib.suppress(*_BROKEN):
         for record, length in _kind(path).records(file):
             if record and record["step"] > step:

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charrnn.errors import CharrnnError, UsageError
-from charrnn.storage.checkpoint import write_atomically
-from charrnn.storage.files import check_output
+from charrnn.storage.files import check_output, write_atomically
 
 #: One for each line, in the plot and in its legend.
 MARKS = "ox+*#@%&" + string.ascii_uppercase

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from charrnn.errors import UsageError
 from charrnn.text.batch import Batch, FirstBatch
 from charrnn.text.packing import Packs, Pieces, Plan, in_chunks, ranges
 from charrnn.text.vocabulary import END, START
@@ -23,7 +24,7 @@ from charrnn.text.vocabulary import END, START
 _SHORTEST, _LONGEST, _GRAIN = 64, 512, 32
 
 #: By CTC: the share of pairs that need not fit, and the most repeats of a character.
-_MISFITS, _MOST_REPEATS = 1e-3, 8
+_MISFITS, _MOST_REPEATS = 5e-3, 8
 
 
 class PairChunk(NamedTuple):
@@ -139,7 +140,13 @@ class Pairs:
     def lanes(
         self, batch: int, length: int, *, seed: int = 0, own: tuple[int, int] | None = None
     ) -> Packs:
-        """All pairs in chunks, again and again: see ``Documents.lanes``."""
+        """All pairs in chunks, again and again: see ``Documents.lanes``.
+
+        Raises ``UsageError`` where none is short enough.
+        """
+        if self.count and (shortest := int(self.lengths.min())) > length:
+            raise UsageError(f"no pair fits into {length} steps: give a `sequence_length` of "
+                             f"{shortest} or more")  # fmt: skip
         return Packs(self, batch, length, seed, own or (0, batch))
 
     def chunks(self, batch: int, length: int) -> Iterator[PairChunk]:

@@ -300,7 +300,8 @@ class Trainer:
             gradient_norm=norm,
             skipped=self.skipped,
             seconds=seconds,
-            characters_per_second=(characters - size) / seconds if self.step > 1 else 0.0,
+            # None have passed after the first step, nor after one of a run stopped there.
+            characters_per_second=(characters - size) / seconds if seconds else 0.0,
         )
 
     def _close_interval(self, record: Record) -> Record:
