@@ -11,10 +11,11 @@ from charrnn.cells import CELLS
 from charrnn.config import OPTIMIZERS, ModelConfig
 from charrnn.errors import UsageError
 from charrnn.network.graph import Graph, build
+from charrnn.network.heads import NextCharacter
 from charrnn.network.layers.next_character import NextCharacterHead
 from charrnn.network.layers.place import LayerBuffers
 from charrnn.network.network import Network
-from charrnn.network.nodes import Layer, NextCharacter, Recurrent
+from charrnn.network.nodes import Layer, Recurrent
 from charrnn.network.parameters import parameter_count
 from charrnn.text.batch import Batch
 from charrnn.text.vocabulary import START

@@ -11,21 +11,18 @@ from typing import NamedTuple
 
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
+from charrnn.network.heads import Aligned, DocumentClass, NextCharacter, PositionClass
 from charrnn.network.nodes import (
-    Aligned,
     Characters,
     Context,
     Dense,
-    DocumentClass,
     Embedding,
     FirstCharacters,
     Joined,
     Labels,
     Layer,
-    NextCharacter,
     Node,
     Parameter,
-    PositionClass,
     Projection,
     Recurrent,
 )

@@ -35,7 +35,8 @@ class Parameter(NamedTuple):
     decayed: bool = True  # whether weight decay makes it smaller
 
 
-def _zeros(*shape: int) -> Draw:
+def zeros(*shape: int) -> Draw:
+    """Draws zeros."""
     return lambda rng: np.zeros(shape, np.float32)
 
 
@@ -122,7 +123,7 @@ class Node:
         return Parameter(self.named(own), shape, draw, units, most_growth, chosen)
 
     def _vector(self, own: str, size: int) -> Parameter:
-        return Parameter(self.named(own), (size,), _zeros(size))
+        return Parameter(self.named(own), (size,), zeros(size))
 
 
 class Characters(Node):
@@ -273,8 +274,8 @@ class Joined(Layer):
         return JoinedLayer(self, place)
 
 
-class _Linear(Layer):
-    """A matrix and a bias: ``torch.nn.Linear``."""
+class Linear(Layer):
+    """A matrix and a bias, ``torch.nn.Linear``, of a dense layer or a head."""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -283,7 +284,7 @@ class _Linear(Layer):
         return matrix, self._vector("bias", self.size)
 
 
-class Projection(_Linear):
+class Projection(Linear):
     """A matrix alone, each step by itself: y = x W."""
 
     @property
@@ -309,67 +310,10 @@ class Context(Layer):
         return ContextLayer(self, place)
 
 
-class Dense(_Linear):
+class Dense(Linear):
     """A feed-forward layer, each step by itself: y = tanh(x W + b)."""
 
     def create(self, place: Any) -> Any:
         from charrnn.network.layers.dense import DenseLayer
 
         return DenseLayer(self, place)
-
-
-class NextCharacter(_Linear):
-    """The head that predicts the next character: logits, and their softmax's cross-entropy."""
-
-    def create(self, place: Any) -> Any:
-        from charrnn.network.layers.next_character import NextCharacterHead
-
-        return NextCharacterHead(self, place)
-
-
-class PositionClass(NextCharacter):
-    """The head that tells the class of each position: as the next character is told."""
-
-
-class Aligned(_Linear):
-    """The head that tells what a document is when it is written otherwise, of no more symbols.
-
-    Each step tells a symbol or a blank, and the probability of what is written is the sum over all
-    ways to lay its symbols out over the steps (Graves et al. 2006; ``charrnn.compute.ctc``).
-    """
-
-    def create(self, place: Any) -> Any:
-        from charrnn.network.layers.aligned import AlignedHead
-
-        return AlignedHead(self, place)
-
-
-@dataclass(frozen=True, eq=False)
-class DocumentClass(_Linear):
-    """The head that tells the label of a document, or with ``multiple`` which labels it has.
-
-    Attention with a learned query weighs the units of all its positions (Lin et al. 2017, with one
-    query): e = y q/√size, α = softmax(e), logits = (Σ α y) W + b. Beside it, the n-grams of the
-    document choose among the rows of a table of so many ``buckets``, whose sum is added: a wide
-    part beside a deep one (Cheng et al. 2016; ``charrnn.compute.ngrams``).
-    """
-
-    multiple: bool = False
-    buckets: int = 0
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        query = self._vector("query", self.reads[0].size)
-        return query, *super().parameters, *self._ngrams
-
-    @property
-    def _ngrams(self) -> tuple[Parameter, ...]:
-        shape = self.buckets, self.size
-        # A row learns from the few documents that have it: decay would take that from it again.
-        table = Parameter(self.named("ngrams"), shape, _zeros(*shape), decayed=False)
-        return (table,) if self.buckets else ()
-
-    def create(self, place: Any) -> Any:
-        from charrnn.network.layers.document_class import DocumentClassHead
-
-        return DocumentClassHead(self, place)

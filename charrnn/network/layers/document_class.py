@@ -11,9 +11,9 @@ import numpy as np
 from charrnn.compute import attention, readout
 from charrnn.compute.readout import NEVER
 from charrnn.compute.threads import Work, shared
+from charrnn.network.heads import DocumentClass
 from charrnn.network.layers.ngram_table import NgramTable
 from charrnn.network.layers.place import LayerBuffers, Place
-from charrnn.network.nodes import DocumentClass
 from charrnn.text.batch import Batch
 
 

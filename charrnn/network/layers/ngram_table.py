@@ -6,8 +6,8 @@ import numpy as np
 
 from charrnn.compute import ngrams
 from charrnn.compute.threads import share
+from charrnn.network.heads import DocumentClass
 from charrnn.network.layers.place import Place
-from charrnn.network.nodes import DocumentClass
 from charrnn.text.batch import Batch
 from charrnn.text.vocabulary import START
 

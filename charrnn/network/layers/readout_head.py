@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.compute.readout import NEVER
+from charrnn.network.heads import Aligned, NextCharacter
 from charrnn.network.layers.place import Place
-from charrnn.network.nodes import Aligned, NextCharacter
 from charrnn.network.weights import Matrix
 
 
