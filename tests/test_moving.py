@@ -164,7 +164,8 @@ def test_a_folder_that_is_removed(tmp_path, corpus, warm):
     command = ("train", corpus, "--model", folder / "m.st", "--log", folder / "log", *TINY)
     process = warm.start(*command, first=SLOW_STEPS)
     process.wait_for("step 20 ")
-    shutil.rmtree(folder)
+    gone = folder.rename(tmp_path / "gone")  # all at once, whatever the run is writing there
+    shutil.rmtree(gone)
     assert process.ended() == 1
     *_, last = process.told.splitlines()
     assert last.startswith(f"Error: cannot write {folder}") and "its folder is not there" in last

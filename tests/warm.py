@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from subprocesses import ROOT, TESTS
 
 #: Runs commands by itself, then one in a fork for each line that asks for it.
 _SERVER = """
-import json, os, sys, traceback
+import json, os, sys, threading, traceback
 import disks  # of what a process does first
+from tqdm import tqdm
 from charrnn.cli.main import main
 
 def begin(asked):
@@ -31,6 +33,8 @@ def begin(asked):
         else:
             os.dup2(os.open(path, flags, 0o666), number)
     os.chdir(asked["folder"])
+    # Its own lock is one for all forks, which stays locked if one is killed that has it.
+    tqdm.set_lock(threading.RLock())
     exec(asked["first"], {})
     for number, name in ((1, "stdout"), (2, "stderr")):  # what can be sought is another file's
         if getattr(sys, name):
@@ -108,6 +112,7 @@ class Server:
     def ask(self, what):
         """The line with which the server answers."""
         print(json.dumps(what), file=self._process.stdin, flush=True)
+        assert select.select([self._process.stdout], [], [], PATIENCE)[0], what
         return self._process.stdout.readline()
 
     def start(self, *arguments, stdin=os.devnull, stdout=os.devnull, stderr="", first=""):
