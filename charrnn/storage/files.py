@@ -23,6 +23,8 @@ _PARTIAL = ".partial"
 #: Windows would write other ends of lines.
 _BINARY = getattr(os, "O_BINARY", 0)
 
+_NO_FOLDER = "its folder is not there"
+
 #: Files not yet whole that threads of this process are writing.
 _being_written: set[Path] = set()
 
@@ -40,7 +42,7 @@ def check_output(path: Path) -> None:
     elif os.path.lexists(target) and not os.path.isfile(target):
         fault = "it is no regular file"
     elif not os.path.isdir(target.parent):
-        fault = "its folder is not there"
+        fault = _NO_FOLDER
     else:
         return
     raise ModelFileError(f"cannot write {path}: {fault}; name a file in an existing folder")
@@ -57,7 +59,9 @@ def writing_errors(what: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "name a file in another folder")
-        raise ModelFileError(f"cannot write {what}: {error.strerror or error}; {remedy}") from error
+        # That of a file that is made at this moment: see ``check_output``.
+        fault = _NO_FOLDER if error.errno == errno.ENOENT else error.strerror or error
+        raise ModelFileError(f"cannot write {what}: {fault}; {remedy}") from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
