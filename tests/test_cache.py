@@ -52,10 +52,10 @@ def run(tmp_path):
 
 
 #: A user that owns nothing. He may not be allowed to read this Python: what compiling takes, of
-#: Numba's modules too, is there before.
+#: Numba's modules and of Python's too, is there before.
 STRANGER = 54321
 BECOME_STRANGER = f"""
-import os
+import fcntl, os
 import numba.core.caching
 numba.njit(lambda x: 2 * x)(1.5)
 if "STRANGER" in os.environ:

@@ -50,17 +50,29 @@ def _marked(curves: Sequence[Curve]) -> list[tuple[str, Curve]]:
 def table(curves: Sequence[Curve], counts: np.ndarray, columns: int) -> str:
     """A row for some k: the positions, and the norm of each curve below its name and its mark.
 
-    Names are broken where that many ``columns`` have no room for them.
+    Where so many ``columns`` have no room for all names, these are broken; where they have none for
+    all norms, the table is in parts.
     """
+    marked = _marked(curves)
+    most = max(1, (columns - _TABLE_MARGIN) // (_NORM + 1))
+    parts = -(-len(marked) // most)
+    each = -(-len(marked) // parts)
+    return "\n\n".join(
+        _part(marked[first : first + each], counts, columns)
+        for first in range(0, len(marked), each)
+    )
+
+
+def _part(marked: Sequence[tuple[str, Curve]], counts: np.ndarray, columns: int) -> str:
     last = counts.size - 1
     steps = [k for k in _TABLE_STEPS if k < last] + [last]
-    names = [_short_name(curve) for curve in curves]
-    room = (columns - _TABLE_MARGIN) // len(curves) - 1
+    names = [_short_name(curve) for _, curve in marked]
+    room = (columns - _TABLE_MARGIN) // len(marked) - 1
     width = max(min(max(map(len, names)), room), _NORM)
     rows = [f"{'':{_TABLE_MARGIN}}{line}" for line in _headings(names, width)]
-    rows.append("    k positions" + "".join(f" {mark:>{width}}" for mark, _ in _marked(curves)))
+    rows.append("    k positions" + "".join(f" {mark:>{width}}" for mark, _ in marked))
     for k in steps:
-        norms = "".join(f" {curve.norms[k]:>{width}.2e}" for curve in curves)
+        norms = "".join(f" {curve.norms[k]:>{width}.2e}" for _, curve in marked)
         rows.append(f"{k:>5} {counts[k]:>9,}{norms}")
     return "\n".join(rows)
 
