@@ -8,7 +8,7 @@ DECLARED := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch test-processors test-faults test-oldest fuzz soak benchmark docs lint clean
+.PHONY: help demo test test-torch test-processors test-faults test-examples test-browser test-oldest fuzz soak benchmark docs lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -37,8 +37,14 @@ test-torch: .venv/installed-torch ## Run the tests that compare with PyTorch (a 
 test-processors: .venv/installed-test ## Run the core's tests as lesser processors would, half a minute
 	$(BIN)/python -m pytest -m processors
 
-test-faults: .venv/installed-test ## Run the tests of crashes, full disks, signals, hostile files, some minutes
+test-faults: .venv/installed-test ## Run the tests of crashes, signals, hostile files, many processes, some minutes
 	$(BIN)/python -m pytest -m faults
+
+test-examples: .venv/installed-test ## Run the commands that README, docs and help give as examples
+	$(BIN)/python -m pytest -m examples
+
+test-browser: .venv/installed-test ## Try exported pages and reports in Chromium, where there is one
+	$(BIN)/python -m pytest -m browser
 
 # What a release of every package that the program says it works with may not do otherwise: files,
 # texts, compiled kernels of one cell, training, sampling, the command line, pictures.

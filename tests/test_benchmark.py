@@ -8,7 +8,7 @@ import pkgutil
 import numpy as np
 import pytest
 from commands import invoke
-from samples import config_of, one_cell_of_each_kind
+from samples import config_of
 
 from charrnn import compute
 from charrnn.compute import limits
@@ -48,13 +48,14 @@ def test_weights_in_products_leave_tables_out():
     assert weights_in_products(embedded) == 40 * 6 + 40 * 10 + 20 * 10
 
 
-@one_cell_of_each_kind
-def test_figures_follow_from_characters_a_second(cell):
-    config = config_of(cell, layers=2, hidden_size=32, vocabulary_size=68)
+@pytest.mark.parametrize("name", ["lstm", "jordan", "multiplicative"])
+def test_figures_follow_from_characters_a_second(name):
+    """Of cells whose products differ: of their own state, of the output, of two."""
+    config = config_of((name, "tanh"), layers=2, hidden_size=32, vocabulary_size=68)
     result = benchmark(config, SMALL)
     weights = weights_in_products(Network(config))
-    for name, flops in (("training", 6), ("evaluation", 2), ("sampling", 2), ("sampling_batch", 2)):
-        row = result[name]
+    for kind, flops in (("training", 6), ("evaluation", 2), ("sampling", 2), ("sampling_batch", 2)):
+        row = result[kind]
         assert row["gflops"] == pytest.approx(row["characters_per_second"] * flops * weights / 1e9)
         share = 100 * row["gflops"] / result["limit"]["gflops"]
         assert row["percent_of_limit"] == pytest.approx(share)

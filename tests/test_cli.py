@@ -51,7 +51,7 @@ def test_every_parameter_is_documented(name, parameter):
         assert parameter.name.upper() in (COMMANDS[name].help or "")
         return
     assert parameter.help and parameter.help[-1] in ".]"
-    assert all(word in shown for word in (*parameter.opts, *parameter.help.split()))
+    assert all(word in shown for word in (*parameter.opts, *parameter.help.strip("\b").split()))
 
 
 def test_defaults_are_shown():

@@ -23,6 +23,8 @@ from charrnn.compute.turns import Turns
 from charrnn.errors import UsageError
 from charrnn.inference.language_model import load
 
+pytestmark = pytest.mark.faults
+
 #: What every script begins with: a model that computes on four threads, however many processors
 #: there are, and calls with what a single thread gets from them.
 PRELUDE = """

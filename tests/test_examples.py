@@ -20,6 +20,8 @@ from charrnn.storage.checkpoint import save_model
 from charrnn.storage.log import opened_log
 from charrnn.studies import benchmark
 
+pytestmark = pytest.mark.examples
+
 #: Models of the examples that read, or write by labels.
 MODELS = {
     "told.safetensors": told_writer,

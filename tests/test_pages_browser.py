@@ -23,6 +23,8 @@ from charrnn.storage.checkpoint import SavedModel, save_model
 from charrnn.text.batch import Batch
 from charrnn.text.vocabulary import SPECIALS, START, Vocabulary
 
+pytestmark = pytest.mark.browser
+
 #: At which a page takes the likeliest, and nothing is left out.
 GREEDY = {"length": 80, "temperature": 0, "topK": 0, "topP": 1, "minP": 0, "penalty": 1}
 

@@ -21,6 +21,8 @@ from charrnn.storage.checkpoint import load_model, load_resume, resume_path
 from charrnn.training.planning import with_lanes
 from charrnn.training.processes import ALONE, Processes
 
+pytestmark = pytest.mark.faults
+
 #: Beside the interpreter, where the package mpich puts it.
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 #: One that nobody waits for.

@@ -1,6 +1,5 @@
 """What is shown of a run fits the terminal, and a run needs nobody who watches it."""
 
-import contextlib
 import fcntl
 import os
 import pty
@@ -14,6 +13,7 @@ import pytest
 
 from charrnn.cli.progress import Reporter
 from charrnn.errors import CharrnnError
+from charrnn.storage.files import Appended
 from charrnn.storage.log import JsonLog
 from charrnn.training.record import Record
 
@@ -136,9 +136,12 @@ def test_a_terminal_that_is_gone_ends_no_run(monkeypatch):
                 reporter.say("a message")
 
 
-def test_a_log_on_a_full_device_is_an_error():
-    full = open("/dev/full", "w")  # noqa: SIM115
-    with pytest.raises(CharrnnError, match="log: No space left"):
-        Reporter(JsonLog(full)).show(_record(0.5, validation=1.3))
-    with contextlib.suppress(OSError):
-        full.close()
+def test_a_log_on_a_full_device_is_an_error(tmp_path):
+    path = tmp_path / "log"
+    file = Appended(path)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, file._handle)
+    os.close(full)
+    with pytest.raises(CharrnnError, match=r"cannot write the log .*No space left"):
+        Reporter(JsonLog(path, file)).show(_record(0.5, validation=1.3))
+    file.close()

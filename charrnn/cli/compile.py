@@ -5,14 +5,19 @@ from __future__ import annotations
 import click
 
 from charrnn.cells import CELL_NAMES
-from charrnn.cli.options import precision_option
+from charrnn.cli.options import precision_option, whole_words
 from charrnn.cli.terminal import print_result
 from charrnn.cli.waiting import announced_compilation
 
 
 @click.command()
-@click.option("--cell", type=click.Choice((*CELL_NAMES, "all")), metavar="CELL", default="lstm",
-              show_default=True, help=f"One of {', '.join(CELL_NAMES)}, or all.")  # fmt: skip
+@click.option(
+    "--cell",
+    type=click.Choice((*CELL_NAMES, "all")),
+    metavar="CELL",
+    default="lstm",
+    help=whole_words(f"One of {', '.join(CELL_NAMES)}, or all.  [default: lstm]"),
+)
 @precision_option
 def compile(cell: str, precision: str) -> None:
     """Compile what networks with a cell need.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,16 @@ def options(*options: Any) -> Any:
 
 
 _CELLS = ", ".join(CELL_NAMES)
+
+#: Columns that help on an option has in 80, however long the names of options are.
+_HELP_COLUMNS = 46
+
+
+def whole_words(text: str) -> str:
+    """Help on an option whose lines are broken between words alone, unlike Click's at hyphens."""
+    return "\b\n" + textwrap.fill(text, _HELP_COLUMNS, break_on_hyphens=False)
+
+
 _ACTIVATIONS = tuple(dict.fromkeys(activation for _, activation in CELLS))
 _WITH_A_CHOICE = ", ".join(name for name, activation in CELLS if activation != _ACTIVATIONS[0])
 
@@ -159,7 +170,7 @@ def cells_option(purpose: str) -> Any:
     """Any number of cells, with commas between them or by giving the option again."""
     return click.option(
         "--cells", "--cell", "cells", multiple=True, metavar="CELL,...",
-        callback=_named_cells, help=f"Any of {_CELLS}{purpose}",
+        callback=_named_cells, help=whole_words(f"Any of {_CELLS}{purpose}"),
     )  # fmt: skip
 
 
@@ -186,8 +197,7 @@ size_options = options(
 
 shape_options = options(
     click.option("--cell", "--cells", "cell", type=click.Choice(CELL_NAMES), metavar="CELL",
-                 default="lstm", show_default=True,
-                 help=f"One of {_CELLS}."),
+                 default="lstm", help=whole_words(f"One of {_CELLS}.  [default: lstm]")),
     activation_option,
     size_options,
 )  # fmt: skip
