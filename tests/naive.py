@@ -99,6 +99,17 @@ def leaky_step(x, state, w_ih, w_hh, b_ih, b_hh, rate):
     return ((1 - sigmoid(rate)) * h + sigmoid(rate) * n,)
 
 
+def clockwork_step(x, state, w_ih, w_hh, b_ih, b_hh):
+    """As ``elman_step``, each group reading itself and slower ones, where its clock is at 0."""
+    h, phase = state
+    size, groups = h.shape[-1], 5
+    group = ((np.arange(size) + 0.5) * groups / size).astype(int)
+    reads = group[:, None] <= group
+    (n,) = elman_step(x, (h,), w_ih, w_hh * reads, b_ih, b_hh)
+    period = 2**group
+    return np.where(phase < 1, n, h), np.where(phase + 1 < period, phase + 1, 0)
+
+
 def _product_of(x, h, w_ih, w_hh, b_ih, b_hh):
     """m = (x W_m + b_m) ⊙ (h' U_m + b_m'), and the weights without these: the first of all."""
     size = h.shape[-1]
@@ -131,7 +142,9 @@ STEPS = {
     ("elman", "relu"): elman_relu_step,
     ("jordan", "tanh"): jordan_step,
     ("jordan", "relu"): jordan_relu_step,
+    ("fully-recurrent", "tanh"): elman_step,
     ("leaky", "tanh"): leaky_step,
+    ("clockwork", "tanh"): clockwork_step,
     ("multiplicative", "tanh"): multiplicative_step,
     ("lstm-multiplicative", "tanh"): lstm_multiplicative_step,
 }
@@ -212,6 +225,8 @@ def forward(config, parameters, batch, state, nudges=None):
 
 
 def _readout(config, p, x):
+    if config.cell == "fully-recurrent":
+        return 8 * x[:, : config.vocabulary_size]
     return _dense(config, p, x) @ p["readout.weight"].T + p["readout.bias"]
 
 
@@ -267,7 +282,7 @@ def _one_way(config, p, layer, x):
     step, weights = STEPS[config.cell, config.activation], _parameters_of(p, layer)
     nothing = np.zeros(config.hidden_size)
     state = [p.get(f"rnn.initial_{name}_l{layer}", nothing)[None] for name in "hc"]
-    if "lstm" not in config.cell:
+    if "lstm" not in config.cell and config.cell != "clockwork":
         state = state[:1]
     hidden = []
     for row in x:

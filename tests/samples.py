@@ -41,10 +41,17 @@ TOLD = {
 }
 
 
+def size_for(cell, hidden_size, vocabulary_size):
+    """The hidden size, or more where the cell has units for all characters beside others."""
+    least = 1 if CELLS[cell].output_scale is None else vocabulary_size + 3
+    return max(hidden_size, least)
+
+
 def config_of(cell, layers=1, hidden_size=7, embedding_size=0, vocabulary_size=11, **more):
     """The configuration of a network of ``cell``, a key of the registry, as deep as it can be."""
     name, activation = cell
     layers = min(layers, CELLS[cell].most_layers)
+    hidden_size = size_for(cell, hidden_size, vocabulary_size)
     return ModelConfig(
         vocabulary_size, name, activation, layers, hidden_size, embedding_size, **more
     )
@@ -85,7 +92,8 @@ def variants(*names):
 def _kind(cell):
     """What the time loop makes a difference of."""
     kind = CELLS[cell]
-    return len(kind.states), bool(kind._fields), bool(kind.middle_blocks), kind.output_block
+    return (len(kind.states), bool(kind._fields), bool(kind.middle_blocks), kind.output_block,
+            kind.groups > 1)  # fmt: skip
 
 
 #: Runs a test for every cell of the registry, none of them named.

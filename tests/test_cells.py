@@ -10,6 +10,7 @@ from samples import every_cell
 from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
+from charrnn.network.first_values import groups_of
 
 LANES, INPUTS, SIZE = 3, 5, 7
 
@@ -35,13 +36,19 @@ def _example(key):
     rows, first = kind.gates * SIZE, len(kind.recurrent_blocks) * SIZE
     shapes = (rows, INPUTS), (rows, SIZE), (rows,), (rows,)
     weights = [rng.normal(0, 0.5, shape) for shape in shapes]
+    if kind.groups > 1:
+        group = groups_of(SIZE, kind.groups)
+        weights[1][group[:, None] > group] = 0
     second, second_bias = weights[1][first:], weights[3][first:]
     if kind.output_block is not None:
         second, second_bias = rng.normal(0, 0.5, (SIZE, SIZE)), rng.normal(0, 0.5, SIZE)
-    cell = kind(*rng.normal(0, 0.5, (len(kind._fields), SIZE)))
+    learned = rng.normal(0, 0.5, (len(kind.learned()), SIZE))
+    places = (np.arange(SIZE) + 0.5) / SIZE
+    constants = [[kind.first_value(name, at) for at in places] for name in kind.constants]
+    cell = kind(*learned, *map(np.array, constants))
     before = tuple(rng.standard_normal((len(kind.states), LANES, SIZE)))
     x = rng.standard_normal((LANES, INPUTS))
-    return _Example(cell, x, before, [*weights, *cell], second, second_bias)
+    return _Example(cell, x, before, [*weights, *learned], second, second_bias)
 
 
 def _preactivations(example):
@@ -132,13 +139,14 @@ def test_backward_is_the_derivative_of_forward(cell):
     dafter = np.random.default_rng(6).standard_normal((len(kind.states), LANES, SIZE))
     saved, _ = _forward(kind, blocks, before, second)
     gradient = _flat(*_backward(kind, saved, before, dafter, second))
-    values, count = _flat(blocks, before, kind, second), kind.blocks * LANES * SIZE
+    learned = kind[: len(kind.learned())]
+    values, count = _flat(blocks, before, learned, second), kind.blocks * LANES * SIZE
     assert np.abs(values[:count]).min(where=values[:count] != 0, initial=1) > 1e-4, "a kink"
 
     def loss(v):
         parts = np.split(v, [count, count + dafter.size, v.size - second.size])
         rows = [part.reshape(-1, LANES, SIZE) for part in parts[:2]]
-        moved = type(kind)(*parts[2].reshape(-1, SIZE))
+        moved = type(kind)(*parts[2].reshape(-1, SIZE), *kind[len(learned) :])
         after = _forward(moved, tuple(rows[0]), tuple(rows[1]), parts[3].reshape(second.shape))[1]
         return np.sum(dafter * after)
 

@@ -19,6 +19,7 @@ from samples import (
     random_batch,
     random_network,
     random_state,
+    size_for,
 )
 from trained import with_biases
 
@@ -155,9 +156,10 @@ def _corpus(tmp_path, text, **options) -> Corpus:
     return read_corpus([path], **options)
 
 
-def _untrained(corpus, cell=None, **shape):
+def _untrained(corpus, cell=None, **more):
     name, activation = cell or next(iter(CELLS))
-    shape = {"layers": 2, "hidden_size": 9, **shape}
+    shape = {"layers": 2, "hidden_size": size_for((name, activation), 9, corpus.vocabulary.size)}
+    shape |= more
     return untrained(corpus.vocabulary, seed=1, cell=name, activation=activation, **shape)
 
 

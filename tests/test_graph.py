@@ -5,7 +5,7 @@ import math
 import gradcheck
 import numpy as np
 import pytest
-from samples import assert_same_bits, every_cell, plan_of, session_of
+from samples import assert_same_bits, config_of, every_cell, plan_of, session_of
 
 from charrnn.cells import CELLS
 from charrnn.config import OPTIMIZERS, ModelConfig
@@ -379,7 +379,7 @@ def test_what_is_declared_neither_trained_nor_decayed_is_not(optimizer):
 @every_cell
 @pytest.mark.parametrize("more", [{}, {"embedding_size": 5}, {"initial_state": "learned"}], ids=str)
 def test_what_is_declared_is_what_is_drawn(cell, more):
-    config = ModelConfig(VOCABULARY, *cell, min(2, CELLS[cell].most_layers), 6, **more)
+    config = config_of(cell, 2, 6, vocabulary_size=VOCABULARY, **more)
     rng = np.random.default_rng(1)
     for parameter in build(config).parameters:
         drawn = parameter.draw(rng)

@@ -12,6 +12,7 @@ from samples import (
     part_of,
     random_batch,
     random_network,
+    size_for,
     variants,
 )
 from trained import DINOSAURS, run, small_trainer
@@ -95,7 +96,8 @@ def test_evaluation_starts_from_what_was_learned_or_from_zeros(cell, more):
 def test_training_moves_learned_states(cell):
     name, activation = cell
     shape = {"cell": name, "activation": activation, "initial_state": "learned"}
-    trainer = small_trainer(DINOSAURS, text=TextConfig(lines=True), steps=5, shape=shape)
+    trainer = small_trainer(DINOSAURS, text=TextConfig(lines=True), steps=5, shape=shape,
+                            hidden_size=size_for(cell, 16, 60))  # fmt: skip
     run(trainer)
     learned = {n: t for n, t in trainer.network.parameters.items() if "initial" in n}
     assert len(learned) == len(memory_sizes(trainer.network.config))
@@ -157,7 +159,7 @@ def test_random_states_are_small_and_independent(cell):
     assert_padding_is_nothing(network, start)
     parts, rest = _memory(network, start)
     assert np.all(rest == 0)
-    drawn = np.concatenate([values.reshape(-1, 10_000) for values in parts.values()])
+    drawn = np.concatenate([values[..., :20].reshape(-1, 10_000) for values in parts.values()])
     assert np.abs(drawn.mean(axis=1)).max() < 5 * 0.1 / 100
     assert np.abs(drawn.std(axis=1) / 0.1 - 1).max() < 5 / np.sqrt(2 * 10_000)
     correlations = np.atleast_2d(np.corrcoef(drawn)) - np.eye(len(drawn))

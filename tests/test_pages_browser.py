@@ -149,6 +149,7 @@ def test_no_cell_and_no_node_is_forgotten(engine):
     assert set(cells) == {cell.__name__ for cell in CELLS.values()}
     shapes = [*VARIANTS.values(), *TOLD.values(), {"embedding_size": 5}]
     graphs = [build(config_of(("lstm", "tanh"), **more)) for more in shapes]
+    graphs += [build(config_of(cell)) for cell in CELLS]
     used = {type(n).__name__ for g in graphs for node in g.nodes for n in (node, *node.reads)}
     assert set(nodes) == used
 

@@ -18,7 +18,7 @@ from charrnn.text.pairs import Pairs, Sides
 from charrnn.text.vocabulary import END, START
 
 SIDES = [([3, 4, 5], [6, 6]), ([7], [5, 4, 3, 4]), ([8, 9, 10, 3, 3], []), ([4, 4], [3, 5, 6])]
-STACKING = [own for own in CELLS if CELLS[own].output_block is None]
+STACKING = [own for own, cell in CELLS.items() if cell.most_layers > 1]
 
 
 def _config(decoder="attention", cell=("lstm", "tanh"), **shape):

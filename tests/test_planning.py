@@ -24,7 +24,7 @@ from charrnn.config import (
 )
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
-from charrnn.network.parameters import parameter_count, recurrent_parameter_count
+from charrnn.network.parameters import parameter_count, recurrent_weight_count
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path
 from charrnn.text.running import Lanes
 from charrnn.training import planning
@@ -66,7 +66,7 @@ def _size(positions, shape=SHAPE, **given):
 
 
 def _most_epochs(positions, hidden_size=16):
-    weights = recurrent_parameter_count(_network(hidden_size).config)
+    weights = recurrent_weight_count(_network(hidden_size).config)
     return planning._most_epochs(positions, weights, "write")
 
 
@@ -276,7 +276,7 @@ def test_validations_take_a_small_share_of_the_time(speed):
 def test_how_much_is_validated_follows_the_time_too(monkeypatch, vocabulary_size):
     """A large vocabulary leaves a run few characters, and a validation has its share of them."""
     network = Network(ModelConfig.for_vocabulary(vocabulary_size, hidden_size=8), threads=1)
-    weights, read = recurrent_parameter_count(network.config), []
+    weights, read = recurrent_weight_count(network.config), []
     for held_back, speed, budget in itertools.product(
         (0, 16, 8191, 50_000, 2**18), (1e8, 1e10, 1e12), (1.0, 20.0, 60.0, 600.0)
     ):
@@ -356,7 +356,7 @@ def test_time_that_more_passes_would_waste_makes_a_larger_network(speed, positio
     """Until the text bounds its weights, no network is done before the budget is."""
     for budget in (1.0, 10.0, 100.0, 1000.0, 1e4, 1e5):
         shape = dataclasses.replace(SHAPE, hidden_size=_size(positions, budget=budget))
-        weights = recurrent_parameter_count(shape)
+        weights = recurrent_weight_count(shape)
         at_a_bound = weights > 20 * positions or shape.hidden_size == 1024
         passes = 1e9 * budget / weights / positions  # at the speed of the fixture
         useful = planning._most_epochs(positions, weights, "write")

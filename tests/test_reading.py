@@ -303,7 +303,7 @@ def test_tensors_have_pytorchs_names_and_shapes(cell):
             assert shapes.pop(f"rnn.weight_hh_l{layer}{way}") == (rows, 7)
             for own in ("ih", "hh"):
                 assert shapes.pop(f"rnn.bias_{own}_l{layer}{way}") == (rows,)
-            for field in CELLS[cell]._fields:
+            for field in CELLS[cell].learned():
                 assert shapes.pop(f"rnn.{field}_l{layer}{way}") == (7,)
     assert shapes == {"readout.weight": (5, 14), "readout.bias": (5,)}
 

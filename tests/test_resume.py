@@ -11,7 +11,7 @@ import signal
 import numpy as np
 import pytest
 from commands import QUICK, assert_one_line_error, invoke, start
-from samples import every_variant
+from samples import every_variant, size_for
 from subprocesses import ROOT
 from trained import small_trainer
 
@@ -37,6 +37,7 @@ TRAINING = TrainingConfig(
 def new_trainer(training=TRAINING, corpus=CORPUS, hidden_size=12, cell=("lstm", "tanh"), **more):
     name, activation = cell
     layers = min(2, CELLS[cell].most_layers)
+    hidden_size = size_for(cell, hidden_size, 60)
     return create_trainer(
         [corpus], TextConfig(lines=True), training, hidden_size=hidden_size, layers=layers,
         cell=name, activation=activation, **more,

@@ -8,7 +8,7 @@ import types
 
 import numpy as np
 import pytest
-from samples import assert_same_bits, every_variant
+from samples import assert_same_bits, every_variant, size_for
 from trained import DINOSAURS, FABLES, dinosaurs, fables, language_model, run, small_trainer
 
 from charrnn.cells import CELLS
@@ -33,7 +33,9 @@ def test_every_cell_learns(cell, more):
     name, activation = cell
     shape = {"cell": name, "activation": activation, "embedding_size": 8, **more}
     layers = min(2, CELLS[cell].most_layers)
-    trainer = small_trainer(steps=80, layers=layers, shape=shape)
+    trainer = small_trainer(
+        steps=80, layers=layers, hidden_size=size_for(cell, 16, 70), shape=shape
+    )
     records = run(trainer)
     first, last = ([r.loss for r in part] for part in (records[:5], records[-5:]))
     assert np.mean(last) < np.mean(first) - 0.2

@@ -28,6 +28,16 @@ fields of the ``NamedTuple``
     per-unit parameters [H], which its methods use as ``self.name``; ``backward`` then returns
     their gradients too. ``first_value(field, place)`` is what one begins with in a new network,
     0 where a cell says nothing, of the unit at a ``place`` from 0 to 1 among all;
+``constants``
+    which of the fields, the last ones, keep their first values: they are no parameters;
+``counters``
+    which of the states, the last ones, count steps: they are 0 where a document starts, whatever
+    other states are there;
+``groups``
+    into how many groups of neighbours the units of a cell of one gate are divided, of which each
+    reads, of the hidden state, itself and those behind it: the rest of ``weight_hh`` is zeros.
+    ``due(before)`` is 1 for the units that a step updates, else 0: where a unit is updated, all
+    before it are, and the products leave out columns behind the last that is due in any lane;
 ``source``
     which of the states the recurrent product reads;
 ``middle``, ``middle_blocks``
@@ -39,6 +49,8 @@ fields of the ``NamedTuple``
 ``output_block``
     a block that the second product, being the network's own readout, turns into logits and the
     time loop into probabilities; its gradient in ``dafter`` is that of the logits;
+``output_scale``
+    what its first units are multiplied by to be the network's logits, where it has no readout;
 ``most_layers``
     how many layers can be stacked;
 ``most_growth``
@@ -53,7 +65,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from charrnn.cells.clockwork import Clockwork
 from charrnn.cells.elman import Elman, ElmanRelu
+from charrnn.cells.fully_recurrent import FullyRecurrent
 from charrnn.cells.gru import Gru
 from charrnn.cells.gru_minimal import GruMinimal
 from charrnn.cells.gru_reset_before import GruResetBefore
@@ -77,7 +91,9 @@ CELLS: dict[tuple[str, str], Any] = {
     ("elman", "relu"): ElmanRelu,
     ("jordan", "tanh"): Jordan,
     ("jordan", "relu"): JordanRelu,
+    ("fully-recurrent", "tanh"): FullyRecurrent,
     ("leaky", "tanh"): Leaky,
+    ("clockwork", "tanh"): Clockwork,
     ("multiplicative", "tanh"): Multiplicative,
     ("lstm-multiplicative", "tanh"): LstmMultiplicative,
 }
@@ -88,3 +104,9 @@ CELL_NAMES = tuple(dict.fromkeys(name for name, _ in CELLS))
 def most_layers(name: str) -> int:
     """How many layers of the cell that a user calls so can be stacked."""
     return min(cell.most_layers for (own, _), cell in CELLS.items() if own == name)
+
+
+def is_bound_to_vocabulary(name: str) -> bool:
+    """Whether sizes that the cell can have depend on how many characters there are."""
+    kinds = [cell for (own, _), cell in CELLS.items() if own == name]
+    return any(cell.output_scale is not None for cell in kinds)

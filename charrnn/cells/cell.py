@@ -9,10 +9,14 @@ class Cell(NamedTuple):
     """A cell with one state, one product in a step and no per-unit parameters."""
 
     states = ("h",)
+    counters = ()
+    constants = ()
+    groups = 1
     source = 0
     middle = 0
     middle_blocks = ()
     output_block = None
+    output_scale = None
     most_layers = 64
     most_growth = 2.5
 
@@ -20,3 +24,13 @@ class Cell(NamedTuple):
     def first_value(cls, field, place):
         """What the parameter called ``field`` begins with, of the unit at a place from 0 to 1."""
         return 0.0
+
+    @classmethod
+    def learned(cls):
+        """The names of its per-unit parameters, without the constants behind them."""
+        return cls._fields[: len(cls._fields) - len(cls.constants)]
+
+    @classmethod
+    def group_at(cls, place):
+        """The group of the unit at a place from 0 to 1 among all."""
+        return int(place * cls.groups)

@@ -43,7 +43,7 @@ DEFAULT_BUDGET = 60.0
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True)
-@cells_option(".  [default: all that can learn the task]")
+@cells_option(".  [default: all that can learn any text of the task]")
 @click.option(
     "--equal",
     type=click.Choice(("size", "weights")),

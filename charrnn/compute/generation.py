@@ -18,6 +18,8 @@ What an instruction does, and with which of its fields:
 ``PREPARE``, ``NORMALIZE`` (before and behind a cell's second product), ``CELL``
     of the ``cell`` with that number: gates at ``target``, states at ``source``, ``stride`` elements
     between two states of a text, ``unit`` the layer's first in the cell's fields
+``SCALE``
+    ``source``, each element times that of the row from ``first`` on, is added to ``target``
 ``TANH``
     of ``target``
 """
@@ -41,7 +43,7 @@ from charrnn.compute.recall import remember
 from charrnn.compute.target import TILE_VECTORS
 from charrnn.compute.vector import lanes, load, store
 
-COPY, MULTIPLY, PREPARE, NORMALIZE, CELL, TANH = range(6)
+COPY, MULTIPLY, PREPARE, NORMALIZE, CELL, SCALE, TANH = range(7)
 
 #: Why a text is over: at its end, at the most characters it may have, where nothing may follow, or
 #: with a text that was to end it (that and its number); 0: it goes on.
@@ -147,6 +149,17 @@ def _advance_one_of(cells, number, instruction, memory, batch, part, parts):
 
 
 @kernel
+def _scale(instruction, rows, memory, batch, part, parts):
+    first, last = _share_of(instruction.columns, TILE_VECTORS * lanes(memory), part, parts)
+    for b in range(batch):
+        source = instruction.source + b * instruction.source_row
+        target = instruction.target + b * instruction.target_row
+        for j in range(first, last, lanes(memory)):
+            scaled = load(memory, source + j) * load(rows, instruction.first + j)
+            store(memory, target + j, load(memory, target + j) + scaled)
+
+
+@kernel
 def _tanh(instruction, memory, batch, part, parts):
     first, last = _share_of(instruction.columns, lanes(memory), part, parts)
     for b in range(batch):
@@ -246,6 +259,8 @@ def generate(program, chooser, memory, recall, row, texts, frame, barrier, part,
                 _copy(instruction, rows, latest, memory, part, parts)
             elif instruction.kind == MULTIPLY:
                 _multiply(instruction, weights, memory, batch, part, parts)
+            elif instruction.kind == SCALE:
+                _scale(instruction, rows, memory, batch, part, parts)
             elif instruction.kind == TANH:
                 _tanh(instruction, memory, batch, part, parts)
             else:

@@ -38,6 +38,10 @@ def _backward(self, saved, before, dafter):
     """The cell's ``backward``, in compiled code."""
 
 
+def _due(self, before):
+    """The cell's ``due``, in compiled code."""
+
+
 def _prepare(self, gates, before):
     """The cell's ``prepare``, in compiled code."""
 
@@ -54,6 +58,11 @@ def _forward_of(self, gates, before):
 @overload(_backward, jit_options=PART)
 def _backward_of(self, saved, before, dafter):
     return self.instance_class.backward
+
+
+@overload(_due, jit_options=PART)
+def _due_of(self, before):
+    return self.instance_class.due
 
 
 @overload(_prepare, jit_options=PART)
@@ -142,13 +151,40 @@ def step(cell, unit, gates, states, at_after):
     return after[0]
 
 
+def due_columns(cell, states, row, lane_count):
+    """Of the ``row`` elements of a lane's gates those behind which no lane has a unit that is due.
+
+    ``states`` are ``Rows`` of states as ``step`` has them, of the first lane's first unit. Whole
+    registers; without groups all are due.
+    """
+
+
+@overload(due_columns, jit_options=PART)
+def _due_columns_of(cell, states, row, lane_count):
+    if cell.instance_class.groups == 1:
+        return lambda cell, states, row, lane_count: row
+
+    def columns(cell, states, row, lane_count):
+        size = lanes(states.flat)
+        for j in range(row - size, -1, -size):
+            units = _of_units(cell, j)
+            for b in range(lane_count):
+                at = states.at + b * row + j  # one gate: a row is as wide as a state
+                before = _load_states(cell, states.flat, at, states.stride)
+                if sum_of_lanes(_due(units, before)) > 0:
+                    return j + size
+        return 0
+
+    return columns
+
+
 def _differentiated(cell, blocks, before, dafter):
     """Gradients of blocks, of the states before and of the cell's fields."""
 
 
 @overload(_differentiated, jit_options=PART)
 def _differentiated_of(cell, blocks, before, dafter):
-    if cell.instance_class._fields:
+    if cell.instance_class.learned():
         return lambda cell, blocks, before, dafter: _backward(cell, blocks, before, dafter)
 
     def without_fields(cell, blocks, before, dafter):

@@ -219,7 +219,16 @@ def multiply(a, rows, panels, depth, start, c, columns):
     ``panels`` holds W as ``pack`` writes it; ``columns`` is a whole number of registers.
     A start of stride 0 adds one row (a bias) to all; ``start`` may be C.
     """
-    size = lanes(c.flat)
+    multiply_part(a, rows, panels, depth, start, c, columns, depth)
+
+
+@kernel
+def multiply_part(a, rows, panels, depth, start, c, columns, whole):
+    """As ``multiply``, with the first ``depth`` rows and ``columns`` of a W that is ``whole`` deep.
+
+    ``panels`` may begin where a row of W does, for rows further down.
+    """
+    size, panel_steps = lanes(c.flat), steps_of(whole, panels)
     width = TILE_VECTORS * size
     for row in range(0, rows, _ROWS_TOGETHER):
         count = min(_ROWS_TOGETHER, rows - row)
@@ -228,7 +237,7 @@ def multiply(a, rows, panels, depth, start, c, columns):
         )
         column = 0
         while column < columns:
-            panel = column // width * width * steps + column % width
+            panel = column // width * width * panel_steps + column % width
             operands = (
                 left, left_at, left_row, panels, panel,
                 start.flat, start.at + row * start.stride + column, start.stride,

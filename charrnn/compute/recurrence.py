@@ -29,8 +29,16 @@ from numba.extending import overload
 from charrnn.compute.cache import PART, kernel
 from charrnn.compute.dropout import keep_mask
 from charrnn.compute.functions import tanh
-from charrnn.compute.pointwise import normalize, prepare, step, step_back, unnormalize, unprepare
-from charrnn.compute.products import Rows, multiply
+from charrnn.compute.pointwise import (
+    due_columns,
+    normalize,
+    prepare,
+    step,
+    step_back,
+    unnormalize,
+    unprepare,
+)
+from charrnn.compute.products import Rows, multiply, multiply_part
 from charrnn.compute.vector import broadcast, lanes, load, store
 
 
@@ -117,8 +125,12 @@ def _through_middle(cell, gates, states, stride, width, product, lane_count):
 
 
 @kernel
-def _read_inputs(gates, inputs, t, first, last):
-    """The rows of a step become bias + x·W; the blocks that x does not feed, their bias alone."""
+def _read_inputs(gates, inputs, t, first, last, due):
+    """The rows of a step become bias + x·W; the blocks that x does not feed, their bias alone.
+
+    So do the columns behind those that are ``due``.
+    """
+    columns = min(inputs.columns, due)
     batch, depth = inputs.x.shape[1], inputs.x.shape[2]
     x = Rows(inputs.x.reshape(-1), (t * batch + first) * depth, depth)
     target = Rows(gates.flat, gates.at + inputs.first, gates.stride)
@@ -128,9 +140,9 @@ def _read_inputs(gates, inputs, t, first, last):
     else:
         for b in range(last - first):
             for j in range(0, gates.stride, lanes(gates.flat)):
-                if j < inputs.first or j >= inputs.first + inputs.columns:
+                if j < inputs.first or j >= inputs.first + columns:
                     store(gates.flat, gates.at + b * gates.stride + j, load(inputs.bias, j))
-    multiply(x, last - first, inputs.panels, depth, start, target, inputs.columns)
+    multiply(x, last - first, inputs.panels, depth, start, target, columns)
 
 
 @kernel
@@ -150,11 +162,13 @@ def forward_lanes(cell, run, inputs, recurrent, middle, dropout, first, last):
                 _reset(states, at, at_state, run.initial, run.resets[t, b] - 1, width)
         rows = Rows(gates, (t * batch + first) * row, row)
         read = Rows(states, before + first * width, width)
+        due = due_columns(cell, Rows(states, read.at, at_state), row, last - first)
         if inputs.columns:
-            _read_inputs(rows, inputs, t, first, last)
+            _read_inputs(rows, inputs, t, first, last, due)
         source = Rows(states, recurrent.source * at_state + read.at, width)
         target = Rows(gates, rows.at + recurrent.first, row)
-        multiply(source, last - first, recurrent.panels, width, target, target, recurrent.columns)
+        multiply(source, last - first, recurrent.panels, width, target, target,
+                 min(recurrent.columns, due))  # fmt: skip
         _through_middle(cell, rows, read, at_state, width, middle, last - first)
         for b in range(first, last):
             for j in range(0, width, lanes(gates)):
@@ -198,13 +212,14 @@ _if_there_is_a_middle(_back_through_middle)
 
 
 @kernel
-def _differentiate_inputs(dgates, dinputs, t, first, last):
-    """The gradient of a step's inputs, from the gradients of the gates that they feed."""
+def _differentiate_inputs(dgates, dinputs, t, first, last, due):
+    """The gradient of a step's inputs, from those of the gates that they feed and are ``due``."""
     batch, depth = dinputs.x.shape[1], dinputs.x.shape[2]
     zeros = np.zeros(depth, dgates.flat.dtype)
     fed = Rows(dgates.flat, dgates.at + dinputs.first, dgates.stride)
     target = Rows(dinputs.x.reshape(-1), (t * batch + first) * depth, depth)
-    multiply(fed, last - first, dinputs.panels, dinputs.columns, Rows(zeros, 0, 0), target, depth)
+    multiply_part(fed, last - first, dinputs.panels, min(dinputs.columns, due), Rows(zeros, 0, 0),
+                  target, depth, dinputs.columns)  # fmt: skip
 
 
 @kernel
@@ -242,9 +257,11 @@ def backward_lanes(cell, run, d, dinputs, recurrent, middle, dropout, first, las
         _back_through_middle(cell, rows, read, at_state, width, middle, d, handed_on, last - first)
         source = Rows(gates, rows.at + recurrent.first, row)
         target = Rows(dstates, recurrent.source * at_step + first * width, width)
-        multiply(source, last - first, recurrent.panels, recurrent.columns, target, target, width)
+        due = due_columns(cell, Rows(states, read.at, at_state), row, last - first)
+        multiply_part(source, last - first, recurrent.panels, min(recurrent.columns, due), target,
+                      target, width, recurrent.columns)  # fmt: skip
         if dinputs.columns:
-            _differentiate_inputs(rows, dinputs, t, first, last)
+            _differentiate_inputs(rows, dinputs, t, first, last, due)
         for b in range(first, last):
             if run.resets[t, b]:
                 _collect(d.initial, run.resets[t, b] - 1, dstates, b * width, at_step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from charrnn.cells import CELL_NAMES, CELLS, most_layers
@@ -15,6 +15,16 @@ ONE_HOT_VOCABULARY = 256
 EMBEDDING_SIZE = 128
 #: Most rows of a table of n-grams.
 MAX_BUCKETS = 2**19
+
+
+def _hidden_sizes(cell: str, vocabulary: int) -> range:
+    """Units that layers of a cell can have with such a vocabulary."""
+    has_output = any(kind.output_scale is not None for (n, _), kind in CELLS.items() if n == cell)
+    return range(vocabulary + 1 if has_output else 1, MAX_SIZE + 1)
+
+
+def _nearest(size: int, sizes: range) -> int:
+    return min(max(size, sizes[0]), sizes[-1])
 
 
 @dataclass(frozen=True)
@@ -61,15 +71,26 @@ class ModelConfig:
             not self.readout_size or self.readout_layers > 0,
             "a readout size needs `readout_layers`",
         )
-        feeds_back = CELLS[self.cell, self.activation].output_block is not None
-        require(
-            not (feeds_back and self.readout_layers),
-            f"{self.cell} feeds its output back: it takes no readout layers",
-        )
+        self._check_output()
         require_choice("initial state", self.initial_state, INITIAL_STATES)
-        self._check_task(feeds_back=feeds_back)
+        self._check_task()
 
-    def _check_task(self, *, feeds_back: bool) -> None:
+    def _check_output(self) -> None:
+        """Of cells that have to do with the network's output."""
+        does = ""
+        if self._cell.output_block is not None:
+            does = "feeds its output back"
+        elif self._cell.output_scale is not None:
+            does = "has its output among its units"
+        least = self.hidden_sizes[0]
+        require(self.hidden_size >= least, f"{self.cell} {does}: for {self.vocabulary_size} "
+                f"characters give a `hidden_size` of {least} or more")  # fmt: skip
+        require(
+            not (does and self.readout_layers), f"{self.cell} {does}: it takes no readout layers"
+        )
+        require(not does or self.writes, f"{self.cell} only writes: choose another `cell`")
+
+    def _check_task(self) -> None:
         require_choice("task", self.task, TASKS)
         fewest = 0 if self.writes else 1 if self.multiple or self.task == "pairs" else 2
         require_between("classes", self.classes, fewest, MAX_SIZE)
@@ -87,9 +108,22 @@ class ModelConfig:
         fewest = 1 if self.task == "pairs" else 0
         require_between("symbols", self.symbols, fewest, self.classes if fewest else 0)
         require(
-            not (feeds_back and (self.classes or not self.writes)),
+            not (self._cell.output_block is not None and self.classes),
             f"{self.cell} only writes, and without labels: choose another `cell`",
         )
+
+    @property
+    def _cell(self) -> Any:
+        return CELLS[self.cell, self.activation]
+
+    @property
+    def hidden_sizes(self) -> range:
+        """Units that layers of the cell can have with such a vocabulary."""
+        return _hidden_sizes(self.cell, self.vocabulary_size)
+
+    def with_size(self, size: int) -> ModelConfig:
+        """The same with the hidden size that is nearest to ``size`` among its ``hidden_sizes``."""
+        return replace(self, hidden_size=_nearest(size, self.hidden_sizes))
 
     @property
     def answers(self) -> bool:
@@ -110,7 +144,13 @@ class ModelConfig:
     def for_vocabulary(
         cls, size: int, *, embedding_size: int | None = None, **shape: Any
     ) -> ModelConfig:
-        """A shape in which, without an ``embedding_size``, many characters are embedded."""
+        """A shape in which, without an ``embedding_size``, many characters are embedded.
+
+        Without a ``hidden_size`` it is one that the cell can have.
+        """
+        if "hidden_size" not in shape:
+            sizes = _hidden_sizes(shape.get("cell", cls.cell), size)
+            shape["hidden_size"] = _nearest(cls.hidden_size, sizes)
         if embedding_size is None:
             embedding_size = 0 if size <= ONE_HOT_VOCABULARY else EMBEDDING_SIZE
         return cls(vocabulary_size=size, embedding_size=embedding_size, **shape)

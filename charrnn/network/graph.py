@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
-from charrnn.network.heads import Aligned, DocumentClass, NextCharacter, PositionClass
+from charrnn.network.heads import Aligned, DocumentClass, NextCharacter, OutputUnits, PositionClass
 from charrnn.network.nodes import (
     Characters,
     Context,
@@ -141,6 +141,9 @@ def _recurrent(
 
 def _head(config: ModelConfig, below: Node) -> Layer:
     names, reads = "readout.{}", (below,)
+    scale = CELLS[config.cell, config.activation].output_scale
+    if config.writes and scale is not None:
+        return OutputUnits(names, reads, config.vocabulary_size, scale)
     if config.writes:
         return NextCharacter(names, reads, config.vocabulary_size)
     if config.answers:

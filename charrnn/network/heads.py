@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from charrnn.network.nodes import Linear, Parameter, zeros
+from charrnn.network.first_values import zeros
+from charrnn.network.nodes import Linear, Parameter
 
 
 class NextCharacter(Linear):
@@ -15,6 +16,22 @@ class NextCharacter(Linear):
         from charrnn.network.layers.next_character import NextCharacterHead
 
         return NextCharacterHead(self, place)
+
+
+@dataclass(frozen=True, eq=False)
+class OutputUnits(NextCharacter):
+    """The head of a network without a readout: its first units, times a ``scale``, are logits."""
+
+    scale: float = 1.0
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return ()
+
+    def create(self, place: Any) -> Any:
+        from charrnn.network.layers.output_units import OutputUnitsHead
+
+        return OutputUnitsHead(self, place)
 
 
 class PositionClass(NextCharacter):

@@ -70,6 +70,8 @@ class Network:
         self.values = np.zeros(blocks * updates.BLOCK, dtype)
         self.gradients = np.empty(0, dtype)
         self.parameters = self.views(self.values)
+        grouped = [p for p in declared if p.groups > 1]
+        self._absent = [(self.parameters[p.name], p.absent) for p in grouped]
         self._create_layers()
         self._runs: dict[Any, PassBuffers] = {}
 
@@ -98,7 +100,11 @@ class Network:
         """Allocate gradients and the packed forms that only the backward pass needs."""
         self.gradients = np.zeros_like(self.values)
         views = self.views(self.gradients)
-        self._untrained = [views[p.name] for p in self.graph.parameters if not p.trained]
+        self._untrained = [
+            (views[p.name], ... if not p.trained else p.absent)
+            for p in self.graph.parameters
+            if not p.trained or p.groups > 1
+        ]
         for part in (*self.layers, self.head):
             part.prepare_training()
         size = packing.gradient_scratch_size(max(m.depth for m in self.matrices()), self.panels)
@@ -131,6 +137,8 @@ class Network:
         """The work of ``pack``."""
 
         def vectors() -> None:
+            for parameter, where in self._absent:
+                parameter[where] = 0
             for own in (self.head, *self.layers):  # the head's bias is in layers that feed it back
                 own.pack_vectors(self.values)
 
@@ -320,7 +328,7 @@ class Network:
             self.head.unpack(self.gradients, part, parts)
 
         def leave_out(part: int, parts: int) -> None:
-            for gradient in self._untrained[part::parts]:
-                gradient[...] = 0
+            for gradient, where in self._untrained[part::parts]:
+                gradient[where] = 0
 
         return [sums, unpack, *([leave_out] if self._untrained else [])]

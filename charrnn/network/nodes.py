@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from charrnn.network.first_values import Draw, groups_of, orthogonal, orthogonal_groups, zeros
 
 #: Hidden states are about half as large as a unit-variance input would be: matrices that read
 #: them begin twice as large (docs/measurements.md).
 _GAIN = 2.0
-
-#: Draws the first values of a parameter, float32. In quotes: ``np.random`` takes time to be loaded.
-Draw: TypeAlias = "Callable[[np.random.Generator], np.ndarray]"
 
 
 class Parameter(NamedTuple):
@@ -31,29 +29,29 @@ class Parameter(NamedTuple):
     units: int = 0  # of a matrix: hidden or embedded units that it adds up
     most_growth: float = math.inf  # of a matrix that reads units: see ``charrnn.cells``
     chosen: bool = False  # whether characters choose among its rows, or columns
+    groups: int = 1  # of a square matrix: see ``charrnn.cells``
     trained: bool = True  # whether updates change it
     decayed: bool = True  # whether weight decay makes it smaller
 
+    @property
+    def weights(self) -> int:
+        """Its weights, without elements that are zero for ever."""
+        if self.groups == 1:
+            return math.prod(self.shape)
+        sizes = np.bincount(groups_of(self.shape[0], self.groups))
+        return int((sizes * sizes[::-1].cumsum()[::-1]).sum())
 
-def zeros(*shape: int) -> Draw:
-    """Draws zeros."""
-    return lambda rng: np.zeros(shape, np.float32)
+    @property
+    def absent(self) -> np.ndarray:
+        """Which elements are zero for ever, where there are groups."""
+        own = groups_of(self.shape[0], self.groups)
+        return own[:, np.newaxis] > own
 
 
 def _uniform(rows: int, source: Node) -> Draw:
     """Uniform with a variance of ``source.gain``² / ``source.fan_in``."""
     bound = source.gain * math.sqrt(3 / source.fan_in)
     return lambda rng: rng.uniform(-bound, bound, (rows, source.size)).astype(np.float32)
-
-
-def _orthogonal(gates: int, size: int) -> Draw:
-    """A random orthogonal matrix for each gate (Saxe et al. 2014)."""
-
-    def one(rng: np.random.Generator) -> np.ndarray:
-        q, r = np.linalg.qr(rng.standard_normal((size, size)))
-        return (q * np.sign(np.diag(r))).astype(np.float32)
-
-    return lambda rng: np.concatenate([one(rng) for _ in range(gates)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +196,7 @@ class Recurrent(Layer):
         cell = self.cell
         if self.feedback:
             return {cell.states[cell.source]: self.feedback}
-        return dict.fromkeys(cell.states, self.size)
+        return dict.fromkeys((s for s in cell.states if s not in cell.counters), self.size)
 
     @property
     def room(self) -> int:
@@ -224,20 +222,21 @@ class Recurrent(Layer):
             self._recurrent_matrix(rows),
             Parameter(self.named("bias_ih"), (rows,), lambda rng: first_bias),
             self._vector("bias_hh", rows),
-            *(self._field(name) for name in cell._fields),
+            *(self._field(name) for name in cell.learned()),
             *(self._vector(f"initial_{state}", size) for state, size in start.items()),
             *(self._first_states() if self.start == "read" else ()),
         )
 
     def _field(self, name: str) -> Parameter:
-        def first(rng: np.random.Generator) -> np.ndarray:
-            places = ((unit + 0.5) / self.size for unit in range(self.size))
-            return np.array([self.cell.first_value(name, place) for place in places], np.float32)
+        return Parameter(self.named(name), (self.size,), lambda rng: self.first_values(name))
 
-        return Parameter(self.named(name), (self.size,), first)
+    def first_values(self, field: str) -> np.ndarray:
+        """What a field of the cell is in a new network, [H]."""
+        places = ((unit + 0.5) / self.size for unit in range(self.size))
+        return np.array([self.cell.first_value(field, place) for place in places], np.float32)
 
     def _first_states(self) -> tuple[Parameter, Parameter]:
-        rows, read = len(self.cell.states) * self.size, self.reads[-1]
+        rows, read = len(self.memory) * self.size, self.reads[-1]
         matrix = self._matrix("weight_start", rows, (read,), read.most_growth)
         return matrix, self._vector("bias_start", rows)
 
@@ -245,9 +244,13 @@ class Recurrent(Layer):
         if self.feedback:  # it reads a distribution over characters, much as they are read
             output = Characters("", (), self.feedback)
             return self._matrix("weight_hh", rows, (output,), math.inf)._replace(chosen=False)
-        draw = _orthogonal(self.cell.gates, self.size)
-        shape = rows, self.size
-        return Parameter(self.named("weight_hh"), shape, draw, self.size, self.most_growth)
+        shape, groups = (rows, self.size), self.cell.groups
+        draw = orthogonal(self.cell.gates, self.size)
+        if groups > 1:
+            draw = orthogonal_groups(groups, self.size)
+        return Parameter(
+            self.named("weight_hh"), shape, draw, self.size, self.most_growth, groups=groups
+        )
 
     def create(self, place: Any) -> Any:
         from charrnn.network.layers.recurrent import RecurrentLayer

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from charrnn.config import MAX_SIZE, ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.network.graph import build
 from charrnn.network.nodes import Parameter
 
@@ -20,13 +20,19 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def parameter_count(config: ModelConfig) -> int:
-    """Number of weights, biases included."""
+    """Number of elements of all tensors, as they lie one after the other."""
     return count_of(build(config).parameters)
 
 
-def recurrent_parameter_count(config: ModelConfig) -> int:
+def weight_count(config: ModelConfig) -> int:
+    """Number of weights, biases included: all elements but those that are zero for ever."""
+    return sum(parameter.weights for parameter in build(config).parameters)
+
+
+def recurrent_weight_count(config: ModelConfig) -> int:
     """Number of weights of the recurrent layers, which do not grow with a large vocabulary."""
-    return sum(count_of(layer.parameters) for layer in build(config).recurrent)
+    layers = build(config).recurrent
+    return sum(parameter.weights for layer in layers for parameter in layer.parameters)
 
 
 def count_of(parameters: Sequence[Parameter]) -> int:
@@ -42,16 +48,20 @@ def state_shape(config: ModelConfig) -> tuple[int, int, int]:
 
 
 def with_weights(
-    config: ModelConfig, weights: int, count: Callable[[ModelConfig], int] = parameter_count
+    config: ModelConfig, weights: int, count: Callable[[ModelConfig], int] = weight_count
 ) -> ModelConfig:
-    """``config`` with the hidden size at which its ``count`` comes closest to so many weights."""
+    """``config`` with the hidden size at which its ``count`` comes closest to so many weights.
+
+    That is one of its ``hidden_sizes``.
+    """
+    sizes = config.hidden_sizes
 
     def count_of(size: int) -> int:
         return count(dataclasses.replace(config, hidden_size=size))
 
     # The first size with as many weights or more; the one before may still be closer.
-    size = bisect.bisect_left(range(MAX_SIZE), weights, lo=1, key=count_of)
-    closest = min((max(size - 1, 1), size), key=lambda s: abs(count_of(s) - weights))
+    at = bisect.bisect_left(sizes, weights, hi=len(sizes) - 1, key=count_of)
+    closest = min(sizes[max(at - 1, 0) : at + 1], key=lambda s: abs(count_of(s) - weights))
     return dataclasses.replace(config, hidden_size=closest)
 
 

@@ -18,6 +18,7 @@ from charrnn.compute.generation import (
     MULTIPLY,
     NORMALIZE,
     PREPARE,
+    SCALE,
     TANH,
     Instructions,
 )
@@ -88,7 +89,9 @@ class Program:
             for name, value in step.items():
                 record[name] = value
         own = [
-            (s["target"], s["target_row"], s["columns"]) if s["kind"] in (COPY, MULTIPLY) else None
+            (s["target"], s["target_row"], s["columns"])
+            if s["kind"] in (COPY, MULTIPLY, SCALE)
+            else None
             for s in self._steps
         ]
         records["meets"] = [mine is None or mine != other for mine, other in pairwise([*own, None])]
@@ -124,6 +127,15 @@ class Program:
         last = first + matrix.forward.size
         self._add(MULTIPLY, target, matrix.columns, first=first, last=last, depth=matrix.depth,
                   source=source.at, source_row=source.row)  # fmt: skip
+
+    def scale(self, start: np.ndarray, scales: np.ndarray, source: Memory) -> Memory:
+        """``start`` plus ``scales`` times the first of ``source``, element by element."""
+        target = self.copy_row(start)
+        first = sum(rows.size for rows in self._rows)
+        self._rows.append(scales)
+        self._add(SCALE, target, target.width, first=first, source=source.at,
+                  source_row=source.row)  # fmt: skip
+        return target
 
     def tanh(self, target: Memory) -> None:
         """Replace ``target`` by its hyperbolic tangent."""

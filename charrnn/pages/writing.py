@@ -20,8 +20,9 @@ import numpy as np
 
 from charrnn.network.description import architecture
 from charrnn.network.graph import Graph, build
+from charrnn.network.heads import OutputUnits
 from charrnn.network.nodes import Node, Recurrent
-from charrnn.network.parameters import parameter_count
+from charrnn.network.parameters import weight_count
 from charrnn.pages.rounding import stored
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.storage.summary import reads_lines
@@ -91,7 +92,7 @@ def _about(
     training = model.training
     rows = [
         ("Network", architecture(model.config)),
-        ("Weights", f"{parameter_count(model.config):,}, matrices as {precision}"),
+        ("Weights", f"{weight_count(model.config):,}, matrices as {precision}"),
     ]
     if corpus := training.get("corpus"):
         names = (PureWindowsPath(path).name for path in corpus)  # it knows both kinds of paths
@@ -116,6 +117,7 @@ def _nodes(graph: Graph) -> list[dict[str, Any]]:
             "size": node.size,
             "reads": [nodes.index(source) for source in node.reads],
             **(_cell(node, graph) if isinstance(node, Recurrent) else {}),
+            **({"scale": node.scale} if isinstance(node, OutputUnits) else {}),
         }
         for node in nodes
     ]
@@ -127,7 +129,8 @@ def _cell(node: Recurrent, graph: Graph) -> dict[str, Any]:
     return {
         "cell": cell.__name__,
         **{name: getattr(cell, name) for name in _DECLARED},
-        "fields": cell._fields,
+        "fields": cell.learned(),
+        "constants": [node.first_values(name).tolist() for name in cell.constants],
         "learned_start": node.start == "learned",
         "memory": node.memory,
         "room": node.room,

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from charrnn.network.description import architecture
-from charrnn.network.parameters import parameter_count
+from charrnn.network.parameters import weight_count
 from charrnn.storage.checkpoint import SavedModel, checksum_of
 
 
@@ -25,7 +25,7 @@ def describe(model: SavedModel) -> dict[str, Any]:
         "architecture": architecture(model.config),
         **dataclasses.asdict(model.config),
         "decoder": model.config.decoder or None,
-        "weights": parameter_count(model.config),
+        "weights": weight_count(model.config),
         "checksum": checksum_of(model.tensors),
         "finite": model.finite,
         "characters": model.vocabulary.characters,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from charrnn.network.heads import OutputUnits
 from charrnn.network.network import Network
 from charrnn.network.nodes import Joined, Layer, Node, Recurrent
 from charrnn.text.documents import Documents
@@ -118,18 +119,20 @@ def _outputs_in_documents(network: Network, texts: Documents) -> np.ndarray:
     return outputs
 
 
-def _columns_of(network: Network, node: Recurrent) -> Iterator[tuple[np.ndarray, int]]:
-    """The parameters of all that reads a layer [..., units], and where its first unit is there."""
+def _weights_of(network: Network, node: Recurrent, unit: int) -> Iterator[np.ndarray]:
+    """Views of the weights by which all that reads a layer reads a unit of it."""
     if not node.feedback:
-        yield network.parameters[node.named("weight_hh")], 0
+        yield network.parameters[node.named("weight_hh")][..., unit]
     for reader in network.graph.nodes:
         at = _place_in(reader, node)
         if at is None or isinstance(reader, Joined):
             continue
+        if isinstance(reader, OutputUnits):
+            yield network.head.scales[unit : unit + 1]  # empty beyond the output
         own = ("weight_ih",) if isinstance(reader, Recurrent) else ("weight", "query")
         for name in map(reader.named, own):
             if name in network.parameters:
-                yield network.parameters[name], at
+                yield network.parameters[name][..., at + unit]
 
 
 def _place_in(reader: Layer, node: Node) -> int | None:
@@ -155,10 +158,12 @@ class Silencer:
         """By how much the mean loss is higher without a unit, in nats."""
         network, own = self._network, self._units[unit]
         nodes = [n for n in network.graph.recurrent if n.reverse == own.backwards]
-        kept = network.values.copy()
-        for matrix, at in _columns_of(network, nodes[own.layer - 1]):
-            matrix[..., at + own.number] = 0
+        weights = list(_weights_of(network, nodes[own.layer - 1], own.number))
+        kept = [view.copy() for view in weights]
+        for view in weights:
+            view[...] = 0
         network.pack()
         loss = loss_of(network, self._text)
-        network.values[:] = kept
+        for view, values in zip(weights, kept, strict=True):
+            view[...] = values
         return loss - self.loss

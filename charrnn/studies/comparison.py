@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.cells import CELL_NAMES, CELLS, most_layers
+from charrnn.cells import CELL_NAMES, CELLS, is_bound_to_vocabulary, most_layers
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import TrainingError, UsageError
-from charrnn.network.parameters import parameter_count, with_weights
+from charrnn.network.parameters import weight_count, with_weights
 from charrnn.text.dataset import read_dataset
 from charrnn.training.processes import ALONE, Processes
 from charrnn.training.record import Record
@@ -67,11 +67,15 @@ class Trial:
 
 
 def cells_for(text: TextConfig) -> list[str]:
-    """The names of all cells that can learn what is to be learned of a text."""
+    """The names of all cells that can learn what is to be learned of any such text.
+
+    Those whose sizes the vocabulary bounds are to be named.
+    """
+    free = [name for name in CELL_NAMES if not is_bound_to_vocabulary(name)]
     if text.task == "write" and text.labels is None:
-        return list(CELL_NAMES)
+        return free
     feeding_back = {name for (name, _), cell in CELLS.items() if cell.output_block is not None}
-    return [name for name in CELL_NAMES if name not in feeding_back]
+    return [name for name in free if name not in feeding_back]
 
 
 def refuse_doubles(cells: Sequence[str]) -> None:
@@ -126,9 +130,14 @@ def model_configs(
     """``asked`` with each of the cells, and with no more layers than the cell can have."""
     configs = []
     for cell in cells:
-        layers = min(asked.layers, most_layers(cell))
-        config = dataclasses.replace(asked, cell=cell, layers=layers)
-        configs.append(with_weights(config, parameter_count(asked)) if equal_weights else config)
+        shape = {**vars(asked), "cell": cell, "layers": min(asked.layers, most_layers(cell))}
+        if equal_weights:
+            del shape["hidden_size"]
+            size = shape.pop("vocabulary_size")
+            config = with_weights(ModelConfig.for_vocabulary(size, **shape), weight_count(asked))
+        else:
+            config = ModelConfig(**shape)
+        configs.append(config)
     return configs
 
 
@@ -144,7 +153,7 @@ def _result(trainer: Trainer, record: Record, error: str | None) -> Result:
         cell=config.cell,
         layers=config.layers,
         hidden_size=config.hidden_size,
-        weights=parameter_count(config),
+        weights=weight_count(config),
         characters_per_second=record.characters_per_second,
         validation_loss=validation,
         training_loss=training,

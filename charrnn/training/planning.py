@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.cells import CELLS
 from charrnn.compute.target import HAS_BFLOAT16
 from charrnn.config import (
     LEARNING_RATES,
@@ -24,7 +25,7 @@ from charrnn.config import (
 )
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
-from charrnn.network.parameters import recurrent_parameter_count, with_weights
+from charrnn.network.parameters import recurrent_weight_count, with_weights
 from charrnn.text.dataset import Dataset
 from charrnn.text.running import Lanes, RunningText
 from charrnn.training.processes import ALONE, Processes
@@ -129,9 +130,8 @@ def suited_shape(
         if not shape.writes:
             weights = min(weights, products / (_FEWEST_READINGS * positions))
     weights = min(weights, _most_weights(shape, positions, targets))
-    size = with_weights(shape, round(weights), recurrent_parameter_count).hidden_size
-    size = min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST)
-    return dataclasses.replace(shape, hidden_size=size)
+    size = with_weights(shape, round(weights), recurrent_weight_count).hidden_size
+    return shape.with_size(min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST))
 
 
 def suited_buckets(positions: int, classes: int) -> int:
@@ -143,7 +143,7 @@ def suited_buckets(positions: int, classes: int) -> int:
 
 def fills_the_text(shape: ModelConfig, positions: int, targets: int = 0) -> bool:
     """Whether a network has about as many weights as a text of so many ``positions`` bears."""
-    return recurrent_parameter_count(shape) > 0.8 * _most_weights(shape, positions, targets)
+    return recurrent_weight_count(shape) > 0.8 * _most_weights(shape, positions, targets)
 
 
 def _most_weights(shape: ModelConfig, positions: int, targets: int) -> float:
@@ -164,7 +164,7 @@ def complete(
 
     It learns from so many ``positions``; a validation can read no more than are ``held_back``.
     """
-    weights = recurrent_parameter_count(network.config)
+    weights = recurrent_weight_count(network.config)
     batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
     shape = network.config
     most = _most_epochs(positions, weights, shape.task) * positions
@@ -273,8 +273,11 @@ def _rate_factor(batch: int, size: int) -> float:
 def _dropout(repetition: float, shape: ModelConfig) -> float:
     """What is left out of a network with so many passes times weights for each character.
 
+    Nothing of units that are logits: without one a character would be likelier than it can be.
     Beside the weight decay below it takes little; where a network reads, that decay is less.
     """
+    if CELLS[shape.cell, shape.activation].output_scale is not None:
+        return 0.0
     if not shape.writes:
         return min(max(round(0.08 * math.log2(max(repetition, 1)), 2), _READING_DROPOUT),
                    _HIGHEST_DROPOUT)  # fmt: skip
@@ -320,10 +323,10 @@ def _multiply_adds_a_second(
     shape: ModelConfig, config: TrainingConfig, processes: Processes
 ) -> float:
     """Recurrent weights times characters a second, as a network of this kind is trained here."""
-    measured = dataclasses.replace(shape, hidden_size=_MEASURED_SIZE)
+    measured = shape.with_size(_MEASURED_SIZE)
     network = Network(measured, threads=config.threads, precision=training_precision(config))
     network.initialize(rng=np.random.default_rng(0))
     network.prepare_training()
     batch = config.batch_size or _MOST_LANES
     speed = characters_a_second(network, batch, _length_of(config), processes)
-    return recurrent_parameter_count(measured) * speed
+    return recurrent_weight_count(measured) * speed

@@ -62,9 +62,13 @@ def carry_over(start: SavedModel, network: Network) -> None:
     belongs to labels, which lies behind what belongs to characters. What lies beyond it stays as it
     was drawn, but for the biases of the readout: there the new characters together begin as an
     average one, so that a text without them is predicted as before, however many they are
-    (docs/measurements.md).
+    (docs/measurements.md). Raises ``UsageError`` for new characters where units stand for
+    characters: others would stand for them then.
     """
     config = network.config
+    if not network.graph.head.parameters and config.vocabulary_size > start.config.vocabulary_size:
+        raise UsageError(f"the units of {config.cell} stand for characters, and it takes no new "
+                         "ones: start anew")  # fmt: skip
     told = config.classes - config.symbols if config.writes or config.decoder else 0
     for parameter in network.graph.parameters:
         name, tensor = parameter.name, network.parameters[parameter.name]
@@ -76,7 +80,8 @@ def carry_over(start: SavedModel, network: Network) -> None:
             old, labels = np.split(old, [old.shape[axis] - told], axis)
             np.split(tensor, [tensor.shape[axis] - told], axis)[1][:] = labels
         tensor[tuple(map(slice, old.shape))] = old
-    old = start.tensors["readout.bias"]
-    if added := network.parameters["readout.bias"][old.size :].size:
-        network.parameters["readout.bias"][old.size :] = old.mean() - math.log(added)
+    for name in {"readout.bias"} & start.tensors.keys():
+        old = start.tensors[name]
+        if added := network.parameters[name][old.size :].size:
+            network.parameters[name][old.size :] = old.mean() - math.log(added)
     network.pack()

@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from charrnn.compute import ctc, readout
+from charrnn.compute import ctc
 from charrnn.compute.threads import Work, shared
 from charrnn.network.layers.place import LayerBuffers
 from charrnn.network.layers.readout_head import ReadoutHead
@@ -60,7 +60,7 @@ class AlignedHead(ReadoutHead):
         def back(first: int, last: int) -> None:
             rows = run.rows[first:last]
             rows[empty[first:last]] = 0
-            readout.rows_times_weights(rows, self.matrix.backward, run.dhidden[first:last])
+            self.read_back(rows, run.dhidden[first:last])
 
         sums = functools.partial(self.differentiate_matrix, run.rows, run.hidden, False, scratch)
         return [*self.losses(run, batch), shared(len(run.rows), back), sums]
@@ -68,6 +68,6 @@ class AlignedHead(ReadoutHead):
     def _read(self, run: AlignedBuffers) -> Work:
         def work(first: int, last: int) -> None:
             hidden, rows = run.hidden[first:last], run.rows[first:last]
-            readout.logits_of_rows(hidden, self.matrix.forward, self.bias, rows)
+            self.read(hidden, rows)
 
         return shared(len(run.rows), work)

@@ -20,7 +20,7 @@ class FirstStates:
     def __init__(self, node: Recurrent, place: Place) -> None:
         source, width = node.reads[-1], place.width(node)
         forwards, _ = source.reads
-        self._count, self._width = len(node.cell.states), width
+        self._count, self._width = len(node.memory), width
         self._forwards = place.width(forwards)  # columns of the direction that reads forwards
         states = tuple(range(self._count))
         columns = block_index(states, node.size, width, source.size)

@@ -65,7 +65,7 @@ class NextCharacterHead(ReadoutHead):
 
         def work(first: int, last: int) -> None:
             hidden, logits = run.hidden[first:last], rows[first:last]
-            readout.logits_of_rows(hidden, self.matrix.forward, self.bias, logits)
+            self.read(hidden, logits)
 
         logits = rows.reshape(*batch.inputs.shape, -1)[..., : self.node.size]
         return logits, [shared(run.losses.size, work)]
@@ -113,7 +113,7 @@ class NextCharacterHead(ReadoutHead):
         start = first - first % run.block
         logits = run.logits[first - start : last - start]
         hidden, targets = run.hidden[first:last], targets.reshape(-1)[first:last]
-        readout.logits_of_rows(hidden, self.matrix.forward, self.bias, logits)
+        self.read(hidden, logits)
         readout.cross_entropy_rows(logits, targets, run.losses[first:last])
         if self.smoothing:  # of labels (Szegedy et al. 2016); losses stay those of the targets
             logits[np.arange(len(targets)), targets] += self.smoothing
@@ -131,7 +131,7 @@ class NextCharacterHead(ReadoutHead):
         def rows(a: int, b: int) -> None:
             self._losses_of_rows(run, *aims, a, b)
             logits = run.logits[a - first : b - first]
-            readout.rows_times_weights(logits, self.matrix.backward, run.dhidden[a:b])
+            self.read_back(logits, run.dhidden[a:b])
 
         return _rows(first, last, rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from charrnn.compute import readout
 from charrnn.compute.readout import NEVER
 from charrnn.network.heads import Aligned, NextCharacter
 from charrnn.network.layers.place import Place
@@ -42,6 +43,14 @@ class ReadoutHead:
         if part == 0:
             own = gradients[self._bias_at :][: self.node.size]
             own[:] = self.matrix.bias_gradient[: self.node.size]
+
+    def read(self, hidden: np.ndarray, logits: np.ndarray) -> None:
+        """logits [N, width] of hidden states [N, ·]."""
+        readout.logits_of_rows(hidden, self.matrix.forward, self.bias, logits)
+
+    def read_back(self, dlogits: np.ndarray, dhidden: np.ndarray) -> None:
+        """The gradient of the hidden states."""
+        readout.rows_times_weights(dlogits, self.matrix.backward, dhidden)
 
     def differentiate_matrix(
         self,

@@ -56,7 +56,9 @@ class RecurrentLayer:
         self.bias = np.zeros(self.row, place.dtype)
         self.cell: Any = cell(*(np.zeros(width, place.dtype) for _ in cell._fields))
         self.initial = np.zeros((len(cell.states), 1, width), place.dtype)
-        self._fields = [place.at[node.named(name)] for name in cell._fields]
+        for name in cell.constants:
+            getattr(self.cell, name)[: node.size] = node.first_values(name)
+        self._fields = [place.at[node.named(name)] for name in cell.learned()]
         self._initials = [
             (place.at[node.named(f"initial_{name}")], size, cell.states.index(name))
             for name, size in node.memory.items()
@@ -149,7 +151,7 @@ class RecurrentLayer:
         for at, columns, _, _ in self._biases:
             self.bias[columns] += values[at : at + columns.size]
         size = self.node.size
-        for at, field in zip(self._fields, self.cell, strict=True):
+        for at, field in zip(self._fields, self.cell, strict=False):  # constants are behind
             field[:size] = values[at : at + size]
         for at, elements, state in self._initials:
             self.initial[state, 0, :elements] = values[at : at + elements]
@@ -210,7 +212,8 @@ class RecurrentLayer:
         for own in self.first_states if call.starts[:, first:last].any() else ():
             some = slice(*call.documents(first, last))
             ends, made, *_ = (rows[some] for rows in run.start_rows)
-            run.own_states[0][:, some] = own.forward(sources[-1], call.read[some], (ends, made))
+            begun = own.forward(sources[-1], call.read[some], (ends, made))
+            run.own_states[0][: len(begun), some] = begun
         middle = self.middle.forward if self.middle else self._no_product()
         recurrence.forward_lanes(
             self.cell, run.forward(call.starts), inputs, self.recurrent.forward, middle,
@@ -233,7 +236,8 @@ class RecurrentLayer:
             some = slice(*call.documents(first, last))
             dsources[-1][:, first:last] = 0
             rows = tuple(rows[some] for rows in run.start_rows[1:])
-            own.backward(run.own_states[1][:, some], dsources[-1], call.read[some], rows)
+            dbegun = run.own_states[1][: len(self.node.memory), some]
+            own.backward(dbegun, dsources[-1], call.read[some], rows)
 
     def differentiate(
         self, sources: Arrays, run: RecurrentBuffers, scratch: np.ndarray, part: int, parts: int

@@ -22,7 +22,7 @@ class RecurrentBuffers(LayerBuffers):
     def __init__(self, layer: Any, steps: int, batch: int) -> None:
         dtype, width = layer.bias.dtype, layer.width
         super().__init__(steps, batch, width, dtype)
-        states, fields = len(layer.cell.states), len(layer.cell._fields)
+        states, fields = len(layer.cell.states), len(layer.cell.learned())
         self.gates = np.empty((steps, batch, layer.row), dtype)
         self.states = np.zeros((states, steps + 1, batch, width), dtype)
         self.reverse = int(layer.node.reverse)

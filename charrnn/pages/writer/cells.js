@@ -1,7 +1,7 @@
 "use strict";
 
 // The cells: for each unit its equations, forward alone. `gates` are its blocks, `before` its
-// states before the step, `own` its per-unit parameters. `prepare`, in cells with a second product
+// states before the step, `own` its per-unit parameters and constants. `prepare`, in cells with a second product
 // in a step, gives the blocks before that product; `forward` gives the states after the step.
 
 const sigmoid = (x) => 0.5 + 0.5 * Math.tanh(0.5 * x);
@@ -61,6 +61,8 @@ class Elman {
   }
 }
 
+class FullyRecurrent extends Elman {}
+
 class ElmanRelu {
   forward([x]) {
     return [relu(x)];
@@ -90,6 +92,13 @@ class Leaky {
   }
 }
 
+class Clockwork {
+  forward([x], [h, phase], [period]) {
+    const after = phase + 1;
+    return [phase < 1 ? tanh(x) : h, after < period ? after : 0];
+  }
+}
+
 class Multiplicative {
   prepare([u, x, v]) {
     return [u, x, v, u * v];
@@ -112,6 +121,6 @@ class LstmMultiplicative {
 }
 
 const CELLS = {
-  Lstm, LstmPeephole, LstmCoupled, Gru, GruResetBefore, GruMinimal, Elman, ElmanRelu, Jordan,
-  JordanRelu, Leaky, Multiplicative, LstmMultiplicative,
+  Lstm, LstmPeephole, LstmCoupled, Gru, GruResetBefore, GruMinimal, Elman, ElmanRelu, FullyRecurrent,
+  Jordan, JordanRelu, Leaky, Clockwork, Multiplicative, LstmMultiplicative,
 };

@@ -160,6 +160,14 @@ class NextCharacter extends Layer {
   }
 }
 
+/** The head of a network without a readout: its first units, scaled, are logits. */
+class OutputUnits extends Layer {
+  step() {
+    const { units } = this.sources[0];
+    this.units.forEach((_, k) => (this.units[k] = this.node.scale * units[k]));
+  }
+}
+
 class Dense extends Layer {
   step() {
     this.units.set(this.read("weight", "bias").map(tanh));
@@ -172,6 +180,7 @@ class Recurrent extends Layer {
     super(node, sources, tensors);
     this.cell = new CELLS[node.cell]();
     this.fields = node.fields.map((name) => this.tensor(name).values);
+    this.fields.push(...node.constants);
     this.blocks = Array.from({ length: node.blocks }, () => new Float32Array(node.room));
     this.states = node.states.map(() => new Float32Array(node.room));
     this.units = this.states[0].subarray(0, node.size);
@@ -242,7 +251,7 @@ class Recurrent extends Layer {
   }
 }
 
-const NODES = { Characters, Labels, Embedding, Recurrent, Dense, NextCharacter };
+const NODES = { Characters, Labels, Embedding, Recurrent, Dense, NextCharacter, OutputUnits };
 
 class Network {
   constructor({ nodes, tensors }) {
