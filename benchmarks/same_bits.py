@@ -28,6 +28,7 @@ KINDS = {
     "one-hot": [],
     "embedding": ["--embedding-size", "24"],
     "deep readout": ["--readout-layers", "2", "--readout-size", "40"],
+    "dense before": ["--dense-before", "1"],
     "learned start": ["--initial-state", "learned", "--lines"],
     "random start": ["--initial-state", "random", "--lines"],
     "dropout": ["--dropout", "0.3"],

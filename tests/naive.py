@@ -206,13 +206,15 @@ def forward(config, parameters, batch, state, nudges=None):
     told = np.eye(config.classes + 1)[batch.told, :-1].sum(axis=0)  # [T, B, K]; of -1 nothing
     losses = []
     for t in range(len(batch.inputs)):
-        x = np.concatenate([embedding[batch.inputs[t]], told[t]], axis=1)
+        x = embedding[batch.inputs[t]]
         running = (batch.resets[t] == 0)[:, None]
         for layer, weights in enumerate(cells):
+            x = _before(config, p, layer, x)
             before = [
                 np.where(running, s, p.get(f"rnn.initial_{name}_l{layer}", 0))
                 for name, s in zip(names, states[layer], strict=False)
             ]
+            x = np.concatenate([x, told[t]], axis=1) if layer == 0 else x
             states[layer] = list(step(x, before, *weights))
             if nudges is not None:
                 states[layer][0] = states[layer][0] + nudges[t, layer]
@@ -228,6 +230,13 @@ def _readout(config, p, x):
     if config.cell == "fully-recurrent":
         return 8 * x[:, : config.vocabulary_size]
     return _dense(config, p, x) @ p["readout.weight"].T + p["readout.bias"]
+
+
+def _before(config, p, layer, x):
+    for number in range(config.dense_before):
+        weight, bias = (p[f"rnn.dense_l{layer}.{number}.{own}"] for own in ("weight", "bias"))
+        x = np.tanh(x @ weight.T + bias)
+    return x
 
 
 def _dense(config, p, x):
@@ -272,6 +281,7 @@ def _both_ways(config, p, characters):
     """What the last layer makes of a document's characters [n], [n, 2 H] or a dense layer's."""
     x = p.get("embedding.weight", np.eye(config.vocabulary_size))[characters]
     for layer in range(config.layers):
+        x = _before(config, p, layer, x)
         forwards = _one_way(config, p, layer, x)
         backwards = _one_way(config, p, f"{layer}_reverse", x[::-1])[::-1]
         x = np.concatenate([forwards, backwards], axis=1)

@@ -21,6 +21,7 @@ from charrnn.text.vocabulary import SPECIALS, Vocabulary
 #: What a network can have beside its cell.
 VARIANTS = {
     "plain": {},
+    "dense-before": {"dense_before": 2},
     "deep-readout": {"readout_layers": 2, "readout_size": 5},
     "learned-start": {"initial_state": "learned"},
     "random-start": {"initial_state": "random"},

@@ -108,9 +108,10 @@ def test_a_damaged_model_is_refused(path):
 def test_the_architecture_names_what_is_out_of_the_ordinary():
     config = ModelConfig(
         vocabulary_size=9, cell="elman", activation="relu", layers=1, hidden_size=5,
-        readout_layers=2, readout_size=7, initial_state="learned",
+        dense_before=3, readout_layers=2, readout_size=7, initial_state="learned",
     )  # fmt: skip
-    assert architecture(config) == "elman (relu) 1×5, readout 2×7, learned initial state"
+    expected = "elman (relu) 1×5, 3 dense before each, readout 2×7, learned initial state"
+    assert architecture(config) == expected
 
 
 def test_json_is_json_also_where_a_number_is_infinite(tmp_path):

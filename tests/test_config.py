@@ -35,6 +35,7 @@ RANGES = [
     (_model, "layers", (1, 64), (0, -1, 65), "layers must be from 1 to 64"),
     (_model, "hidden_size", (1, MAX_SIZE), (0, -3, 10**9), "hidden size must be from 1 to 65536"),
     (_model, "embedding_size", (0, MAX_SIZE), (-1, 10**9), "embedding size must be from 0 to"),
+    (_model, "dense_before", (0, 64), (-1, 65), "dense layers before each must be from 0 to 64"),
     (_model, "readout_layers", (0, 64), (-1, 65), "readout layers must be from 0 to 64"),
     (_deep, "readout_size", (0, MAX_SIZE), (-1, 10**9), "readout size must be from 0 to 65536"),
     (TextConfig, "min_count", (1, 10**9), (0, -1), "min count must be from 1"),

@@ -67,6 +67,14 @@ def _layer(weights, name, suffix, xs, step, state):
     return ys, state
 
 
+def _before(config, weights, name, xs):
+    """What the feed-forward layers before a recurrent one make of a sequence."""
+    for number in range(config.dense_before):
+        w, b = (weights[f"{name}.{number}.{own}"] for own in ("weight", "bias"))
+        xs = [np.tanh(w @ x + b) for x in xs]
+    return xs
+
+
 def _answered(config, weights, left, right):
     """-log P of the symbols of a right side and of its end, one pair alone."""
     step = naive.STEPS[config.cell, config.activation]
@@ -74,6 +82,7 @@ def _answered(config, weights, left, right):
     zeros = tuple(np.zeros(size) for _ in range(states))
     ys = list(np.eye(config.vocabulary_size + config.classes - config.symbols)[left])
     for layer in range(config.layers):
+        ys = _before(config, weights, f"reader.dense_l{layer}", ys)
         forwards, _ = _layer(weights, "reader", f"l{layer}", ys, step, zeros)
         backwards, _ = _layer(weights, "reader", f"l{layer}_reverse", ys[::-1], step, zeros)
         ys = [np.concatenate(pair) for pair in zip(forwards, backwards[::-1], strict=True)]
@@ -82,6 +91,7 @@ def _answered(config, weights, left, right):
     values = np.array(ys) @ weights["attention.value.weight"].T
     xs = list(np.eye(config.symbols + 3)[[START, *right]])
     for layer in range(config.layers):
+        xs = _before(config, weights, f"rnn.dense_l{layer}", xs)
         start = weights[f"rnn.weight_start_l{layer}"] @ ends + weights[f"rnn.bias_start_l{layer}"]
         xs, _ = _layer(
             weights, "rnn", f"l{layer}", xs, step, tuple(np.split(np.tanh(start), states))
@@ -96,9 +106,9 @@ def _answered(config, weights, left, right):
 
 
 @pytest.mark.parametrize("cell", [("lstm", "tanh"), ("gru", "tanh")], ids=lambda own: own[0])
-@pytest.mark.parametrize("layers", [1, 3])
-def test_losses_are_those_of_the_twin(cell, layers):
-    config = _config(cell=cell, layers=layers)
+@pytest.mark.parametrize(("layers", "before"), [(1, 0), (3, 1)])
+def test_losses_are_those_of_the_twin(cell, layers, before):
+    config = _config(cell=cell, layers=layers, dense_before=before)
     network = _network(config)
     batch, documents = _batch()
     losses = _losses(network, batch)
@@ -114,7 +124,8 @@ def test_losses_are_those_of_the_twin(cell, layers):
 @pytest.mark.parametrize("cell", STACKING, ids="-".join)
 @pytest.mark.parametrize("decoder", ["attention", "ctc"])
 def test_gradients_are_those_of_central_differences(cell, decoder):
-    config = _config(decoder, cell, initial_state="learned", embedding_size=3)
+    more = {"initial_state": "learned", "embedding_size": 3, "dense_before": 1}
+    config = _config(decoder, cell, **more)
     network = _network(config, threads=2)
     batch, _ = _batch(aligned=decoder == "ctc")
     state = network.initial_state(batch.inputs.shape[1])

@@ -33,7 +33,7 @@ LSTM, GRU = ("lstm", "tanh"), ("gru", "tanh")
 MORE = {
     "plain": {},
     "embedding": {"embedding_size": 5},
-    "dense": {"readout_layers": 1, "readout_size": 6},
+    "dense": {"dense_before": 1, "readout_layers": 1, "readout_size": 6},
     "learned-start": {"initial_state": "learned"},
 }
 

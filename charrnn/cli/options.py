@@ -187,6 +187,8 @@ size_options = options(
     click.option("--embedding-size", type=int,
                  help="Units that a character becomes; 0: one-hot.  [default: 0 for up to "
                       f"{ONE_HOT_VOCABULARY} characters, else {EMBEDDING_SIZE}]"),
+    option(ModelConfig, "--dense-before", int,
+           "Feed-forward layers before each recurrent one."),
     option(ModelConfig, "--readout-layers", int,
            "Feed-forward layers between the top recurrent layer and the output."),
     option(ModelConfig, "--readout-size", int,
@@ -301,7 +303,7 @@ training_options = options(
 )  # fmt: skip
 
 SIZES = (
-    *("layers", "hidden_size", "embedding_size"),
+    *("layers", "hidden_size", "embedding_size", "dense_before"),
     *("readout_layers", "readout_size", "initial_state"),
 )
 SHAPE = ("cell", "activation", *SIZES)

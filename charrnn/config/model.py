@@ -40,6 +40,7 @@ class ModelConfig:
     layers: int = 2  # L: stacked recurrent layers
     hidden_size: int = 128  # H: units of each layer
     embedding_size: int = 0  # E: units that a character becomes; 0: one-hot
+    dense_before: int = 0  # feed-forward layers of H units before each recurrent layer
     readout_layers: int = 0  # feed-forward layers between the top recurrent layer and the logits
     readout_size: int = 0  # units of each of them; 0: as many as hidden units
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
@@ -65,6 +66,7 @@ class ModelConfig:
         require_between("layers", self.layers, 1, most)
         require_between("hidden size", self.hidden_size, 1, MAX_SIZE)
         require_between("embedding size", self.embedding_size, 0, MAX_SIZE)
+        require_between("dense layers before each", self.dense_before, 0, 64)
         require_between("readout layers", self.readout_layers, 0, 64)
         require_between("readout size", self.readout_size, 0, MAX_SIZE)
         require(

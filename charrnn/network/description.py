@@ -9,11 +9,12 @@ def architecture(config: ModelConfig) -> str:
     """The shape of a network in a few words, such as 'lstm 2×128'."""
     cell = config.cell if config.activation == "tanh" else f"{config.cell} ({config.activation})"
     inputs = f", embedding {config.embedding_size}" if config.embedding_size else ""
-    dense = (
+    before = f", {config.dense_before} dense before each" if config.dense_before else ""
+    readout = (
         f", readout {config.readout_layers}×{config.dense_size}" if config.readout_layers else ""
     )
     start = "" if config.initial_state == "zeros" else f", {config.initial_state} initial state"
-    shape = f"{cell} {config.layers}×{config.hidden_size}{inputs}{dense}{start}"
+    shape = f"{cell} {config.layers}×{config.hidden_size}{inputs}{before}{readout}{start}"
     return shape + _task(config)
 
 

@@ -55,6 +55,9 @@ class Graph(NamedTuple):
 def build(config: ModelConfig) -> Graph:
     """Characters → embedding → recurrent layers → feed-forward layers → head.
 
+    Each recurrent layer may have feed-forward ones before it, which is then a recurrent multilayer
+    perceptron (Puskorius & Feldkamp 1994).
+
     A network that reads has two recurrent layers in place of each, one for each direction. One that
     writes what belongs to a text is both, one behind the other: see ``_answering``.
     """
@@ -66,6 +69,7 @@ def build(config: ModelConfig) -> Graph:
         told = (Labels("", (), config.classes),) if config.classes else ()
         below = _embedded(config, "embedding.{}", Characters("", (), vocabulary), layers)
         for number in range(config.layers):
+            below = _through_dense(config, f"rnn.dense_l{number}", below, layers)
             below = _add(layers, _recurrent(config, f"rnn.{{}}_l{number}", (below, *told)))
             told = ()
     else:
@@ -96,6 +100,7 @@ def _answering(config: ModelConfig, layers: list[Layer]) -> Node:
     )
     below: Node = Characters("", (), config.symbols + SPECIALS)
     for number in range(config.layers):
+        below = _through_dense(config, f"rnn.dense_l{number}", below, layers)
         layer = _recurrent(config, f"rnn.{{}}_l{number}", (below, read), start="read")
         below = _add(layers, layer)
         if number == 0:
@@ -110,6 +115,7 @@ def _both_ways(config: ModelConfig, name: str, below: Node, layers: list[Layer])
     embedding = "embedding.{}" if name == "rnn" else f"{name}.embedding.{{}}"
     below = _embedded(config, embedding, below, layers)
     for number in range(config.layers):
+        below = _through_dense(config, f"{name}.dense_l{number}", below, layers)
         directions = [
             _add(
                 layers, _recurrent(config, f"{name}.{{}}_l{number}{suffix}", (below,), bool(suffix))
@@ -124,6 +130,13 @@ def _embedded(config: ModelConfig, names: str, below: Node, layers: list[Layer])
     if not config.embedding_size:
         return below
     return _add(layers, Embedding(names, (below,), config.embedding_size))
+
+
+def _through_dense(config: ModelConfig, name: str, below: Node, layers: list[Layer]) -> Node:
+    """What a recurrent layer reads of what is ``below``: the last of the layers before it."""
+    for number in range(config.dense_before):
+        below = _add(layers, Dense(f"{name}.{number}.{{}}", (below,), config.hidden_size))
+    return below
 
 
 def _recurrent(

@@ -314,7 +314,7 @@ class Context(Layer):
 
 
 class Dense(Linear):
-    """A feed-forward layer, each step by itself: y = tanh(x W + b)."""
+    """A feed-forward layer, each step by itself: y = tanh(x W + b). It reads one node."""
 
     def create(self, place: Any) -> Any:
         from charrnn.network.layers.dense import DenseLayer
