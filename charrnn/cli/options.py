@@ -290,6 +290,21 @@ training_options = options(
     precision_option,
 )  # fmt: skip
 
+init_from_option = click.option(
+    "--init-from", type=click.Path(), metavar="MODEL",
+    help="Start from this model: its shape, its weights, its characters and those that are new.",
+)  # fmt: skip
+
+#: All that says what a run is, but for what it starts from.
+run_options = options(
+    planned_size_option,
+    shape_options,
+    task_options,
+    text_options,
+    extent_options(epochs="  [default: 10, within 4 to 20 million characters]"),
+    training_options,
+)
+
 SIZES = (
     *("layers", "hidden_size", "embedding_size"),
     *("readout_layers", "readout_size", "initial_state"),
