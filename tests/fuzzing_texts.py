@@ -97,6 +97,7 @@ COMMANDS: dict[str, tuple] = {
        for name in ("labeller", "tagger", "restorer")},
     "report log": ("report", *_with("tagger"), "--log", FILE, "--output", f"{OUT}.html"),
     "export": ("export", f"{OUT}.html", "--text", FILE, *WRITER, "--force"),
+    "plan": ("plan", FILE, *RUN),
     "compare": ("compare", FILE, "--cells", "lstm", *RUN),
     "gradients": ("gradients", FILE, "--cell", "lstm", *SMALL, "--positions", 3,
                   "--steps-back", 5),

@@ -103,6 +103,7 @@ PRINTED = {
     "evaluate": ("evaluate", TEXT, TEXT, "--model", "writer", "--by-position"),
     "evaluate labels": ("evaluate", "lines.tsv", "--model", "labeller"),
     "evaluate tags": ("evaluate", "tags.txt", "--model", "tagger"),
+    "plan": ("plan", TEXT, *RUN),
     "compare": ("compare", TEXT, "--cells", "lstm", *RUN),
     "gradients": ("gradients", TEXT, "--model", "writer", "--positions", "4", "--steps-back", "4"),
     "plot": ("plot", LOG),

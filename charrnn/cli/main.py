@@ -22,8 +22,9 @@ from charrnn.errors import CharrnnError, UsageError
 
 #: The subcommands, each a function in the module of its name, in the order of the help.
 COMMANDS = (
-    "train", "sample", "apply", "evaluate", "score", "next", "recall", "compress", "decompress",
-    "export", "report", "info", "compare", "gradients", "neurons", "plot", "benchmark", "compile",
+    "train", "plan", "sample", "apply", "evaluate", "score", "next", "recall", "compress",
+    "decompress", "export", "report", "info", "compare", "gradients", "neurons", "plot",
+    "benchmark", "compile",
 )  # fmt: skip
 
 

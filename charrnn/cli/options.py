@@ -29,6 +29,7 @@ from charrnn.config import (
     TrainingConfig,
 )
 from charrnn.errors import UsageError
+from charrnn.training.clock import duration
 
 
 class Duration(click.ParamType):
@@ -63,6 +64,13 @@ def models_option(several: str) -> Any:
 def as_option(field: str) -> str:
     """The option that gives a field of a configuration its value."""
     return f"--{field.replace('_', '-')}"
+
+
+def as_value(field: str, value: Any) -> str:
+    """How a user gives a field that value."""
+    if field == "budget":
+        return duration(value)
+    return format(value, ".10g") if isinstance(value, float) else str(value)
 
 
 #: What messages of the library name in backticks and the command line has an option for.
@@ -301,6 +309,21 @@ training_options = options(
     threads_option,
     precision_option,
 )  # fmt: skip
+
+init_from_option = click.option(
+    "--init-from", type=click.Path(), metavar="MODEL",
+    help="Start from this model: its shape, its weights, its characters and those that are new.",
+)  # fmt: skip
+
+#: All that says what a run is, but for what it starts from.
+run_options = options(
+    planned_size_option,
+    shape_options,
+    task_options,
+    text_options,
+    extent_options(epochs="  [default: 10, within 4 to 20 million characters]"),
+    training_options,
+)
 
 SIZES = (
     *("layers", "hidden_size", "embedding_size", "dense_before"),

@@ -19,8 +19,8 @@ def remarks_on(trainer: Trainer) -> list[str]:
     return [
         _network(trainer),
         _plan(trainer),
-        *map(with_options, reasons(trainer)),
-        *_warnings(trainer),
+        *map(with_options, reasons(trainer).values()),
+        *warnings_on(trainer),
     ]
 
 
@@ -65,7 +65,8 @@ def _left_out(trainer: Trainer, pairs: Pairs) -> Iterator[str]:
         )
 
 
-def _warnings(trainer: Trainer) -> Iterator[str]:
+def warnings_on(trainer: Trainer) -> Iterator[str]:
+    """What is unusual about a run, and what may help."""
     if trainer.too_short:
         yield "the text is too short for more lanes"
     elif (useful := TILE_ROWS // 2 * trainer.network.team.threads) > trainer.lanes.batch:

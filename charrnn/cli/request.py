@@ -1,14 +1,22 @@
-"""What a user asks of a run: options of the network, of the text and of training, kept apart."""
+"""What a user asks of a run, options of network, text and training kept apart; and that run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn.cli.options import SHAPE, TASK_SHAPE, given_options
-from charrnn.config import TextConfig
+from charrnn.cli.waiting import shown_reading
+from charrnn.config import TextConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from charrnn.storage.checkpoint import ResumeState
+    from charrnn.training.processes import Processes
+    from charrnn.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -36,3 +44,35 @@ def text_of(options: dict[str, Any]) -> dict[str, Any]:
     """Those of the options that are of the text; to say what to restore is to give the task."""
     text = {name: options[name] for name in TextConfig.__dataclass_fields__}
     return {**text, "task": "restore"} if text["restore"] and text["task"] == "write" else text
+
+
+def create_run(
+    corpus: Sequence[str],
+    request: Request,
+    processes: Processes,
+    *,
+    init_from: str | None = None,
+    saved: ResumeState | None = None,
+    folder: Path | None = None,
+) -> Trainer:
+    """The run that is asked for, at its beginning; of one that goes on, with what it knows.
+
+    What of the text finds no room in memory lies in ``folder``. Raises what ``create_trainer``
+    does.
+    """
+    from charrnn.text.room import room_in
+    from charrnn.text.vocabulary import Vocabulary
+    from charrnn.training.setup import create_trainer
+
+    shape, vocabulary, labels = request.shape, None, ()
+    if init_from:  # what is left open is that model's
+        shape = {name: value for name, value in shape.items() if name in request.given}
+    if saved:
+        vocabulary = Vocabulary(saved.values["characters"])
+        labels = tuple(saved.values["labels"])
+    with shown_reading(), room_in(folder):
+        return create_trainer(
+            corpus, TextConfig(**request.text), TrainingConfig(**request.training),
+            init_from=init_from, vocabulary=vocabulary, labels=labels, processes=processes,
+            **shape,
+        )  # fmt: skip

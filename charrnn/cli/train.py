@@ -7,28 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.cli.options import (
-    extent_options,
-    model_option,
-    planned_size_option,
-    shape_options,
-    task_options,
-    text_options,
-    training_options,
-)
+from charrnn.cli.options import init_from_option, model_option, run_options
 from charrnn.cli.outputs import refuse_to_overwrite, run_files
-from charrnn.cli.request import Request
+from charrnn.cli.request import Request, create_run
 from charrnn.cli.together import together
-from charrnn.cli.waiting import announced_compilation, shown_reading
-from charrnn.config import TextConfig, TrainingConfig
+from charrnn.cli.waiting import announced_compilation
 from charrnn.errors import UsageError
 from charrnn.storage.files import check_output, keep_apart, texts
 from charrnn.storage.log import opened_log
 
 if TYPE_CHECKING:
     from charrnn.storage.checkpoint import ResumeState
-    from charrnn.training.processes import Processes
-    from charrnn.training.trainer import Trainer
 
 
 @click.command()
@@ -39,20 +28,13 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", is_flag=True, help="Go on where the run of this model stopped, with its options."
 )
-@click.option("--init-from", type=click.Path(), metavar="MODEL",
-              help="Start from this model: its shape, its weights, its characters and those that "
-                   "are new.")  # fmt: skip
+@init_from_option
 @click.option("--log", "log_path", type=click.Path(path_type=Path),
               help="Write a record of the run to this file: a table where its name ends in .csv, "
                    "else JSON lines.")  # fmt: skip
 @click.option("--sample-every", type=click.IntRange(min=1), metavar="STEPS",
               help="Show what the model writes after every so many steps.")  # fmt: skip
-@planned_size_option
-@shape_options
-@task_options
-@text_options
-@extent_options(epochs="  [default: 10, within 4 to 20 million characters]")
-@training_options
+@run_options
 def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, force: bool,
           resume: bool, init_from: str | None, log_path: Path | None, sample_every: int | None,
           **options: Any) -> None:  # fmt: skip
@@ -107,7 +89,9 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     saved = processes.first(prepare)
     if saved:
         request = resumed(request, saved)
-    trainer = _create(corpus, model_path, request, saved, init_from, processes)
+    trainer = create_run(
+        corpus, request, processes, init_from=init_from, saved=saved, folder=model_path.parent
+    )
     if saved:
         go_on(trainer, saved, model_path, request)
     model = model_path if "model_path" in request.given else None
@@ -117,30 +101,3 @@ def train(context: click.Context, corpus: tuple[str, ...], model_path: Path, for
     own_log = None if processes.rank else log_path
     with opened_log(own_log, trainer.step if saved else None) as log:
         run(trainer, model_path, log, sample_every, again=again)
-
-
-def _create(
-    corpus: tuple[str, ...],
-    model_path: Path,
-    request: Request,
-    saved: ResumeState | None,
-    init_from: str | None,
-    processes: Processes,
-) -> Trainer:
-    """The run that is asked for, at its beginning; of one that goes on, with what it knows."""
-    from charrnn.text.room import room_in
-    from charrnn.text.vocabulary import Vocabulary
-    from charrnn.training.setup import create_trainer
-
-    shape, vocabulary, labels = request.shape, None, ()
-    if init_from:  # what is left open is that model's
-        shape = {name: value for name, value in shape.items() if name in request.given}
-    if saved:
-        vocabulary = Vocabulary(saved.values["characters"])
-        labels = tuple(saved.values["labels"])
-    with shown_reading(), room_in(model_path.parent):
-        return create_trainer(
-            corpus, TextConfig(**request.text), TrainingConfig(**request.training),
-            init_from=init_from, vocabulary=vocabulary, labels=labels, processes=processes,
-            **shape,
-        )  # fmt: skip

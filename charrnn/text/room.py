@@ -31,8 +31,8 @@ _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 
 
 @contextlib.contextmanager
-def room_in(folder: Path) -> Iterator[None]:
-    """Tokens that find no room in memory lie in ``folder`` in the block, else in TMPDIR."""
+def room_in(folder: Path | None) -> Iterator[None]:
+    """Tokens that find no room in memory lie in ``folder`` in the block; without one, in TMPDIR."""
     token = _folder.set(folder)
     try:
         yield

@@ -310,12 +310,16 @@ def _validation_positions(held_back: int, characters: float) -> int:
     return 2 ** int(math.log2(within(_VALIDATED)))
 
 
+def validation_cost(validated: int) -> float:
+    """Characters that training reads in the time in which a validation reads so many positions."""
+    return min(validated, _UNFILLED + validated / _EVALUATION_SPEED)
+
+
 def _validations(validated: int, characters: float) -> int:
     """As many as the time for them allows, between bounds; the fewest where there is no text."""
     if not validated:
         return _FEWEST_VALIDATIONS
-    cost = min(validated, _UNFILLED + validated / _EVALUATION_SPEED)
-    times = int(_VALIDATED * characters / cost)
+    times = int(_VALIDATED * characters / validation_cost(validated))
     return min(max(times, _FEWEST_VALIDATIONS), _MOST_VALIDATIONS)
 
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from charrnn.training.clock import duration
 from charrnn.training.planning import characters_read, fills_the_text
 from charrnn.training.trainer import Trainer
 
 
-def reasons(trainer: Trainer) -> Iterator[str]:
-    """A sentence for each choice that was left open; none where nothing was."""
-    config, positions = trainer.plan, trainer.positions
+def reasons(trainer: Trainer) -> dict[str, str]:
+    """A sentence for each choice that was left open, by its field; none where nothing was."""
+    config, positions, told = trainer.plan, trainer.positions, {}
     if trainer.size_planned:
         size = f"{trainer.network.config.hidden_size} units a layer"
         if fills_the_text(trainer.network.config, positions, trainer.training.targets):
-            yield f"{size}: a text of {positions:,} characters gives no larger network enough"
+            why = f"{size}: a text of {positions:,} characters gives no larger network enough"
         elif config.budget:
-            yield f"{size} suit what this machine reads in {duration(config.budget)}"
+            why = f"{size} suit what this machine reads in {duration(config.budget)}"
         else:
             read = characters_read(config, positions, trainer.network.config.task)
-            yield f"{size} suit the {read:,.0f} characters that the run reads, passes counted"
+            why = f"{size} suit the {read:,.0f} characters that the run reads, passes counted"
+        told["hidden_size"] = why
     if config.budget and config.most_epochs:
-        yield (
+        told["most_epochs"] = (
             f"a text of {positions:,} characters is learned in {config.most_epochs:.0f} passes: "
             f"the run ends there, before its {duration(config.budget)} are over; more `epochs` "
             "make it longer"
         )
+    return told

@@ -71,7 +71,7 @@ def create_trainer(
     trainer = trainer_on(dataset, config, training, rng=rng, start=start, processes=processes)
     _refuse_other_texts(trainer)
     trainer.size_planned = shape.get("hidden_size") is None
-    trainer.origin["reasons"] = list(reasons(trainer))
+    trainer.origin["reasons"] = list(reasons(trainer).values())
     return trainer
 
 
