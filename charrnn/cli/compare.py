@@ -79,7 +79,7 @@ DEFAULT_BUDGET = 60.0
 def compare(context: click.Context, corpus: tuple[str, ...], cells: list[str],
             vary: tuple[str, ...], seeds: int | list[int] | None, equal: str, picture: str | None,
             folder: Path | None, force: bool, as_json: bool, **options: Any) -> None:  # fmt: skip
-    """Train several networks on the files of CORPUS and compare them.
+    """Train several networks on one text and compare them.
 
     They differ in their cells, or in what --vary says. Each is trained for the same time (or the
     same --epochs or --steps), on the same text (- is standard input), with the same seed and

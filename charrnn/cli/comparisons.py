@@ -23,7 +23,8 @@ class Outcome(NamedTuple):
 
 #: Columns of the table before the loss and after it: a figure, its heading, how it is shown.
 _BEFORE = (("layers", "layers", ",.0f"), ("hidden_size", "hidden", ",.0f"),
-           ("weights", "weights", ",.0f"), ("characters_per_second", "chars/s", ",.0f"))  # fmt: skip
+           ("weights", "weights", ",.0f"),
+           ("characters_per_second", "chars/s", ",.0f"))  # fmt: skip
 _AFTER = (("bits_per_character", "bits", ".4f"), ("seconds", "seconds", ",.1f"),
           ("steps", "steps", ",.0f"))  # fmt: skip
 
