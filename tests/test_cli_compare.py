@@ -69,19 +69,20 @@ def test_people_get_a_table(corpus):
         ["--cells", " elman , gru"],
         ["--cell", "elman", "--cell", "gru"],
         ["--cells", "elman", "--cell", "gru"],
+        ["--vary", "cell = elman, gru"],
     ],
     ids=" ".join,
 )
 def test_cells_are_named_with_commas_or_one_by_one(corpus, monkeypatch, given):
     asked = []
 
-    def compare(sources, cells, *configs, **more):
-        asked.extend(cells)
+    def compare(sources, variants, *configs, **more):
+        asked.extend(variants)
         return iter(())
 
     monkeypatch.setattr("charrnn.studies.comparison.compare", compare)
     assert invoke("compare", corpus, *given).exit_code == 0
-    assert asked == ["elman", "gru"]
+    assert asked == [{"cell": "elman"}, {"cell": "gru"}]
 
 
 @pytest.mark.parametrize("text", ["", "elman,", "unheard-of", "elman;lstm", "gru,elman,gru", "GRU"])
@@ -205,6 +206,61 @@ def test_a_cell_of_few_layers_is_said_to_have_them(corpus, monkeypatch):
     assert [result["layers"] for result in json.loads(done.stdout)] == [1, 2]
     remarks = [line for line in done.stderr.splitlines() if "it takes no more" in line]
     assert remarks == ["elman is compared with 1 layer: it takes no more"]
+
+
+# What is varied
+
+
+def test_all_combinations_with_several_seeds(corpus, tmp_path):
+    """Of which the table has medians; their models and the picture are kept."""
+    options = [corpus, *QUICK[:2], *QUICK[4:], "--vary", "hidden-size=8,12",
+               "--vary", "dropout=0,0.5", "--seeds", 2]  # fmt: skip
+    picture = tmp_path / "a.svg"
+    results = _results(*options, "--output", tmp_path / "kept", "--plot", picture)
+    assert [(r["seed"], r["hidden_size"], r["dropout"]) for r in results] == [
+        (seed, size, dropout) for seed in (1, 2) for size in (8, 12) for dropout in (0, 0.5)
+    ]
+    assert {result["cell"] for result in results} == {"lstm"}
+    saved = load_model(tmp_path / "kept" / "hidden-size-12-dropout-0.5-seed-2.safetensors")
+    assert saved.training["validation_loss"] == results[-1]["validation_loss"]
+    assert len(os.listdir(tmp_path / "kept")) == 8 and b"<svg" in picture.read_bytes()
+
+    done = invoke("compare", *options, "--plot", "-")
+    table, plot = done.stdout.split("\n\n", 1)
+    heading, *lines = table.splitlines()
+    assert heading.split()[:3] == ["hidden", "dropout", "layers"]
+    losses = [result["validation_loss"] for result in (results[3], results[7])]
+    told = [f"{loss:.4f}" for loss in (sum(losses) / 2, min(losses), max(losses))]
+    assert lines[-1].split()[:3] == ["12", "0.5", "1"] and lines[-1].split()[5:9] == ["2", *told]
+    assert plot.startswith("validation loss, nats\n") and "hidden-size 12, dropout 0.5, " in plot
+    assert "8 of 8: hidden-size 12, dropout 0.5, seed 2: lstm 1×12" in done.stderr
+
+
+def test_a_seed_is_as_in_a_run_alone(corpus, tmp_path):
+    model = tmp_path / "m"
+    assert invoke("train", corpus, *QUICK, "--seed", 5, "--model", model).exit_code == 0
+    (result,) = _results(corpus, *QUICK, "--cell", "lstm", "--vary", "seed=5")
+    assert result["validation_loss"] == load_model(model).training["validation_loss"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--vary", "lines=1"], ["cannot vary 'lines'", "hidden-size, cell,"]),
+        (["--vary", "dropout"], ["dropout=0,0.2, not 'dropout'"]),
+        (["--vary", "dropout=x"], ["'--dropout': 'x' is not a valid float"]),
+        (["--vary", "dropout=2"], ["dropout must be from 0 to below 1"]),
+        (["--vary", "cell=lstm,foo"], ["'foo' is not one of 'lstm'"]),
+        (["--vary", "cell=gru", "--cells", "lstm"], ["--cell is given more than once"]),
+        (["--vary", "dropout=0", "--dropout", 0.1], ["--dropout is given more than once"]),
+        (["--vary", "budget=3s", "--steps", 2], ["only one of"]),
+        (["--seeds", "1,1"], ["1 is named twice"]),
+        (["--seeds", 0], ["from 1 to 1,000"]),
+        (["--plot", "-", "--json"], ["--json", "--plot"]),
+    ],
+)
+def test_what_cannot_be_varied_is_one_line(corpus, given, words):
+    assert_one_line_error(invoke("compare", corpus, *given), 2, *words)
 
 
 # Models

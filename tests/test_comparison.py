@@ -12,12 +12,16 @@ from charrnn.cells import CELL_NAMES, CELLS
 from charrnn.config import MAX_SIZE, ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import UsageError
 from charrnn.network.parameters import parameter_count, with_weights
-from charrnn.studies.comparison import compare, model_configs, refuse_doubles
+from charrnn.studies.comparison import combinations, compare, model_configs
 from charrnn.training import planning
 from charrnn.training.setup import create_trainer
 
 TRAINING = TrainingConfig(batch_size=16, sequence_length=32, steps=12, warmup_steps=3,
                           validations=3, dropout=0.2)  # fmt: skip
+
+
+def _cells(*names):
+    return [{"cell": name} for name in names]
 
 
 def _made(trials):
@@ -30,9 +34,17 @@ def _made(trials):
 
 
 def test_cells_that_are_named_twice_are_refused_with_the_choices():
-    refuse_doubles(CELL_NAMES)
+    assert combinations({"cell": CELL_NAMES}) == _cells(*CELL_NAMES)
     with pytest.raises(UsageError, match=f"gru is named twice.*{', '.join(CELL_NAMES)}"):
-        refuse_doubles(["gru", "elman", "gru"])
+        combinations({"cell": ["gru", "elman", "gru"]})
+    with pytest.raises(UsageError, match=r"0\.5 is named twice: name each of 0\.5, 0 once"):
+        combinations({"layers": [1, 2], "dropout": [0.5, 0, 0.5]})
+
+
+def test_all_combinations_are_made_the_last_field_changing_first():
+    found = combinations({"seed": [1, 2], "dropout": [0.0, 0.5]})
+    assert [tuple(own.values()) for own in found] == [(1, 0.0), (1, 0.5), (2, 0.0), (2, 0.5)]
+    assert set(map(tuple, found)) == {("seed", "dropout")}
 
 
 # Sizes
@@ -41,7 +53,7 @@ ASKED = ModelConfig(60, "lstm", "tanh", 1, 64, 16)
 
 
 def test_the_same_size_is_the_default():
-    configs = model_configs(ASKED, CELL_NAMES)
+    configs = model_configs(ASKED, _cells(*CELL_NAMES))
     assert configs == [dataclasses.replace(ASKED, cell=name) for name in CELL_NAMES]
 
 
@@ -49,7 +61,7 @@ def test_the_same_size_is_the_default():
 @pytest.mark.parametrize("hidden", [1, 2, 64, 500])
 def test_equal_weights_are_as_close_as_a_hidden_size_can_make_them(cell, hidden):
     asked = dataclasses.replace(ASKED, hidden_size=hidden)
-    (config,) = model_configs(asked, [cell], equal_weights=True)
+    (config,) = model_configs(asked, _cells(cell), equal_weights=True)
     assert config == dataclasses.replace(asked, cell=cell, hidden_size=config.hidden_size)
 
     def distance(size):
@@ -61,7 +73,7 @@ def test_equal_weights_are_as_close_as_a_hidden_size_can_make_them(cell, hidden)
 
 
 def test_an_lstm_is_its_own_measure():
-    assert model_configs(ASKED, ["lstm"], equal_weights=True) == [ASKED]
+    assert model_configs(ASKED, _cells("lstm"), equal_weights=True) == [ASKED]
 
 
 @pytest.mark.parametrize(("weights", "size"), [(1, 1), (10**18, MAX_SIZE)])
@@ -74,7 +86,7 @@ def test_a_cell_has_no_more_layers_than_it_takes(monkeypatch, equal):
     monkeypatch.setattr(CELLS["elman", "tanh"], "most_layers", 2, raising=False)
     for asked, expected in ((1, 1), (2, 2), (3, 2)):
         stacked = dataclasses.replace(ASKED, layers=asked)
-        elman, lstm = model_configs(stacked, ["elman", "lstm"], equal_weights=equal)
+        elman, lstm = model_configs(stacked, _cells("elman", "lstm"), equal_weights=equal)
         assert (elman.layers, lstm.layers) == (expected, asked)
         if equal:  # to the lstm of the layers asked for
             assert parameter_count(elman) == pytest.approx(parameter_count(lstm), rel=0.02)
@@ -92,7 +104,7 @@ def test_each_cell_is_trained_as_it_would_be_alone(source, lines, fraction):
     text = TextConfig(lines=lines, validation_fraction=fraction)
     sizes = {"layers": 1, "hidden_size": 9, "embedding_size": None}
     cells = ["elman", "gru"]
-    trials = _made(compare([str(source)], cells, text, TRAINING, **sizes))
+    trials = _made(compare([str(source)], _cells(*cells), text, TRAINING, **sizes))
     assert [trial.result.cell for trial in trials] == cells
     for trial in trials:
         result, best = trial.result, trial.trainer.best
@@ -110,7 +122,7 @@ def test_each_cell_is_trained_as_it_would_be_alone(source, lines, fraction):
 def test_a_size_that_is_left_open_is_chosen_for_all_cells(equal_weights):
     """That of the lstm; what else is open each run chooses for itself."""
     training = TrainingConfig(steps=2, sequence_length=32)
-    arguments = ([str(FABLES)], ["lstm", "elman"], TextConfig(), training)
+    arguments = ([str(FABLES)], _cells("lstm", "elman"), TextConfig(), training)
     trials = _made(compare(*arguments, layers=1, equal_weights=equal_weights))
     lstm, elman = (trial.result for trial in trials)
     alone = create_trainer([str(FABLES)], None, training, layers=1)
@@ -127,7 +139,9 @@ def test_all_cells_are_measured_on_the_same_text(monkeypatch):
     longer = iter((100, 200))
     monkeypatch.setattr(planning, "_validation_positions", lambda *_: next(longer))
     sizes = {"layers": 1, "hidden_size": 8}
-    for trial in _made(compare([str(FABLES)], ["lstm", "elman"], TextConfig(), TRAINING, **sizes)):
+    for trial in _made(
+        compare([str(FABLES)], _cells("lstm", "elman"), TextConfig(), TRAINING, **sizes)
+    ):
         assert trial.trainer.best.training["options"]["validation_positions"] == 100
 
 
@@ -136,7 +150,7 @@ def test_a_result_is_of_the_best_model_and_of_the_whole_run():
     training = dataclasses.replace(TRAINING, steps=30, validations=30, optimizer="sgd",
                                    learning_rate=60.0, final_rate=1.0)  # fmt: skip
     sizes = {"layers": 1, "hidden_size": 8}
-    (trial,) = _made(compare([str(FABLES)], ["elman"], TextConfig(), training, **sizes))
+    (trial,) = _made(compare([str(FABLES)], _cells("elman"), TextConfig(), training, **sizes))
     result = trial.result
     alone = create_trainer([str(FABLES)], None, training, cell="elman", **sizes)
     losses = [record.validation_loss for record in alone.run()]

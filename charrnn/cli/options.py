@@ -28,6 +28,7 @@ from charrnn.config import (
     TrainingConfig,
 )
 from charrnn.errors import UsageError
+from charrnn.training.clock import duration
 
 
 class Duration(click.ParamType):
@@ -62,6 +63,13 @@ def models_option(several: str) -> Any:
 def as_option(field: str) -> str:
     """The option that gives a field of a configuration its value."""
     return f"--{field.replace('_', '-')}"
+
+
+def as_value(field: str, value: Any) -> str:
+    """How a user gives a field that value."""
+    if field == "budget":
+        return duration(value)
+    return format(value, ".10g") if isinstance(value, float) else str(value)
 
 
 #: What messages of the library name in backticks and the command line has an option for.

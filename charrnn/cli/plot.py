@@ -11,14 +11,15 @@ from charrnn.storage.files import keep_apart
 from charrnn.storage.log import read_log
 
 #: As ``charrnn.studies.runs`` has them: help does not wait for NumPy.
-_FIGURES, _ABSCISSAS = ("loss", "rate", "norm", "speed"), ("step", "characters", "epoch", "seconds")
+_FIGURES = ("loss", "validation", "rate", "norm", "speed")
+_ABSCISSAS = ("step", "characters", "epoch", "seconds")
 
 
 @click.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--figure", type=click.Choice(_FIGURES), default=_FIGURES[0], show_default=True,
-              help="Draw the losses in training and validation, the learning rate, the norm of "
-                   "the gradient, or the speed.")  # fmt: skip
+              help="Draw the losses in training and validation, those in validation alone, the "
+                   "learning rate, the norm of the gradient, or the speed.")  # fmt: skip
 @click.option("--against", type=click.Choice(_ABSCISSAS), default=_ABSCISSAS[0], show_default=True,
               help="What the horizontal axis counts.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path),

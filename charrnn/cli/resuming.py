@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charrnn.cli.options import EXTENT, as_option
+from charrnn.cli.options import EXTENT, as_option, as_value
 from charrnn.cli.request import Request
 from charrnn.cli.terminal import say
 from charrnn.config import TrainingConfig
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.storage.checkpoint import ResumeState, SavedModel, load_finite_model, save_model
-from charrnn.training.clock import duration
 
 if TYPE_CHECKING:
     from charrnn.training.trainer import Trainer
@@ -84,7 +83,7 @@ def _extent(config: TrainingConfig, times: int = 1) -> str:
     """The option that gives a run its extent, or so many times as much."""
     name = next(name for name in EXTENT if getattr(config, name) is not None)
     amount = getattr(config, name) * times
-    return f"{as_option(name)} {duration(amount) if name == 'budget' else format(amount, '.10g')}"
+    return f"{as_option(name)} {as_value(name, amount)}"
 
 
 def how_to_go_on(corpus: Sequence[str], processes: int = 1, **options: Any) -> str:

@@ -90,30 +90,3 @@ def benchmark_table(result: dict[str, dict[str, float]]) -> str:
         lines.append("sampling one text, beside plain sampling")
         lines += [f"  {way:<18} {percent:>6.1f}%" for way, percent in result["choosers"].items()]
     return "\n".join(lines)
-
-
-def comparison_table(results: Sequence[dict[str, Any]]) -> str:
-    """The fields of each ``charrnn.cli.comparison.Result``, in columns.
-
-    Without validation text the training loss is shown.
-    """
-    tried = [result for result in results if not result["error"]]
-    kind = "training" if any(r["validation_loss"] is None for r in tried) else "validation"
-    heading = ("cell", "layers", "hidden", "weights", "chars/s", f"{kind} loss", "bits",
-               "seconds", "steps")  # fmt: skip
-    rows = [heading, *(_comparison_row(result, result[f"{kind}_loss"]) for result in results)]
-    return aligned(rows)
-
-
-def _comparison_row(result: dict[str, Any], loss: float | None) -> tuple[str, ...]:
-    return (
-        result["cell"],
-        f"{result['layers']}",
-        f"{result['hidden_size']:,}",
-        f"{result['weights']:,}",
-        f"{result['characters_per_second']:,.0f}",
-        "came to nothing" if loss is None else f"{loss:.4f}",
-        "" if loss is None else f"{result['bits_per_character']:.4f}",
-        f"{result['seconds']:,.1f}",
-        f"{result['steps']:,}",
-    )

@@ -1,13 +1,14 @@
-"""Several cells trained on the same text, with the same options, and how well each of them did."""
+"""Runs on one text that differ in what is varied, such as the cell, and how well each did."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,13 +22,20 @@ from charrnn.training.record import Record
 from charrnn.training.setup import shape_for, trainer_on
 from charrnn.training.trainer import Trainer
 
-#: The cell whose number of weights is the measure where they are to be equal.
+#: The cell that is trained where none is named, and whose number of weights is the measure where
+#: they are to be equal.
 REFERENCE = "lstm"
+
+#: What a run has of its own: values by the names of fields of ``ModelConfig`` or
+#: ``TrainingConfig``.
+Variant: TypeAlias = Mapping[str, Any]
+
+_TRAINING = {field.name for field in dataclasses.fields(TrainingConfig)}
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a cell did. Of a run that came to nothing there are no losses; ``error`` says why."""
+    """How a run did. Of a run that came to nothing there are no losses; ``error`` says why."""
 
     cell: str
     layers: int
@@ -43,10 +51,15 @@ class Result:
 
 
 class Trial:
-    """The run of one cell: ``run`` makes it, and ``result`` says how it did."""
+    """The run of the variant with a number: ``run`` makes it, ``result`` says how it did.
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
+    ``curve`` is what it told of the updates that a curve is drawn through: those with a validation,
+    or all of a run that has none.
+    """
+
+    def __init__(self, number: int, trainer: Trainer) -> None:
+        self.number, self.trainer = number, trainer
+        self.curve: list[dict[str, Any]] = []
         self._last: Record | None = None
         self._error: str | None = None
 
@@ -55,6 +68,8 @@ class Trial:
         try:
             for record in self.trainer.run():
                 self._last = record
+                if record.validation_loss is not None or not self.trainer.validation.positions:
+                    self.curve.append(vars(record))
                 yield record
         except TrainingError as fault:  # not before a step has been recorded
             self._error = str(fault)
@@ -74,61 +89,82 @@ def cells_for(text: TextConfig) -> list[str]:
     return [name for name in CELL_NAMES if name not in feeding_back]
 
 
-def refuse_doubles(cells: Sequence[str]) -> None:
-    """Raise ``UsageError`` where a cell is named twice: its models would share a name."""
-    for name in cells:
-        if cells.count(name) > 1:
-            raise UsageError(f"{name} is named twice: name each of {', '.join(CELL_NAMES)} once")
+def combinations(varied: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Each combination of the values of fields; those of the last field change first.
+
+    Raises ``UsageError`` where a field has a value twice: two models would share a name.
+    """
+    for field, values in varied.items():
+        choices = CELL_NAMES if field == "cell" else tuple(dict.fromkeys(values))
+        for value in choices:
+            if values.count(value) > 1:
+                raise UsageError(f"{value} is named twice: name each of "
+                                 f"{', '.join(map(str, choices))} once")  # fmt: skip
+    return [
+        dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())
+    ]
 
 
 def compare(
     sources: Sequence[str],
-    cells: Sequence[str],
+    variants: Sequence[Variant],
     text: TextConfig,
     training: TrainingConfig,
     *,
-    layers: int,
     equal_weights: bool = False,
     processes: Processes = ALONE,
-    **sizes: Any,
+    **shape: Any,
 ) -> Iterator[Trial]:
-    """Set up a run for each cell, one when the one before is over; whoever takes it makes it.
+    """Set up a run for each variant, one when the one before is over; whoever takes it makes it.
 
-    Of several ``processes`` each has runs of its own.
-
-    ``sizes`` is the rest of the shape, as ``ModelConfig.for_vocabulary`` takes it. With
+    Of several ``processes`` each has runs of its own. All that is not varied is as ``training`` and
+    ``shape`` say, which is what ``ModelConfig.for_vocabulary`` takes; a hidden size that is left
+    open is what suits an lstm that trains as the first variant, and all have it. With
     ``equal_weights`` every hidden size is such that the network has about as many weights as an
-    lstm of these sizes. Raises ``CorpusError`` or ``UsageError``.
+    lstm of its sizes. What is held back for validation is the same for all, also where seeds vary.
+    Raises ``CorpusError`` or ``UsageError``.
     """
-    refuse_doubles(cells)
+    trainings = [_training_of(variant, training) for variant in variants]
     rng = np.random.default_rng([training.seed, 0])
     dataset = read_dataset(sources, text, rng=rng)
-    asked = processes.first(
-        lambda: shape_for(dataset, training, cell=REFERENCE, layers=layers, **sizes)
-    )
-    configs, begun = model_configs(asked, cells, equal_weights=equal_weights), []
+    asked = processes.first(lambda: shape_for(dataset, trainings[0], cell=REFERENCE, **shape))
+    configs, begun = model_configs(asked, variants, equal_weights=equal_weights), []
+
+    def trainer_of(number: int) -> Trainer:
+        own = trainings[number]
+        seeded = copy.deepcopy(rng)  # as in a run alone: it goes on from what the text took of it
+        if own.seed != training.seed:
+            seeded = np.random.default_rng([own.seed, 0])
+        return trainer_on(dataset, configs[number], own, rng=seeded)
 
     def validated() -> int:
         """Positions of the text that all are measured on: those that the first has time for."""
-        begun.append(trainer_on(dataset, configs[0], training, rng=copy.deepcopy(rng)))
+        begun.append(trainer_of(0))
         return begun[0].plan.validation_positions
 
     positions = processes.first(validated)
-    training = dataclasses.replace(training, validation_positions=positions)
-    for config in processes.own(configs):
-        yield Trial(begun.pop() if begun else
-                    trainer_on(dataset, config, training, rng=copy.deepcopy(rng)))  # fmt: skip
+    trainings = [dataclasses.replace(own, validation_positions=positions) for own in trainings]
+    for number in processes.own(range(len(variants))):
+        yield Trial(number, begun.pop() if begun else trainer_of(number))
+
+
+def _training_of(variant: Variant, training: TrainingConfig) -> TrainingConfig:
+    own = {name: value for name, value in variant.items() if name in _TRAINING}
+    return dataclasses.replace(training, **own)
 
 
 def model_configs(
-    asked: ModelConfig, cells: Sequence[str], *, equal_weights: bool = False
+    asked: ModelConfig, variants: Sequence[Variant], *, equal_weights: bool = False
 ) -> list[ModelConfig]:
-    """``asked`` with each of the cells, and with no more layers than the cell can have."""
+    """``asked`` as each of the variants has it, and with no more layers than its cell can have."""
     configs = []
-    for cell in cells:
-        layers = min(asked.layers, most_layers(cell))
-        config = dataclasses.replace(asked, cell=cell, layers=layers)
-        configs.append(with_weights(config, parameter_count(asked)) if equal_weights else config)
+    for variant in variants:
+        own = {name: value for name, value in variant.items() if name not in _TRAINING}
+        sizes = {name: v for name, v in own.items() if name not in ("cell", "activation")}
+        measure = dataclasses.replace(asked, **sizes)
+        own["layers"] = min(measure.layers, most_layers(own.get("cell", asked.cell)))
+        config = dataclasses.replace(asked, **own)
+        configs.append(with_weights(config, parameter_count(measure)) if equal_weights else config)
     return configs
 
 

@@ -27,6 +27,7 @@ class Figure(NamedTuple):
 #: What can be drawn, by its option.
 FIGURES = {
     "loss": Figure("loss, nats", {"loss": "training", "validation_loss": "validation"}),
+    "validation": Figure("validation loss, nats", {"validation_loss": "validation"}),
     "rate": Figure("learning rate", {"learning_rate": "learning rate"}),
     "norm": Figure("norm of the gradient", {"gradient_norm": "gradient norm"}, True),
     "speed": Figure("characters a second", {"characters_per_second": "speed"}),
