@@ -48,7 +48,14 @@ def test_all_runs_are_drawn_with_what_came_of_them(logs):
     assert all(mark in drawn for mark in "ox+")
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+def test_validation_alone_can_be_drawn(logs):
+    done = invoke("plot", *logs, "--figure", "validation", "--against", "epoch")
+    first, *_, legend = done.stdout.splitlines()
+    assert first == "validation loss, nats" and legend.startswith("o  ")
+    assert "o$ther.csv, validation: lowest 2.0000 at " in legend
+
+
+@pytest.mark.parametrize("figure", [name for name in FIGURES if name != "validation"])
 @pytest.mark.parametrize("against", ["step", "seconds", "epoch", "characters"])
 def test_everything_can_be_drawn_against_everything(logs, figure, against):
     done = invoke("plot", logs[0], "--figure", figure, "--against", against)
