@@ -1,6 +1,7 @@
 """Networks that read one text and write another: losses and gradients beside readable twins."""
 
 import itertools
+import math
 
 import naive
 import numpy as np
@@ -16,6 +17,7 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_shapes
 from charrnn.text.pairs import Pairs, Sides
 from charrnn.text.vocabulary import END, START
+from charrnn.training.speed import _typical_batch, characters_a_second
 
 SIDES = [([3, 4, 5], [6, 6]), ([7], [5, 4, 3, 4]), ([8, 9, 10, 3, 3], []), ([4, 4], [3, 5, 6])]
 STACKING = [own for own, cell in CELLS.items() if cell.most_layers > 1]
@@ -163,6 +165,17 @@ def test_threads_and_neighbours_change_no_bit(decoder):
         whole = losses[place] if aligned else losses[first:last, lane]
         own = _losses(network, alone)
         assert np.array_equal(own[0] if aligned else own[: last - first, 0], whole)
+
+
+@pytest.mark.parametrize("decoder", ["attention", "ctc"])
+@pytest.mark.parametrize("length", [4, 48])
+def test_the_speed_is_measured_with_lanes_full_of_pairs(decoder, length):
+    """Where they were not, steps without a value were read, and pairs were too few."""
+    network = _network(_config(decoder))
+    with np.errstate(all="raise"):
+        assert 0 < characters_a_second(network, 4, length) < math.inf
+    batch = _typical_batch(network.config, 4, length)
+    assert batch.read >= 0.8 * 4 * length
 
 
 def test_smoothing_moves_gradients_towards_all_symbols_and_leaves_losses():

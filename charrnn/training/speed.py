@@ -8,13 +8,14 @@ import numpy as np
 
 from charrnn.config import ModelConfig
 from charrnn.network.network import Network
-from charrnn.text.batch import Batch, FirstBatch
+from charrnn.text.batch import Batch
+from charrnn.text.pairs import Pairs, Sides
 from charrnn.text.vocabulary import SPECIALS
 from charrnn.training.processes import ALONE, Processes
 
 _STEPS = 3
 
-#: Steps of each side of a pair that is typical: what attends to it takes time.
+#: Steps of a pair that is typical: what attends to it takes time.
 _PAIR = 10
 
 
@@ -38,19 +39,25 @@ def characters_a_second(
 
 
 def _typical_batch(config: ModelConfig, batch: int, length: int) -> Batch:
-    """One whose time does not depend on what is in it: of documents, one a lane."""
+    """One whose time does not depend on what is in it: of texts with a label, one a lane."""
+    if config.task == "pairs":
+        return _typical_pairs(config, batch, length)
     characters = np.zeros((length, batch), np.int32)
     resets = np.zeros((length, batch), np.uint8)
-    if config.task not in ("label", "pairs"):
+    if config.task != "label":
         return Batch(characters, characters, resets)
-    last = length if config.task == "label" else min(_PAIR, length)
-    spans = np.array([(lane, 0, last) for lane in range(batch)], np.int32)
-    if config.answers:
-        first = FirstBatch(characters, resets, spans)
-        return Batch(characters, characters, resets, spans=spans, first=first)
-    if config.task == "pairs":
-        targets = np.full((batch, last // 2), SPECIALS, np.int32)
-        counted = np.ones(characters.shape, np.bool_)
-        return Batch(characters, targets, resets, counted, spans=spans)
+    spans = np.array([(lane, 0, length) for lane in range(batch)], np.int32)
     shape, dtype = ((batch, config.classes), np.bool_) if config.multiple else (batch, np.int32)
     return Batch(characters, np.zeros(shape, dtype), resets, spans=spans)
+
+
+def _typical_pairs(config: ModelConfig, batch: int, length: int) -> Batch:
+    """Pairs of about the same length that fill all lanes."""
+    steps = min(_PAIR, length)
+    count = batch * (length // steps)
+    written = steps - 1 if config.answers else steps // 2  # the end is written too
+    left, right = (
+        Sides(np.full(count * own, SPECIALS, np.int32), own * np.arange(1, count + 1))
+        for own in (steps, written)
+    )
+    return next(Pairs.of(left, right, aligned=not config.answers).chunks(batch, length)).batch
