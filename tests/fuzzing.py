@@ -88,17 +88,18 @@ def sound_files(folder: Path) -> dict[Path, Read]:
         ("stored", random.Random(1).randbytes(99)),
     ):
         (folder / name).write_bytes(data)
-    writer, labeller = folder / "writer.st", folder / "labeller.st"
+    writer, labeller, speller = (folder / f"{own}.st" for own in ("writer", "labeller", "speller"))
     for command in (
         ("train", folder / "corpus.txt", "--model", writer, "--force", *QUICK),
         ("train", folder / "names.tsv", "--model", labeller, "--force", "--task", "label", *QUICK),
+        ("train", folder / "names.tsv", "--model", speller, "--force", "--task", "pairs", *QUICK),
         *(("compress", folder / name, "--model", writer, "--threads", 1, "--force", *more)
           for name, *more in CODES),
     ):  # fmt: skip
         done = invoke(*command)
         assert done.exit_code == 0, done.stderr
     codes = dict.fromkeys((folder / f"{name}.rnn" for name, *_ in CODES), reader_of_codes(writer))
-    models = {writer: read_model, labeller: read_model}
+    models = dict.fromkeys((writer, labeller, speller), read_model)
     return {**models, **{Path(f"{path}.resume"): read_resume for path in models}, **codes}
 
 
@@ -109,7 +110,7 @@ def all_cases(files: dict[Path, Read], rng: random.Random) -> Iterator[tuple[Pat
     yield from sound.items()
     yield from ((first, bomb) for bomb in bombs(sound[first]))
     for path, data in sound.items():
-        if not path.name.startswith("labeller"):  # they are longer, and cut alike
+        if not path.name.startswith(("labeller", "speller")):  # they are longer, and cut alike
             yield from ((path, cut) for cut in cuts(data, rng))
     while True:
         path = rng.choice(list(sound))
