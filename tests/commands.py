@@ -46,11 +46,29 @@ def environment_with(more):
     return kept | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in more.items()}
 
 
+class Process(subprocess.Popen):
+    """A process that ends with the test that fails beside it: waited for, it would hold up all."""
+
+    def __exit__(self, kind, *more):
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *more)
+
+    def until(self, said):
+        """Wait for a line on standard error in which this is said; all lines up to it."""
+        lines = []
+        while not lines or said not in lines[-1]:
+            line = self.stderr.readline()
+            assert line, f"it has ended: {b''.join(lines).decode()}"
+            lines.append(line)
+        return lines
+
+
 def start(*arguments, environment=None, program=("-m", "charrnn"), **options):
     """The running program, with pipes unless ``options`` of Popen say otherwise."""
     given = {s: subprocess.PIPE for s in ("stdin", "stdout", "stderr")} | options
     command = [sys.executable, *map(str, (*program, *arguments))]
-    return subprocess.Popen(command, env=environment_with(environment or {}), **given)
+    return Process(command, env=environment_with(environment or {}), **given)
 
 
 def execute(*arguments, stdin=b"", **options):

@@ -1,6 +1,7 @@
 """How workers of pytest-xdist share the tests, and the processors."""
 
 import os
+import signal
 
 import pytest
 
@@ -11,6 +12,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from browsing import running, why_none
 
 from charrnn.cells import CELLS
+
+# What a shell starts in the background ignores these, and so would the programs that are tested.
+for number, own in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL),
+                    (signal.SIGHUP, signal.SIG_DFL)):  # fmt: skip
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, own)
 
 #: Of these every test takes long and has nothing from its neighbours.
 ALONE = ("test_target.py",)

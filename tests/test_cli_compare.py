@@ -354,9 +354,7 @@ def test_errors_are_one_line(corpus, tmp_path):
 def test_a_signal_shows_the_cells_that_are_through(corpus, tmp_path, number, code, after, finished):
     options = [*QUICK[:8], "--warmup-steps", 5, "--budget", "2s", "--output", tmp_path / "models"]
     with start("compare", corpus, *TWO, *options) as process:
-        line = "-"
-        while line and after not in line:
-            line = process.stderr.readline().decode()
+        process.until(after.encode())
         process.send_signal(number)
         stdout, rest = process.communicate(timeout=120)
     assert process.returncode == code, rest.decode()

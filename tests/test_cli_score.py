@@ -7,7 +7,7 @@ import subprocess
 
 import click
 import pytest
-from commands import assert_one_line_error, execute, invoke, on_terminal, start
+from commands import Process, assert_one_line_error, execute, invoke, on_terminal, start
 from trained import DINOSAURS, dinosaurs, with_biases
 
 from charrnn.cli.main import main
@@ -156,7 +156,7 @@ def test_a_line_is_answered_before_the_next_comes(models, lines):
 
 def test_a_reader_that_leaves_ends_it_quietly(models):
     arguments = ("score", "--model", models / "ab", "-", "--lines", "--unbuffered")
-    with subprocess.Popen(["yes", "ab"], stdout=subprocess.PIPE) as endless:
+    with Process(["yes", "ab"], stdout=subprocess.PIPE) as endless:
         with start(*arguments, stdin=endless.stdout) as process:
             endless.stdout.close()
             assert process.stdout.readline().endswith(b"\tab\n")

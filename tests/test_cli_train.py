@@ -367,9 +367,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_the_old_model(corpus, model, monk
 def test_a_signal_ends_the_run_and_saves(corpus, model, number, code, after):
     options = [*QUICK, "--steps", 10**6, "--validations", 10**4]
     with start("train", corpus, "--model", model, *options) as process:
-        lines = [line := process.stderr.readline().decode()]
-        while line and after not in line:
-            lines.append(line := process.stderr.readline().decode())
+        process.until(after.encode())
         process.send_signal(number)
         stdout, rest = process.communicate(timeout=120)
     assert (process.returncode, stdout) == (code, b""), rest.decode()
@@ -387,8 +385,7 @@ def test_what_goes_on_with_standard_input_is_the_same_text(corpus, tmp_path):
     """Its name is all that is known of it."""
     options = [*QUICK, "--steps", 10**6, "--validations", 10**4]
     with corpus.open("rb") as text, start("train", "-", *options, cwd=tmp_path, stdin=text) as run:
-        while b"  validation " not in run.stderr.readline():
-            pass
+        run.until(b"  validation ")
         run.send_signal(signal.SIGINT)
         _, rest = run.communicate(timeout=120)
     said = "stopped; to go on, with the same text on standard input: charrnn train - --resume\n"

@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from commands import assert_one_line_error, invoke
+from commands import Process, assert_one_line_error, invoke
 from disks import ASKED
 from runs import (
     SAVE_OFTEN,
@@ -126,7 +126,7 @@ def test_a_kill_at_any_moment_of_a_save_leaves_a_whole_file(tmp_path):
         save_model(source, model)
     chance = random.Random(1)
     for _ in range(10):
-        with subprocess.Popen(
+        with Process(
             [sys.executable, "-c", _SAVE_FOR_EVER, path, *sources],
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT)},

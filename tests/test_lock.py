@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import QUICK, assert_one_line_error, invoke, start
+from commands import QUICK, Process, assert_one_line_error, invoke, start
 from subprocesses import ROOT
 from trained import FABLES
 
@@ -50,7 +50,7 @@ def _python(code, *arguments):
     command = [sys.executable, "-c", code, *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipes = {stream: subprocess.PIPE for stream in ("stdin", "stdout", "stderr")}
-    return subprocess.Popen(command, env=environment, text=True, **pipes)
+    return Process(command, env=environment, text=True, **pipes)
 
 
 @pytest.fixture
@@ -62,8 +62,7 @@ def model(tmp_path):
 def test_a_second_run_refuses_and_the_first_goes_on(model, tmp_path):
     log = tmp_path / "log.jsonl"
     with start("train", FABLES, "--model", model, "--log", log, *ENDLESS) as process:
-        while b"  validation " not in process.stderr.readline():
-            pass
+        process.until(b"  validation ")
         for options in (["--force"], ["--resume"], []):
             second = invoke("train", FABLES, "--model", model, "--log", log, *options)
             assert_one_line_error(second, 1, f"{model} is being trained by process {process.pid}")

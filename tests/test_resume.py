@@ -185,8 +185,7 @@ def test_command_goes_on_after_a_signal(tmp_path):
     assert train(whole, *quick, "--log", tmp_path / "whole.jsonl").exit_code == 0
     command = ("train", CORPUS, "--lines", "--model", model, *quick, "--log", log)
     with start(*command) as process:
-        while b"  validation " not in process.stderr.readline():
-            pass
+        process.until(b"  validation ")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -205,8 +205,7 @@ def _compiling(tmp_path, *command):
     """The command, in the middle of its first kernel."""
     (tmp_path / "cache").mkdir(mode=0o700, exist_ok=True)
     process = start(*command, environment={"CHARRNN_CACHE": tmp_path / "cache"})
-    while b"compiling" not in process.stderr.readline():
-        assert process.poll() is None
+    process.until(b"compiling")
     time.sleep(0.3)
     return process
 

@@ -260,8 +260,7 @@ def test_interrupted_and_resumed_it_ends_with_the_same_bits(model, corpus, tmp_p
     options = ("--init-from", source, *QUICK[4:-4], "--steps", 800)
     assert invoke("train", corpus, "--model", whole, *options).exit_code == 0
     with start("train", corpus, "--model", target, *options) as process:
-        while b"  validation " not in process.stderr.readline():
-            pass
+        process.until(b"  validation ")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130

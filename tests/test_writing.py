@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from commands import Process
 from disks import ERRORS, Disk, Remains, on, operations_of
 from subprocesses import ROOT
 
@@ -126,7 +127,7 @@ def test_processes_may_write_one_file(path):
     command = [sys.executable, "-c", _WRITE_FOR_EVER, path]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment}
-    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as other:
+    with Process(command, **pipes) as one, Process(command, **pipes) as other:
         for process in (one, other) * 30:
             assert process.stdout.readline() == b"\n", process.stderr.read().decode()
             assert path.read_bytes() in (OLD, NEW)
