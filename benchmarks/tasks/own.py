@@ -3,10 +3,11 @@
     python benchmarks/tasks/own.py FOLDER NAME[:KINDS]... [--budget 3m] [--seeds 1,2,3] [--json]
         [--peers FILE]
 
-A text needs the kinds to restore, such as novels:case,punctuation. What is given for `--train` goes
-to `charrnn train`. With the lines that `peers.py --json` wrote, FILE, a table tells both. Its
-seconds are no race: charrnn's are those of the command, with its start and what it compiles, on all
-processors unless `--train "--threads 1"`; the peers' are one thread's, without choosing settings.
+A text needs the kinds to restore, such as novels:case,punctuation; pairs validate with NAME.dev.
+What is given for `--train` goes to `charrnn train`. With the lines that `peers.py --json` wrote,
+FILE, a table tells both. Its seconds are no race: charrnn's are those of the command, with its
+start and what it compiles, on all processors unless `--train "--threads 1"`; the peers' are one
+thread's, without choosing settings.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def task(name: str, train: Path, kinds: str) -> list[str]:
     if name in paired.NAMES:
         outputs = transcripts.wanted(train.read_text("utf-8").splitlines())
         symbols = ["--target-symbols"] if transcripts.have_spaces(outputs) else []
-        return ["--task", "pairs", *symbols]
+        held_back = train.with_name(train.name.replace(".train.", ".dev."))
+        return ["--task", "pairs", *symbols, "--validation", str(held_back)]
     with train.open(encoding="utf-8") as lines:
         return ["--task", "label" if "\t" in next(lines) else "tags"]
 
