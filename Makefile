@@ -118,5 +118,6 @@ clean: ## Remove .venv, the demo's models and all else that was built
 	sed -n '/mpi/d;s/^    \([a-z0-9-]*\)>=\([0-9.]*\)$$/\1==\2/p' setup.cfg > build/oldest.txt
 	"$(OLDEST_PYTHON)" -m venv --clear .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
-	    --constraint build/oldest.txt --editable '.[plot]' pytest pytest-xdist pytest-timeout hypothesis
+	    --constraint build/oldest.txt --editable '.[plot]' pytest pytest-xdist pytest-timeout hypothesis \
+	    safetensors
 	@touch $@

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import random
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -21,7 +22,14 @@ from charrnn.errors import CharrnnError, ModelFileError
 from charrnn.inference.language_model import LanguageModel, load
 from charrnn.network.parameters import parameter_shapes
 from charrnn.storage import checkpoint
-from charrnn.storage.checkpoint import FORMAT_VERSION, SavedModel, load_model, save_model
+from charrnn.storage.checkpoint import (
+    FORMAT_VERSION,
+    ResumeState,
+    SavedModel,
+    load_model,
+    save_model,
+    save_resume,
+)
 from charrnn.storage.tensors import MOST_HEADER
 from charrnn.text.vocabulary import Vocabulary
 
@@ -146,6 +154,16 @@ def test_the_file_is_pytorchs(path):
 
 
 # Atomic writes
+
+
+def test_saving_takes_no_memory_beside_the_tensors(tmp_path):
+    """A laptop may have no room for another three."""
+    state = ResumeState({"values": np.zeros(1 << 22, np.float32)}, {})
+    tracemalloc.start()
+    save_resume(tmp_path / "m.resume", state)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)

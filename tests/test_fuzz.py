@@ -11,10 +11,10 @@ pytestmark = pytest.mark.faults
 
 
 def test_altered_files_are_read_or_refused(tmp_path):
-    """Model files, resume files and compressed texts, of a writer and of a network that reads."""
+    """Model files, resume files and compressed texts, of networks of three tasks."""
     printed = python(TESTS / "fuzzing.py", tmp_path, "--cases", CASES)
     told = json.loads(printed)
-    assert len(told) == 7
+    assert len(told) == 9
     assert sum(own["read"] + own["refused"] for own in told.values()) == CASES
     for own in told.values():
         assert own["read"] > 1 and own["refused"] > 100

@@ -19,12 +19,17 @@ pytestmark = pytest.mark.faults
 SMALL = ("--layers", 1, "--hidden-size", 8, "--batch-size", 4, "--sequence-length", 8,
          "--threads", 1, "--steps", 60, "--validations", 12)  # fmt: skip
 
+#: Options of a cell of which some units are the characters of the text.
+FITTING = ("--hidden-size", 56)
+
 #: What is trained: every cell as it writes, and what models tell.
 KINDS = {
-    **{"-".join(cell): ("--cell", cell[0], "--activation", cell[1]) for cell in CELLS},
+    **{"-".join(own): ("--cell", own[0], "--activation", own[1],
+                       *(FITTING if cell.output_scale is not None else ()))
+       for own, cell in CELLS.items()},
     "label": ("--task", "label"),
     "tags": ("--task", "tags"),
-}
+}  # fmt: skip
 
 
 #: A rate that no network bears.
@@ -45,7 +50,7 @@ def command(request, tmp_path, model):
         corpus.write_text("".join(f"{n:04}\t{'eo'[n % 2]}\n" for n in range(300)))
     if request.param == "tags":
         corpus.write_text("".join(f"the <n>{n:04}</n> eggs\n" for n in range(300)))
-    return ("train", corpus, "--model", model, *KINDS[request.param], *SMALL)
+    return ("train", corpus, "--model", model, *SMALL, *KINDS[request.param])
 
 
 def _assert_kept_finite(model):

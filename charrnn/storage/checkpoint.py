@@ -34,7 +34,7 @@ from charrnn.storage.metadata import (
     read_network,
     read_resume,
 )
-from charrnn.storage.tensors import TensorFile, packed
+from charrnn.storage.tensors import TensorFile, parts
 from charrnn.text.display import printable
 from charrnn.text.vocabulary import Vocabulary
 
@@ -107,10 +107,10 @@ def save_model(path: str | Path, model: SavedModel) -> None:
 
 def _write(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     try:
-        data = packed(tensors, metadata)
+        written = parts(tensors, metadata)
     except ValueError as error:
         raise ModelFileError(f"cannot write {path}: {error}") from error
-    write_atomically(path, data)
+    write_atomically(path, *written)
 
 
 @contextlib.contextmanager

@@ -64,8 +64,8 @@ def writing_errors(what: str | Path) -> Iterator[None]:
         raise ModelFileError(f"cannot write {what}: {fault}; {remedy}") from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by a file with ``data``: at any moment the old or the new one is there.
+def write_atomically(path: Path, *data: bytes | memoryview) -> None:
+    """Replace ``path`` by a file with all ``data``: at any moment the old or the new one is there.
 
     That holds for a power cut too, and when it returns the new one lasts. A symbolic link stays,
     and the file that it leads to is replaced. Raises ``ModelFileError`` where it cannot be written;
@@ -79,7 +79,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         partial = target.parent / name
         _being_written.add(partial)
         try:
-            _write_new(partial, data)
+            _write_new(partial, *data)
             os.replace(partial, target)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -96,17 +96,18 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def _write_new(path: Path, *data: bytes | memoryview) -> None:
     """Make a file with ``data`` that lasts, but for its name."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
     try:
-        _write(handle, data)
+        for part in data:
+            _write(handle, part)
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _write(handle: int, data: bytes) -> None:
+def _write(handle: int, data: bytes | memoryview) -> None:
     """Write all of it; the system may take a part at a time."""
     rest = memoryview(data)
     while rest:

@@ -1,19 +1,21 @@
 """Safetensors files as they come from anyone: a bounded header first, then what it tells of.
 
-The library of that name writes them. It also reads them, but takes headers of 100 MB, keeps the
-last of several values by one name, and maps the file into memory: a process dies where another one
-cuts the file meanwhile.
+The library of that name reads them too, but takes headers of 100 MB, keeps the last of several
+values by one name, and maps the file into memory: a process dies where another one cuts the file
+meanwhile. To write them it takes three times the memory of the tensors, and where there is less it
+ends the process.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import reprlib
 from io import BufferedReader
+from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from charrnn.storage.metadata import SENSELESS, parse, read_header, read_tensor
 
@@ -21,22 +23,33 @@ from charrnn.storage.metadata import SENSELESS, parse, read_header, read_tensor
 #: texts the rest.
 MOST_HEADER = 4 << 20
 
-#: Bytes of the number at the beginning: how long the header is.
+#: Bytes of the number at the beginning: how long the header is, whose length is a multiple of it.
 _LENGTH = 8
 
 #: An element, as a file has it.
 _FLOAT = np.dtype("<f4")
 
 
-def packed(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
-    """The bytes of a file. Raises ``ValueError`` for a header that nobody would read."""
-    data = save(tensors, metadata)
-    if (size := int.from_bytes(data[:_LENGTH], "little")) > MOST_HEADER:
+def parts(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> list[bytes | memoryview]:
+    """What a file with float32 tensors consists of, one after the other; no tensor is copied.
+
+    Raises ``ValueError`` for a header that nobody would read.
+    """
+    header: dict[str, Any] = {"__metadata__": metadata}
+    flat, end = [], 0
+    for name in sorted(tensors):
+        flat.append(np.ascontiguousarray(tensors[name], _FLOAT).reshape(-1).view(np.uint8))
+        start, end = end, end + flat[-1].size
+        shape = tensors[name].shape
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": (start, end)}
+    said = json.dumps(header, separators=(",", ":")).encode()
+    said += b" " * (-len(said) % _LENGTH)
+    if len(said) > MOST_HEADER:
         raise ValueError(
-            f"its description would take {size:,} bytes, but at most {MOST_HEADER:,} are read: "
-            "give fewer or shorter labels and names of texts"
+            f"its description would take {len(said):,} bytes, but at most {MOST_HEADER:,} are "
+            "read: give fewer or shorter labels and names of texts"
         )
-    return data
+    return [len(said).to_bytes(_LENGTH, "little") + said, *(own.data for own in flat)]
 
 
 class TensorFile:
