@@ -48,7 +48,7 @@ def test_columns_are_named_by_files():
     """Two models of one cell are told apart, whatever folder they are in and at any width."""
     files = ("runs/short.safetensors", "/tmp/a-long-name-for-a-model.bin", "a\nb.safetensors")
     curves = [_curve(_decay(3), file) for file in files]
-    wide, narrow = (table(curves, _counts(3), columns).splitlines() for columns in (120, 40))
+    wide, narrow = (table(curves, _counts(3), columns).splitlines() for columns in (120, 46))
     assert wide[0].split() == ["short", "a-long-name-for-a-model.bin", r"a\nb"]
     assert narrow[-1].split() == wide[-1].split()
     *names, marks = narrow[:-4]
