@@ -8,7 +8,7 @@ DECLARED := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-torch test-processors test-faults test-examples test-browser test-oldest fuzz soak benchmark docs lint clean
+.PHONY: help demo test test-torch test-processors test-cells test-faults test-examples test-browser test-oldest fuzz soak benchmark docs lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ test-torch: .venv/installed-torch ## Run the tests that compare with PyTorch (a 
 
 test-processors: .venv/installed-test ## Run the core's tests as lesser processors would, half a minute
 	$(BIN)/python -m pytest -m processors
+
+test-cells: .venv/installed-test ## Run the tests of the less common cells, some minutes
+	$(BIN)/python -m pytest -m cells
 
 test-faults: .venv/installed-test ## Run the tests of crashes, signals, hostile files, many processes, some minutes
 	$(BIN)/python -m pytest -m faults

@@ -26,6 +26,26 @@ ALONE = ("test_target.py",)
 BROWSED = ("test_pages_browser.py",)
 
 
+#: Cells whose tests `make test` runs; kernels of the others are compiled in `make test-cells`.
+COMMON = ("elman-tanh", "jordan-tanh", "lstm-tanh", "gru-tanh", "clockwork-tanh")
+
+#: What else is run by targets of its own.
+TARGETS = {"browser", "examples", "faults", "processors", "torch"}
+
+
+def cell_of(nodeid):
+    """The cell that a test is of, if it is of one."""
+    return max(("-".join(own) for own in CELLS if "-".join(own) in nodeid), key=len, default=None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the tests of cells that are not common, but for those that have a target already."""
+    for item in items:
+        if cell_of(item.nodeid) not in (None, *COMMON) and not TARGETS & {*item.keywords}:
+            item.add_marker("cells")
+
+
 def group_of(nodeid):
     """Which tests one worker runs: all of a cell, in whatever file, or all others of a file.
 
@@ -34,10 +54,8 @@ def group_of(nodeid):
     file = nodeid.partition("::")[0]
     if file.rpartition("/")[2] in BROWSED:
         return "browser"
-    cells = ["-".join(cell) for cell in CELLS]
     alone = file.rpartition("/")[2] in ALONE
-    named = [cell for cell in cells if cell in nodeid]
-    return max(named, key=len, default=nodeid if alone else file)
+    return cell_of(nodeid) or (nodeid if alone else file)
 
 
 @pytest.hookimpl(optionalhook=True)
