@@ -234,6 +234,22 @@ def test_a_text_that_is_read_once_needs_no_dropout_and_little_decay():
         assert completed.weight_decay < 0.1
 
 
+TASKS = [
+    (0.0, {}),
+    (0.0, {"task": "pairs", "classes": 9, "symbols": 6, "decoder": "attention"}),
+    (0.1, {"task": "label", "classes": 9}),
+    (0.1, {"task": "tags", "classes": 9}),
+]
+
+
+@pytest.mark.parametrize("least, task", TASKS)
+def test_a_network_that_tells_classes_is_told_little_and_needs_dropout(least, task):
+    """Pairs tell a symbol for each character, as a text that is written does."""
+    shape = dataclasses.replace(SHAPE, **task)
+    once, often = (planning._dropout(own, shape) for own in (2.0, 500.0))
+    assert once == least and 0.25 <= often <= 0.4
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_has_a_weight_decay_of_its_own(optimizer):
     decay = _completed(50_000, 64, steps=50, optimizer=optimizer).weight_decay

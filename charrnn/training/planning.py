@@ -274,11 +274,12 @@ def _dropout(repetition: float, shape: ModelConfig) -> float:
     """What is left out of a network with so many passes times weights for each character.
 
     Nothing of units that are logits: without one a character would be likelier than it can be.
-    Beside the weight decay below it takes little; where a network reads, that decay is less.
+    Beside the weight decay below it takes little; where a network tells classes, that decay is
+    less, and so is what a text tells it: pairs tell a symbol for each character.
     """
     if CELLS[shape.cell, shape.activation].output_scale is not None:
         return 0.0
-    if not shape.writes:
+    if not shape.writes and shape.task != "pairs":
         return min(max(round(0.08 * math.log2(max(repetition, 1)), 2), _READING_DROPOUT),
                    _HIGHEST_DROPOUT)  # fmt: skip
     return min(round(0.04 * math.log2(max(repetition / 4, 1)), 2), _HIGHEST_DROPOUT)
