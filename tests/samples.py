@@ -94,7 +94,7 @@ def _kind(cell):
     """What the time loop makes a difference of."""
     kind = CELLS[cell]
     return (len(kind.states), bool(kind._fields), bool(kind.middle_blocks), kind.output_block,
-            kind.groups > 1)  # fmt: skip
+            kind.groups > 1, kind.by_character)  # fmt: skip
 
 
 #: Runs a test for every cell of the registry, none of them named.

@@ -18,7 +18,7 @@ from charrnn.studies.comparison import cells_for
 from charrnn.training.optimizer import Optimizer
 
 #: Cells whose sizes no vocabulary bounds.
-FREE = [name for name in CELL_NAMES if name != "fully-recurrent"]
+FREE = [name for name in CELL_NAMES if name not in ("fully-recurrent", "second-order")]
 TWO = ("--cells", "elman,gru")
 KEYS = {"cell", "layers", "hidden_size", "weights", "characters_per_second", "validation_loss",
         "training_loss", "bits_per_character", "seconds", "steps", "error"}  # fmt: skip

@@ -1,15 +1,20 @@
 """What sets the cells of the family apart, by what their papers say rather than by their twins."""
 
 import numpy as np
-from samples import config_of, random_batch, random_network
+import pytest
+from samples import assert_same_bits, config_of, part_of, random_batch, random_network
 
+from charrnn.config import ModelConfig
+from charrnn.errors import UsageError
 from charrnn.network.graph import build
+from charrnn.network.parameters import initial_values, parameter_shapes
 from charrnn.studies.activity import Silencer
 from charrnn.text.batch import Batch
 from charrnn.text.running import RunningText
 from charrnn.training.evaluation import loss_of
 
 CLOCKWORK, FULLY = ("clockwork", "tanh"), ("fully-recurrent", "tanh")
+SECOND = "second-order", "tanh"
 
 
 # clockwork
@@ -112,3 +117,96 @@ def test_a_silenced_output_unit_leaves_its_character_a_logit_of_zero():
     expected = loss_of(by_hand, RunningText(tokens)) - silencer.loss
     for _ in range(2):  # all is as it was afterwards
         assert silencer.change(5) == expected
+
+
+# second-order
+
+
+def _second_order(**more):
+    return random_network(config_of(SECOND, 1, 9, vocabulary_size=6, **more))
+
+
+def _units(network, batch):
+    return network.units(batch, network.initial_state(batch.inputs.shape[1]))[0]
+
+
+def _document(network, steps=20):
+    batch = random_batch(network.config, steps, 1, resets=False)
+    batch.resets[0] = 1
+    return batch
+
+
+def test_pollacks_cascaded_network_is_the_second_order_one():
+    """Its context network, a matrix C, makes of the state the weights of the network that reads."""
+    network = _second_order()
+    w_ih, w_hh, b_ih, b_hh = (network.parameters[f"rnn.{name}_l0"] for name in
+                              ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))  # fmt: skip
+    size, characters = w_ih.shape
+    biased = w_ih + (b_ih + b_hh)[:, None]
+    context = np.concatenate([w_hh.transpose(1, 0, 2), biased[:, :, None]], axis=2)
+    context = context.reshape(size * characters, size + 1)
+    batch, z = _document(network), np.zeros(size)
+    for t, character in enumerate(batch.inputs[:, 0]):
+        weights = (context @ np.append(z, 1)).reshape(size, characters)
+        z = np.tanh(weights @ np.eye(characters)[character])
+        np.testing.assert_allclose(_units(network, batch)[t, 0], z, rtol=1e-12)
+
+
+def test_its_weights_are_a_tensor_of_third_order():
+    """h_i = tanh(Σ_jk W_ijk h_j x_k + b_i), where a unit of the state is always 1 (Giles 1990)."""
+    network = _second_order()
+    p = network.parameters
+    w = np.concatenate([p["rnn.weight_hh_l0"], p["rnn.weight_ih_l0"].T[:, :, None]], axis=2)
+    bias = p["rnn.bias_ih_l0"] + p["rnn.bias_hh_l0"]
+    batch, h = _document(network), np.zeros(9)
+    for t, character in enumerate(batch.inputs[:, 0]):
+        h = np.tanh(np.einsum("kij,j,k->i", w, np.append(h, 1), np.eye(6)[character]) + bias)
+        np.testing.assert_allclose(_units(network, batch)[t, 0], h, rtol=1e-12)
+
+
+def test_lanes_of_one_character_are_multiplied_together_to_the_same_bits():
+    """With many lanes for each of few characters, with one lane alone, on three threads."""
+    config = config_of(SECOND, 2, 40, vocabulary_size=6)
+    network, shared = (random_network(config, dtype=np.float32, threads=n) for n in (1, 3))
+    batch = random_batch(config, 5, 70)
+    found = _units(network, batch)
+    assert_same_bits(_units(shared, batch), found)
+    for lane in (0, 33, 69):
+        alone = _units(network, part_of(batch, lanes=slice(lane, lane + 1)))
+        assert_same_bits(alone[:, 0], found[:, lane])
+    gradients = []
+    for own in (network, shared):
+        own.loss_and_gradients(batch, own.initial_state(70))
+        gradients.append(own.gradients)
+    assert_same_bits(*gradients)
+
+
+def test_a_character_that_is_not_read_has_no_gradient():
+    network = _second_order()
+    batch = random_batch(network.config, 8, 3)
+    batch.inputs[batch.inputs == 4] = 5
+    network.loss_and_gradients(batch, network.initial_state(3))
+    gradient = network.views(network.gradients)["rnn.weight_hh_l0"]
+    assert not gradient[4].any() and np.abs(gradient[5]).min() > 0
+
+
+def test_all_characters_begin_with_the_same_matrix():
+    config = config_of(SECOND)
+    drawn = zip(parameter_shapes(config), initial_values(config, rng=np.random.default_rng(1)),
+                strict=True)  # fmt: skip
+    matrices = dict(drawn)["rnn.weight_hh_l0"]
+    np.testing.assert_array_equal(matrices, matrices[:1].repeat(11, axis=0))
+    np.testing.assert_allclose(matrices[0] @ matrices[0].T, np.eye(7), atol=1e-6)
+
+
+def test_the_vocabulary_bounds_the_units():
+    """Weights are symbols times units squared; labels and symbols of pairs choose too."""
+    most = config_of(SECOND, vocabulary_size=5000).hidden_sizes[-1]
+    assert 2**24 < 5000 * most**2 <= 2**25
+    assert ModelConfig.for_vocabulary(5000, cell="second-order").hidden_size == most
+    assert ModelConfig.for_vocabulary(70, cell="second-order").hidden_size == 128
+    with pytest.raises(UsageError, match=f"for 5,000 of them give a `hidden_size` of {most} or"):
+        config_of(SECOND, hidden_size=most + 1, vocabulary_size=5000)
+    pairs = {"task": "pairs", "decoder": "ctc", "classes": 3000, "symbols": 3000}
+    with pytest.raises(UsageError, match="for 8,000 of them"):
+        config_of(SECOND, hidden_size=most, vocabulary_size=5000, **pairs)

@@ -223,7 +223,7 @@ def test_a_changed_weight_counts_once_it_is_packed(cell, more):
 def test_a_weight_that_is_no_number_makes_losses_that_are_none(cell):
     """The training loop sees by the losses that a run has diverged: nothing may hide a NaN."""
     network = random_network(config_of(cell, layers=2), dtype=np.float32)
-    network.parameters["rnn.weight_hh_l0"][0, 0] = np.nan
+    network.parameters["rnn.weight_hh_l0"][..., 0, 0] = np.nan
     network.pack()
     batch = random_batch(network.config, 3, 2, resets=False)
     losses, _ = network.loss_and_gradients(batch, random_state(network, 2))

@@ -202,7 +202,7 @@ def _growth(optimizer, updates=300):
         network.gradients[:] = rng.standard_normal(network.values.size)
         optimizer.update(1, optimizer.gradient_norm(1), optimizer.highest_rate)
     matrices = (network.parameters[p.name] for p in network.graph.parameters if p.units)
-    return max(math.sqrt(np.square(m, dtype=np.float64).mean() * m.shape[1]) for m in matrices)
+    return max(math.sqrt(np.square(m, dtype=np.float64).mean() * m.shape[-1]) for m in matrices)
 
 
 @every_cell

@@ -38,6 +38,9 @@ fields of the ``NamedTuple``
     reads, of the hidden state, itself and those behind it: the rest of ``weight_hh`` is zeros.
     ``due(before)`` is 1 for the units that a step updates, else 0: where a unit is updated, all
     before it are, and the products leave out columns behind the last that is due in any lane;
+``by_character``
+    whether each character has a recurrent matrix of its own: ``weight_hh`` is [V, G·H, H] in every
+    layer. Input and recurrent matrices then feed the same blocks;
 ``source``
     which of the states the recurrent product reads;
 ``middle``, ``middle_blocks``
@@ -78,6 +81,7 @@ from charrnn.cells.lstm_coupled import LstmCoupled
 from charrnn.cells.lstm_multiplicative import LstmMultiplicative
 from charrnn.cells.lstm_peephole import LstmPeephole
 from charrnn.cells.multiplicative import Multiplicative
+from charrnn.cells.second_order import SecondOrder
 
 #: Cells by the name that a user gives and, where a cell has a choice, its activation.
 CELLS: dict[tuple[str, str], Any] = {
@@ -94,6 +98,7 @@ CELLS: dict[tuple[str, str], Any] = {
     ("fully-recurrent", "tanh"): FullyRecurrent,
     ("leaky", "tanh"): Leaky,
     ("clockwork", "tanh"): Clockwork,
+    ("second-order", "tanh"): SecondOrder,
     ("multiplicative", "tanh"): Multiplicative,
     ("lstm-multiplicative", "tanh"): LstmMultiplicative,
 }
@@ -109,4 +114,4 @@ def most_layers(name: str) -> int:
 def is_bound_to_vocabulary(name: str) -> bool:
     """Whether sizes that the cell can have depend on how many characters there are."""
     kinds = [cell for (own, _), cell in CELLS.items() if own == name]
-    return any(cell.output_scale is not None for cell in kinds)
+    return any(cell.output_scale is not None or cell.by_character for cell in kinds)

@@ -12,6 +12,7 @@ class Cell(NamedTuple):
     counters = ()
     constants = ()
     groups = 1
+    by_character = False
     source = 0
     middle = 0
     middle_blocks = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +16,19 @@ ONE_HOT_VOCABULARY = 256
 EMBEDDING_SIZE = 128
 #: Most rows of a table of n-grams.
 MAX_BUCKETS = 2**19
+#: Most weights of a layer with a matrix for each character: ten times as much memory in training,
+#: 1.3 GB.
+MAX_WEIGHTS_BY_CHARACTER = 2**25
 
 
 def _hidden_sizes(cell: str, vocabulary: int) -> range:
     """Units that layers of a cell can have with such a vocabulary."""
-    has_output = any(kind.output_scale is not None for (n, _), kind in CELLS.items() if n == cell)
-    return range(vocabulary + 1 if has_output else 1, MAX_SIZE + 1)
+    kinds = [kind for (name, _), kind in CELLS.items() if name == cell]
+    least = vocabulary + 1 if any(kind.output_scale is not None for kind in kinds) else 1
+    most = MAX_SIZE
+    if any(kind.by_character for kind in kinds):
+        most = math.isqrt(MAX_WEIGHTS_BY_CHARACTER // vocabulary)
+    return range(least, most + 1)
 
 
 def _nearest(size: int, sizes: range) -> int:
@@ -84,13 +92,15 @@ class ModelConfig:
             does = "feeds its output back"
         elif self._cell.output_scale is not None:
             does = "has its output among its units"
-        least = self.hidden_sizes[0]
+        least, most = self.hidden_sizes[0], self.hidden_sizes[-1]
         require(self.hidden_size >= least, f"{self.cell} {does}: for {self.vocabulary_size} "
                 f"characters give a `hidden_size` of {least} or more")  # fmt: skip
         require(
             not (does and self.readout_layers), f"{self.cell} {does}: it takes no readout layers"
         )
         require(not does or self.writes, f"{self.cell} only writes: choose another `cell`")
+        require(self.hidden_size <= most, f"{self.cell} has a matrix for each character: for "
+                f"{self._characters:,} of them give a `hidden_size` of {most} or less")  # fmt: skip
 
     def _check_task(self) -> None:
         require_choice("task", self.task, TASKS)
@@ -121,7 +131,12 @@ class ModelConfig:
     @property
     def hidden_sizes(self) -> range:
         """Units that layers of the cell can have with such a vocabulary."""
-        return _hidden_sizes(self.cell, self.vocabulary_size)
+        return _hidden_sizes(self.cell, self._characters)
+
+    @property
+    def _characters(self) -> int:
+        """Of what may choose a matrix; of pairs, labels and symbols too."""
+        return self.vocabulary_size + (self.classes if self.task == "pairs" else 0)
 
     def with_size(self, size: int) -> ModelConfig:
         """The same with the hidden size that is nearest to ``size`` among its ``hidden_sizes``."""

@@ -67,10 +67,12 @@ def build(config: ModelConfig) -> Graph:
         below = _answering(config, layers)
     elif config.writes:
         told = (Labels("", (), config.classes),) if config.classes else ()
-        below = _embedded(config, "embedding.{}", Characters("", (), vocabulary), layers)
+        characters = Characters("", (), vocabulary)
+        below = _embedded(config, "embedding.{}", characters, layers)
         for number in range(config.layers):
             below = _through_dense(config, f"rnn.dense_l{number}", below, layers)
-            below = _add(layers, _recurrent(config, f"rnn.{{}}_l{number}", (below, *told)))
+            reads = (below, *told)
+            below = _add(layers, _recurrent(config, f"rnn.{{}}_l{number}", reads, characters))
             told = ()
     else:
         size = vocabulary + (labels if config.task == "pairs" else 0)
@@ -98,10 +100,11 @@ def _answering(config: ModelConfig, layers: list[Layer]) -> Node:
         _add(layers, Projection(f"attention.{name}.{{}}", (read,), size))
         for name in ("key", "value")
     )
-    below: Node = Characters("", (), config.symbols + SPECIALS)
+    symbols = Characters("", (), config.symbols + SPECIALS)
+    below: Node = symbols
     for number in range(config.layers):
         below = _through_dense(config, f"rnn.dense_l{number}", below, layers)
-        layer = _recurrent(config, f"rnn.{{}}_l{number}", (below, read), start="read")
+        layer = _recurrent(config, f"rnn.{{}}_l{number}", (below,), symbols, read=read)
         below = _add(layers, layer)
         if number == 0:
             context = _add(layers, Context("", (below, keys, values), size))
@@ -110,19 +113,17 @@ def _answering(config: ModelConfig, layers: list[Layer]) -> Node:
     return below
 
 
-def _both_ways(config: ModelConfig, name: str, below: Node, layers: list[Layer]) -> Node:
+def _both_ways(config: ModelConfig, name: str, characters: Node, layers: list[Layer]) -> Node:
     """Two recurrent layers in place of each, one for each direction, and what joins them."""
     embedding = "embedding.{}" if name == "rnn" else f"{name}.embedding.{{}}"
-    below = _embedded(config, embedding, below, layers)
+    below = _embedded(config, embedding, characters, layers)
     for number in range(config.layers):
         below = _through_dense(config, f"{name}.dense_l{number}", below, layers)
-        directions = [
-            _add(
-                layers, _recurrent(config, f"{name}.{{}}_l{number}{suffix}", (below,), bool(suffix))
-            )
-            for suffix in ("", "_reverse")
-        ]
-        below = _add(layers, Joined.of(*directions))
+        names = f"{name}.{{}}_l{number}"
+        forwards = _add(layers, _recurrent(config, names, (below,), characters))
+        names += "_reverse"
+        backwards = _add(layers, _recurrent(config, names, (below,), characters, reverse=True))
+        below = _add(layers, Joined.of(forwards, backwards))
     return below
 
 
@@ -143,12 +144,16 @@ def _recurrent(
     config: ModelConfig,
     names: str,
     reads: tuple[Node, ...],
+    characters: Node,
+    *,
     reverse: bool = False,
-    start: str = "",
+    read: Node | None = None,
 ) -> Recurrent:
+    """``characters`` may choose its recurrent matrix; it may start from what was ``read``."""
     cell = CELLS[config.cell, config.activation]
     feedback = 0 if cell.output_block is None else config.vocabulary_size
-    start = start or config.initial_state
+    start = "read" if read else config.initial_state
+    reads = (*reads, *([characters] if cell.by_character else []), *([read] if read else []))
     return Recurrent(names, reads, config.hidden_size, cell, start, feedback, reverse)
 
 

@@ -32,7 +32,7 @@ _SCRIPTS = ("cells.js", "network.js", "sampling.js", "page.js")
 #: What of a cell's declaration the page computes by; the rest is for training.
 _DECLARED = (
     *("states", "source", "blocks", "input_blocks", "recurrent_blocks"),
-    *("middle", "middle_blocks", "output_block"),
+    *("middle", "middle_blocks", "output_block", "by_character"),
 )
 
 

@@ -71,9 +71,9 @@ class Optimizer(ABC):
     def _rate_of(self, parameter: Parameter) -> float:
         if not parameter.trained:
             return 0.0
-        if parameter.chosen:
-            return _TABLE_RATE
-        return self._bounded_rate(parameter) if parameter.units else 1.0
+        if parameter.units:
+            return self._bounded_rate(parameter)
+        return _TABLE_RATE if parameter.chosen else 1.0
 
     def _bounded_rate(self, matrix: Parameter) -> float:
         """The share of the learning rate at which a matrix that reads units is to learn.

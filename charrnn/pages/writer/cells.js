@@ -62,6 +62,7 @@ class Elman {
 }
 
 class FullyRecurrent extends Elman {}
+class SecondOrder extends Elman {}
 
 class ElmanRelu {
   forward([x]) {
@@ -122,5 +123,5 @@ class LstmMultiplicative {
 
 const CELLS = {
   Lstm, LstmPeephole, LstmCoupled, Gru, GruResetBefore, GruMinimal, Elman, ElmanRelu, FullyRecurrent,
-  Jordan, JordanRelu, Leaky, Clockwork, Multiplicative, LstmMultiplicative,
+  Jordan, JordanRelu, Leaky, Clockwork, SecondOrder, Multiplicative, LstmMultiplicative,
 };
