@@ -150,6 +150,7 @@ STEPS = {
     ("jordan", "relu"): jordan_relu_step,
     ("fully-recurrent", "tanh"): elman_step,
     ("leaky", "tanh"): leaky_step,
+    ("echo-state", "tanh"): leaky_step,
     ("clockwork", "tanh"): clockwork_step,
     ("second-order", "tanh"): second_order_step,
     ("multiplicative", "tanh"): multiplicative_step,

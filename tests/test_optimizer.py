@@ -4,7 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from samples import assert_same_bits, config_of, every_cell, plan_of, random_batch, random_network
+from samples import (
+    assert_same_bits,
+    config_of,
+    every_trained_cell,
+    plan_of,
+    random_batch,
+    random_network,
+)
 
 from charrnn.cells import CELLS
 from charrnn.config import OPTIMIZERS
@@ -205,7 +212,7 @@ def _growth(optimizer, updates=300):
     return max(math.sqrt(np.square(m, dtype=np.float64).mean() * m.shape[-1]) for m in matrices)
 
 
-@every_cell
+@every_trained_cell
 @pytest.mark.parametrize("name", ["adam", "rmsprop"])
 def test_noise_makes_no_matrix_larger_than_a_cell_bears(cell, name):
     """Weight decay is such that they would become three times as large at the full rate."""

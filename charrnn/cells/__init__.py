@@ -41,6 +41,9 @@ fields of the ``NamedTuple``
 ``by_character``
     whether each character has a recurrent matrix of its own: ``weight_hh`` is [V, G·H, H] in every
     layer. Input and recurrent matrices then feed the same blocks;
+``trained``
+    whether its weights learn: those of a reservoir stay as they are drawn, and so does what is
+    below it;
 ``source``
     which of the states the recurrent product reads;
 ``middle``, ``middle_blocks``
@@ -69,6 +72,7 @@ from __future__ import annotations
 from typing import Any
 
 from charrnn.cells.clockwork import Clockwork
+from charrnn.cells.echo_state import EchoState
 from charrnn.cells.elman import Elman, ElmanRelu
 from charrnn.cells.fully_recurrent import FullyRecurrent
 from charrnn.cells.gru import Gru
@@ -97,6 +101,7 @@ CELLS: dict[tuple[str, str], Any] = {
     ("jordan", "relu"): JordanRelu,
     ("fully-recurrent", "tanh"): FullyRecurrent,
     ("leaky", "tanh"): Leaky,
+    ("echo-state", "tanh"): EchoState,
     ("clockwork", "tanh"): Clockwork,
     ("second-order", "tanh"): SecondOrder,
     ("multiplicative", "tanh"): Multiplicative,
@@ -115,3 +120,8 @@ def is_bound_to_vocabulary(name: str) -> bool:
     """Whether sizes that the cell can have depend on how many characters there are."""
     kinds = [cell for (own, _), cell in CELLS.items() if own == name]
     return any(cell.output_scale is not None or cell.by_character for cell in kinds)
+
+
+def is_reservoir(name: str) -> bool:
+    """Whether the weights of the cell stay as they are drawn, and what reads its units learns."""
+    return not any(cell.trained for (own, _), cell in CELLS.items() if own == name)

@@ -13,6 +13,7 @@ class Cell(NamedTuple):
     constants = ()
     groups = 1
     by_character = False
+    trained = True
     source = 0
     middle = 0
     middle_blocks = ()

@@ -26,6 +26,7 @@ from charrnn.network.nodes import (
     Projection,
     Recurrent,
 )
+from charrnn.network.reservoir import Reservoir
 from charrnn.text.vocabulary import SPECIALS
 
 
@@ -130,7 +131,8 @@ def _both_ways(config: ModelConfig, name: str, characters: Node, layers: list[La
 def _embedded(config: ModelConfig, names: str, below: Node, layers: list[Layer]) -> Node:
     if not config.embedding_size:
         return below
-    return _add(layers, Embedding(names, (below,), config.embedding_size))
+    trained = CELLS[config.cell, config.activation].trained
+    return _add(layers, Embedding(names, (below,), config.embedding_size, trained))
 
 
 def _through_dense(config: ModelConfig, name: str, below: Node, layers: list[Layer]) -> Node:
@@ -154,7 +156,10 @@ def _recurrent(
     feedback = 0 if cell.output_block is None else config.vocabulary_size
     start = "read" if read else config.initial_state
     reads = (*reads, *([characters] if cell.by_character else []), *([read] if read else []))
-    return Recurrent(names, reads, config.hidden_size, cell, start, feedback, reverse)
+    own = names, reads, config.hidden_size, cell, start, feedback, reverse
+    if cell.trained:
+        return Recurrent(*own)
+    return Reservoir(*own, config.radius, config.leak)
 
 
 def _head(config: ModelConfig, below: Node) -> Layer:

@@ -37,12 +37,15 @@ class Parameter(NamedTuple):
     most_growth: float = math.inf  # of a matrix that reads units: see ``charrnn.cells``
     chosen: bool = False  # whether characters choose among its rows, columns or matrices
     groups: int = 1  # of a square matrix: see ``charrnn.cells``
+    connections: int = 0  # of a matrix that is mostly zeros: elements of a row that are not
     trained: bool = True  # whether updates change it
     decayed: bool = True  # whether weight decay makes it smaller
 
     @property
     def weights(self) -> int:
         """Its weights, without elements that are zero for ever."""
+        if self.connections:
+            return self.shape[0] * self.connections
         if self.groups == 1:
             return math.prod(self.shape)
         sizes = np.bincount(groups_of(self.shape[0], self.groups))
@@ -159,8 +162,11 @@ class Layer(Node, ABC):
         """What computes it, at its ``charrnn.network.layers.place.Place``."""
 
 
+@dataclass(frozen=True, eq=False)
 class Embedding(Layer):
     """A vector for each character: ``torch.nn.Embedding``."""
+
+    trained: bool = True
 
     gain = 1.0
 
@@ -171,7 +177,8 @@ class Embedding(Layer):
         def normal(rng: np.random.Generator) -> np.ndarray:
             return rng.standard_normal(shape, dtype=np.float32)
 
-        return (Parameter(self.named("weight"), shape, normal, chosen=True),)
+        weight = Parameter(self.named("weight"), shape, normal, chosen=True, trained=self.trained)
+        return (weight,)
 
     def create(self, place: Any) -> Any:
         from charrnn.network.layers.embedding import EmbeddingLayer

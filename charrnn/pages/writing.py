@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.network.description import architecture
+from charrnn.network.description import architecture, weights
 from charrnn.network.graph import Graph, build
 from charrnn.network.heads import OutputUnits
 from charrnn.network.nodes import Node, Recurrent
-from charrnn.network.parameters import weight_count
 from charrnn.pages.rounding import stored
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.storage.summary import reads_lines
@@ -92,7 +91,7 @@ def _about(
     training = model.training
     rows = [
         ("Network", architecture(model.config)),
-        ("Weights", f"{weight_count(model.config):,}, matrices as {precision}"),
+        ("Weights", f"{weights(model.config)}, matrices as {precision}"),
     ]
     if corpus := training.get("corpus"):
         names = (PureWindowsPath(path).name for path in corpus)  # it knows both kinds of paths

@@ -190,6 +190,7 @@ class RecurrentLayer:
         states, _, width = self.initial.shape
         run.begin(self.initial, np.zeros((states, documents, width), self.initial.dtype))
         run.first[:] = state
+        run.dstates[:] = 0  # nothing has flowed back
         for own in self.first_states:
             shapes = own.matrix.depth, own.matrix.columns
             run.start_rows = [np.empty((documents, n), self.initial.dtype) for n in shapes * 2]

@@ -93,6 +93,8 @@ class Leaky {
   }
 }
 
+class EchoState extends Leaky {}
+
 class Clockwork {
   forward([x], [h, phase], [period]) {
     const after = phase + 1;
@@ -123,5 +125,5 @@ class LstmMultiplicative {
 
 const CELLS = {
   Lstm, LstmPeephole, LstmCoupled, Gru, GruResetBefore, GruMinimal, Elman, ElmanRelu, FullyRecurrent,
-  Jordan, JordanRelu, Leaky, Clockwork, SecondOrder, Multiplicative, LstmMultiplicative,
+  Jordan, JordanRelu, Leaky, EchoState, Clockwork, SecondOrder, Multiplicative, LstmMultiplicative,
 };

@@ -261,7 +261,10 @@ class Recurrent extends Layer {
   }
 }
 
-const NODES = { Characters, Labels, Embedding, Recurrent, Dense, NextCharacter, OutputUnits };
+/** It differs in training alone. */
+class Reservoir extends Recurrent {}
+
+const NODES = { Characters, Labels, Embedding, Recurrent, Reservoir, Dense, NextCharacter, OutputUnits };
 
 class Network {
   constructor({ nodes, tensors }) {
