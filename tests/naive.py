@@ -110,6 +110,12 @@ def clockwork_step(x, state, w_ih, w_hh, b_ih, b_hh):
     return np.where(phase < 1, n, h), np.where(phase + 1 < period, phase + 1, 0)
 
 
+def second_order_step(x, state, w_ih, w_hh, b_ih, b_hh):
+    """h = tanh(x W + h' U + b); each lane may have a U of its own, [B, H, H]."""
+    (h,) = state
+    return (np.tanh(x @ w_ih.T + b_ih + np.einsum("...j,...ij->...i", h, w_hh) + b_hh),)
+
+
 def _product_of(x, h, w_ih, w_hh, b_ih, b_hh):
     """m = (x W_m + b_m) ⊙ (h' U_m + b_m'), and the weights without these: the first of all."""
     size = h.shape[-1]
@@ -144,7 +150,9 @@ STEPS = {
     ("jordan", "relu"): jordan_relu_step,
     ("fully-recurrent", "tanh"): elman_step,
     ("leaky", "tanh"): leaky_step,
+    ("echo-state", "tanh"): leaky_step,
     ("clockwork", "tanh"): clockwork_step,
+    ("second-order", "tanh"): second_order_step,
     ("multiplicative", "tanh"): multiplicative_step,
     ("lstm-multiplicative", "tanh"): lstm_multiplicative_step,
 }
@@ -215,7 +223,7 @@ def forward(config, parameters, batch, state, nudges=None):
                 for name, s in zip(names, states[layer], strict=False)
             ]
             x = np.concatenate([x, told[t]], axis=1) if layer == 0 else x
-            states[layer] = list(step(x, before, *weights))
+            states[layer] = list(step(x, before, *_chosen_by(batch.inputs[t], weights)))
             if nudges is not None:
                 states[layer][0] = states[layer][0] + nudges[t, layer]
             x = states[layer][0]
@@ -282,21 +290,21 @@ def _both_ways(config, p, characters):
     x = p.get("embedding.weight", np.eye(config.vocabulary_size))[characters]
     for layer in range(config.layers):
         x = _before(config, p, layer, x)
-        forwards = _one_way(config, p, layer, x)
-        backwards = _one_way(config, p, f"{layer}_reverse", x[::-1])[::-1]
+        forwards = _one_way(config, p, layer, x, characters)
+        backwards = _one_way(config, p, f"{layer}_reverse", x[::-1], characters[::-1])[::-1]
         x = np.concatenate([forwards, backwards], axis=1)
     return x
 
 
-def _one_way(config, p, layer, x):
+def _one_way(config, p, layer, x, characters):
     step, weights = STEPS[config.cell, config.activation], _parameters_of(p, layer)
     nothing = np.zeros(config.hidden_size)
     state = [p.get(f"rnn.initial_{name}_l{layer}", nothing)[None] for name in "hc"]
     if "lstm" not in config.cell and config.cell != "clockwork":
         state = state[:1]
     hidden = []
-    for row in x:
-        state = step(row[None], state, *weights)
+    for row, character in zip(x, characters, strict=True):
+        state = step(row[None], state, *_chosen_by(character, weights))
         hidden.append(state[0][0])
     return np.array(hidden)
 
@@ -336,6 +344,12 @@ def _parameters_of(parameters, layer):
     names += [*(f"peephole_{gate}" for gate in "ifo"), "rate"]
     found = (parameters.get(f"rnn.{name}_l{layer}") for name in names)
     return [tensor for tensor in found if tensor is not None]
+
+
+def _chosen_by(characters, weights):
+    """A layer's parameters, with the recurrent matrix that each character has, where it has one."""
+    w_ih, w_hh, *others = weights
+    return [w_ih, w_hh[characters] if w_hh.ndim == 3 else w_hh, *others]
 
 
 def _padded(states, shape):

@@ -77,13 +77,13 @@ def _cells(keys):
     return pytest.mark.parametrize("cell", keys, ids=ids)
 
 
-def variants(*names):
+def variants(*names, among=tuple(CELLS)):
     """Runs a test with what each name adds, where the cell can have it, for one cell of each kind;
     for the others with the first name alone.
     """
     rows = {
         "-".join([*cell, name]): (cell, VARIANTS[name])
-        for cell in CELLS
+        for cell in among
         for name in (names if cell in CELLS_OF_EACH_KIND else names[:1])
         if is_possible(cell, VARIANTS[name])
     }
@@ -94,11 +94,16 @@ def _kind(cell):
     """What the time loop makes a difference of."""
     kind = CELLS[cell]
     return (len(kind.states), bool(kind._fields), bool(kind.middle_blocks), kind.output_block,
-            kind.groups > 1)  # fmt: skip
+            kind.groups > 1, kind.by_character)  # fmt: skip
 
 
 #: Runs a test for every cell of the registry, none of them named.
 every_cell = _cells(list(CELLS))
+
+_TRAINED = [key for key, cell in CELLS.items() if cell.trained]
+
+#: Runs a test for every cell whose own weights are trained.
+every_trained_cell = _cells(_TRAINED)
 
 CELLS_OF_EACH_KIND = list({_kind(cell): cell for cell in reversed(CELLS)}.values())
 
@@ -115,6 +120,9 @@ one_stacked_cell_of_each_kind = _cells(
 
 #: Runs a test for every cell with everything that a network can have.
 every_variant = variants(*VARIANTS)
+
+#: Runs a test for every cell whose own weights are trained, with everything.
+every_trained_variant = variants(*VARIANTS, among=_TRAINED)
 
 
 def plan_of(**values):

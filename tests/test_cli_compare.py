@@ -17,8 +17,9 @@ from charrnn.storage.checkpoint import load_model, resume_path
 from charrnn.studies.comparison import cells_for
 from charrnn.training.optimizer import Optimizer
 
-#: Cells whose sizes no vocabulary bounds.
-FREE = [name for name in CELL_NAMES if name != "fully-recurrent"]
+#: Cells whose sizes no vocabulary bounds, and that are trained.
+NAMED = "fully-recurrent", "second-order", "echo-state"
+FREE = [name for name in CELL_NAMES if name not in NAMED]
 TWO = ("--cells", "elman,gru")
 KEYS = {"cell", "layers", "hidden_size", "weights", "characters_per_second", "validation_loss",
         "training_loss", "bits_per_character", "seconds", "steps", "error"}  # fmt: skip

@@ -1,15 +1,45 @@
 """What sets the cells of the family apart, by what their papers say rather than by their twins."""
 
-import numpy as np
-from samples import config_of, random_batch, random_network
+import dataclasses
+import math
 
+import gradcheck
+import numpy as np
+import pytest
+from samples import (
+    assert_same_bits,
+    config_of,
+    part_of,
+    plan_of,
+    random_batch,
+    random_documents,
+    random_network,
+    random_state,
+)
+from trained import with_biases
+
+from charrnn.config import OPTIMIZERS, ModelConfig, TrainingConfig
+from charrnn.errors import UsageError
+from charrnn.network.description import architecture, weights
 from charrnn.network.graph import build
+from charrnn.network.parameters import (
+    initial_values,
+    parameter_shapes,
+    recurrent_weight_count,
+    trained_weight_count,
+    weight_count,
+)
+from charrnn.network.reservoir import CONNECTIONS, sparse
+from charrnn.storage.summary import describe
 from charrnn.studies.activity import Silencer
 from charrnn.text.batch import Batch
 from charrnn.text.running import RunningText
 from charrnn.training.evaluation import loss_of
+from charrnn.training.optimizer import create_optimizer
+from charrnn.training.planning import suited_shape
 
 CLOCKWORK, FULLY = ("clockwork", "tanh"), ("fully-recurrent", "tanh")
+SECOND, ECHO = ("second-order", "tanh"), ("echo-state", "tanh")
 
 
 # clockwork
@@ -112,3 +142,240 @@ def test_a_silenced_output_unit_leaves_its_character_a_logit_of_zero():
     expected = loss_of(by_hand, RunningText(tokens)) - silencer.loss
     for _ in range(2):  # all is as it was afterwards
         assert silencer.change(5) == expected
+
+
+# second-order
+
+
+def _second_order(**more):
+    return random_network(config_of(SECOND, 1, 9, vocabulary_size=6, **more))
+
+
+def _units(network, batch):
+    return network.units(batch, network.initial_state(batch.inputs.shape[1]))[0]
+
+
+def _document(network, steps=20):
+    batch = random_batch(network.config, steps, 1, resets=False)
+    batch.resets[0] = 1
+    return batch
+
+
+def test_pollacks_cascaded_network_is_the_second_order_one():
+    """Its context network, a matrix C, makes of the state the weights of the network that reads."""
+    network = _second_order()
+    w_ih, w_hh, b_ih, b_hh = (network.parameters[f"rnn.{name}_l0"] for name in
+                              ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))  # fmt: skip
+    size, characters = w_ih.shape
+    biased = w_ih + (b_ih + b_hh)[:, None]
+    context = np.concatenate([w_hh.transpose(1, 0, 2), biased[:, :, None]], axis=2)
+    context = context.reshape(size * characters, size + 1)
+    batch, z = _document(network), np.zeros(size)
+    for t, character in enumerate(batch.inputs[:, 0]):
+        weights = (context @ np.append(z, 1)).reshape(size, characters)
+        z = np.tanh(weights @ np.eye(characters)[character])
+        np.testing.assert_allclose(_units(network, batch)[t, 0], z, rtol=1e-12)
+
+
+def test_its_weights_are_a_tensor_of_third_order():
+    """h_i = tanh(Σ_jk W_ijk h_j x_k + b_i), where a unit of the state is always 1 (Giles 1990)."""
+    network = _second_order()
+    p = network.parameters
+    w = np.concatenate([p["rnn.weight_hh_l0"], p["rnn.weight_ih_l0"].T[:, :, None]], axis=2)
+    bias = p["rnn.bias_ih_l0"] + p["rnn.bias_hh_l0"]
+    batch, h = _document(network), np.zeros(9)
+    for t, character in enumerate(batch.inputs[:, 0]):
+        h = np.tanh(np.einsum("kij,j,k->i", w, np.append(h, 1), np.eye(6)[character]) + bias)
+        np.testing.assert_allclose(_units(network, batch)[t, 0], h, rtol=1e-12)
+
+
+def test_lanes_of_one_character_are_multiplied_together_to_the_same_bits():
+    """With many lanes for each of few characters, with one lane alone, on three threads."""
+    config = config_of(SECOND, 2, 40, vocabulary_size=6)
+    network, shared = (random_network(config, dtype=np.float32, threads=n) for n in (1, 3))
+    batch = random_batch(config, 5, 70)
+    found = _units(network, batch)
+    assert_same_bits(_units(shared, batch), found)
+    for lane in (0, 33, 69):
+        alone = _units(network, part_of(batch, lanes=slice(lane, lane + 1)))
+        assert_same_bits(alone[:, 0], found[:, lane])
+    gradients = []
+    for own in (network, shared):
+        own.loss_and_gradients(batch, own.initial_state(70))
+        gradients.append(own.gradients)
+    assert_same_bits(*gradients)
+
+
+def test_a_character_that_is_not_read_has_no_gradient():
+    network = _second_order()
+    batch = random_batch(network.config, 8, 3)
+    batch.inputs[batch.inputs == 4] = 5
+    network.loss_and_gradients(batch, network.initial_state(3))
+    gradient = network.views(network.gradients)["rnn.weight_hh_l0"]
+    assert not gradient[4].any() and np.abs(gradient[5]).min() > 0
+
+
+def test_all_characters_begin_with_the_same_matrix():
+    config = config_of(SECOND)
+    drawn = zip(parameter_shapes(config), initial_values(config, rng=np.random.default_rng(1)),
+                strict=True)  # fmt: skip
+    matrices = dict(drawn)["rnn.weight_hh_l0"]
+    np.testing.assert_array_equal(matrices, matrices[:1].repeat(11, axis=0))
+    np.testing.assert_allclose(matrices[0] @ matrices[0].T, np.eye(7), atol=1e-6)
+
+
+def test_the_vocabulary_bounds_the_units():
+    """Weights are symbols times units squared; labels and symbols of pairs choose too."""
+    most = config_of(SECOND, vocabulary_size=5000).hidden_sizes[-1]
+    assert 2**24 < 5000 * most**2 <= 2**25
+    assert ModelConfig.for_vocabulary(5000, cell="second-order").hidden_size == most
+    assert ModelConfig.for_vocabulary(70, cell="second-order").hidden_size == 128
+    with pytest.raises(UsageError, match=f"for 5,000 of them give a `hidden_size` of {most} or"):
+        config_of(SECOND, hidden_size=most + 1, vocabulary_size=5000)
+    pairs = {"task": "pairs", "decoder": "ctc", "classes": 3000, "symbols": 3000}
+    with pytest.raises(UsageError, match="for 8,000 of them"):
+        config_of(SECOND, hidden_size=most, vocabulary_size=5000, **pairs)
+
+
+# echo-state
+
+
+def _echo_state(size=9, dtype=np.float64, **more):
+    return random_network(config_of(ECHO, 1, size, **more), dtype=dtype)
+
+
+def _names(network, *, trained):
+    return [p.name for p in network.graph.parameters if p.trained == trained]
+
+
+@pytest.mark.parametrize("more", [{}, {"embedding_size": 5, "readout_layers": 2},
+                                  {"task": "tags", "classes": 5}], ids=str)  # fmt: skip
+def test_what_reads_the_units_has_gradients_and_nothing_else(more):
+    """Those of central differences, one tensor after the other."""
+    network = _echo_state(**more)
+    config, rng = network.config, np.random.default_rng(7)
+    batch = random_batch(config, 12, 3) if config.writes else random_documents(config)
+    state = network.initial_state(batch.inputs.shape[1])
+    network.loss_and_gradients(batch, state)
+    gradients, values = network.views(network.gradients.copy()), network.values.copy()
+    assert all(name.startswith(("dense", "readout")) for name in _names(network, trained=True))
+    assert not any(gradients[name].any() for name in _names(network, trained=False))
+    for name in _names(network, trained=True):
+        parameter = network.parameters[name]
+
+        def losses(changed, parameter=parameter):
+            parameter[...] = changed
+            network.pack()
+            return network.losses(batch, state)[0]
+
+        error = gradcheck.relative_error(losses, parameter.copy(), gradients[name], rng=rng)
+        assert error < 1e-7, name
+        network.values[:] = values
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("size", [9, 70])
+def test_a_reservoir_stays_as_it_was_drawn(size, optimizer):
+    """By updates whose gradients are short and long; what learns moves, also by itself."""
+    network = _echo_state(size, np.float32)
+    before = {name: tensor.copy() for name, tensor in network.parameters.items()}
+    plan = plan_of(optimizer=optimizer, weight_decay=0.5, clip_norm=1e-3, averaging=0.9)
+    updates, batch = create_optimizer(plan, network), random_batch(network.config, 5, 3)
+    for _ in range(5):
+        network.loss_and_gradients(batch, network.initial_state(3))
+        found = network.views(network.gradients)
+        norm = np.sqrt(sum((found[n] ** 2).sum() for n in _names(network, trained=True)))
+        assert updates.gradient_norm(1) == pytest.approx(norm, rel=1e-5)
+        updates.update(1, updates.gradient_norm(1), 0.01)
+    average = network.views(updates.average)
+    for name in _names(network, trained=False):
+        assert_same_bits(network.parameters[name], before[name])
+        assert_same_bits(average[name], before[name])
+        for moment in updates.moments.values():
+            assert not network.views(moment)[name].any()
+    for name in _names(network, trained=True):
+        assert np.abs(network.parameters[name] - before[name]).min() > 0
+    learned = network.losses(batch, network.initial_state(3))[0]
+    network.pack()
+    assert_same_bits(network.losses(batch, network.initial_state(3))[0], learned)
+
+
+@pytest.mark.parametrize(("size", "radius"), [(1, 0.9), (7, 0.5), (40, 0.9), (300, 1.2)])
+def test_recurrent_matrices_have_the_spectral_radius_and_few_elements(size, radius):
+    for seed in range(3):
+        matrix = sparse(size, radius)(np.random.default_rng(seed))
+        found = np.abs(np.linalg.eigvals(matrix.astype(np.float64))).max()
+        assert found == pytest.approx(radius, rel=0.02)
+        np.testing.assert_array_equal(np.count_nonzero(matrix, axis=1), min(size, CONNECTIONS))
+
+
+def test_the_past_fades_by_the_spectral_radius():
+    """The echo state property: with a small one two states become one, with a large one not."""
+    apart = {}
+    for radius in (0.5, 4.0):
+        network = _echo_state(100, spectral_radius=radius, leak=1.0)
+        batch = random_batch(network.config, 60, 2, resets=False)
+        batch.inputs[:, 1] = batch.inputs[:, 0]
+        units, _ = network.units(batch, random_state(network, 2))
+        apart[radius] = np.abs(units[-1, 0] - units[-1, 1]).max()
+    assert apart[0.5] < 1e-9 < 1e-3 < apart[4.0]
+
+
+@pytest.mark.parametrize("leak", [1.0, 0.2])
+def test_units_follow_what_they_read_by_the_leak(leak):
+    network, state = _echo_state(leak=leak), random_state(_echo_state(), 2)
+    batch = random_batch(network.config, 1, 2, resets=False)
+    p, h = network.parameters, state[0, 0, :, :9]
+    p["rnn.rate_l0"][...] = build(network.config).recurrent[0].first_values("rate")
+    network.pack()
+    n = np.tanh(p["rnn.weight_ih_l0"].T[batch.inputs[0]] + h @ p["rnn.weight_hh_l0"].T
+                + p["rnn.bias_ih_l0"] + p["rnn.bias_hh_l0"])  # fmt: skip
+    expected = (1 - leak) * h + leak * n
+    np.testing.assert_allclose(network.units(batch, state)[0][0], expected, atol=1e-8)
+
+
+def test_gradients_flow_back_through_a_reservoir_where_they_are_asked_for():
+    """Those of ``charrnn gradients``; training goes on as before."""
+    network, twin = _echo_state(), _echo_state()
+    batch, state = random_batch(network.config, 6, 2, resets=False), network.initial_state(2)
+    found = network.state_gradients(batch, state)
+    assert np.abs(found[0]).max() > 0
+    for own in (network, twin):
+        own.loss_and_gradients(batch, state)
+        assert not own.initial_gradients.any()
+    assert_same_bits(network.gradients, twin.gradients)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"dense_before": 1}, "nothing of echo-state is learned"),
+        ({"initial_state": "learned"}, "nothing of echo-state is learned"),
+        ({"task": "pairs", "decoder": "attention", "classes": 3, "symbols": 3}, "`decoder` ctc"),
+        ({"layers": 2}, "echo-state takes one layer"),
+        ({"spectral_radius": 0.0}, "spectral radius must be from 0.01 to 10"),
+        ({"spectral_radius": math.nan}, "spectral radius must be from"),
+        ({"leak": 0.0}, "leak must be from 0.001 to 1"),
+        ({"leak": 1.5}, "leak must be from 0.001 to 1"),
+        ({"cell": "leaky", "leak": 0.5}, "`leak` is for the cell echo-state, not for leaky"),
+        ({"cell": "lstm", "spectral_radius": 0.9}, "`spectral_radius` is for the cell echo-state"),
+    ],
+    ids=str,
+)
+def test_what_a_reservoir_cannot_be_is_refused(more, words):
+    with pytest.raises(UsageError, match=words):
+        ModelConfig(30, **{"cell": "echo-state", "layers": 1, **more})
+
+
+def test_weights_that_are_trained_are_counted_for_plans_and_told():
+    config = config_of(ECHO, 1, 50)
+    assert trained_weight_count(config) == recurrent_weight_count(config) == 51 * 11
+    assert weight_count(config) == 51 * 11 + 50 * (11 + CONNECTIONS + 3)
+    assert weights(config) == "1,761 (561 of them trained)"
+    model = dataclasses.replace(with_biases("abcdefgh"), config=config,
+                                tensors=_echo_state(50, np.float32).parameters)  # fmt: skip
+    assert describe(model)["trained_weights"] == 561
+    assert "trained_weights" not in describe(with_biases("a"))
+    assert architecture(config) == "echo-state 1×50, spectral radius 0.9"
+    small, large = (suited_shape(config, TrainingConfig(), n).hidden_size for n in (400, 10**6))
+    assert small < large == 1024

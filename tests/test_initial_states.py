@@ -8,6 +8,7 @@ from samples import (
     assert_same_bits,
     config_of,
     every_cell,
+    every_trained_cell,
     memory_sizes,
     part_of,
     random_batch,
@@ -47,7 +48,7 @@ def test_other_networks_start_from_zeros(cell, kind):
 # Learned
 
 
-@every_cell
+@every_trained_cell
 def test_the_initial_state_holds_what_was_learned(cell):
     network = _network(cell, "learned")
     for change in (0, 1):
@@ -92,7 +93,7 @@ def test_evaluation_starts_from_what_was_learned_or_from_zeros(cell, more):
     assert evaluate(network, tokens).nats == pytest.approx(exact.sum(), rel=1e-5)
 
 
-@every_cell
+@every_trained_cell
 def test_training_moves_learned_states(cell):
     name, activation = cell
     shape = {"cell": name, "activation": activation, "initial_state": "learned"}

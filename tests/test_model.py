@@ -8,6 +8,7 @@ from samples import (
     assert_same_bits,
     config_of,
     every_cell,
+    every_trained_variant,
     every_variant,
     memory_sizes,
     random_batch,
@@ -81,7 +82,7 @@ def _losses_by_values(network, batch, state, dropout):
     return losses
 
 
-@every_variant
+@every_trained_variant
 @depths
 def test_gradients_are_those_of_central_differences(cell, more, layers, steps, embedding):
     config = config_of(cell, layers, embedding_size=embedding, **more)
@@ -99,7 +100,7 @@ def test_gradients_are_those_of_central_differences(cell, more, layers, steps, e
     assert max(errors) < 1e-7
 
 
-@every_variant
+@every_trained_variant
 @depths
 def test_gradient_of_the_initial_state_is_that_of_central_differences(
     cell, more, layers, steps, embedding
@@ -129,7 +130,7 @@ def test_gradient_of_the_initial_state_is_that_of_central_differences(
     assert np.all(elsewhere == 0)
 
 
-@every_variant
+@every_trained_variant
 @embeddings
 def test_gradients_under_dropout_are_those_of_its_masks(cell, more, embedding):
     config = config_of(cell, 2, embedding_size=embedding, **more)
@@ -223,7 +224,7 @@ def test_a_changed_weight_counts_once_it_is_packed(cell, more):
 def test_a_weight_that_is_no_number_makes_losses_that_are_none(cell):
     """The training loop sees by the losses that a run has diverged: nothing may hide a NaN."""
     network = random_network(config_of(cell, layers=2), dtype=np.float32)
-    network.parameters["rnn.weight_hh_l0"][0, 0] = np.nan
+    network.parameters["rnn.weight_hh_l0"][..., 0, 0] = np.nan
     network.pack()
     batch = random_batch(network.config, 3, 2, resets=False)
     losses, _ = network.loss_and_gradients(batch, random_state(network, 2))

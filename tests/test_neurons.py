@@ -97,7 +97,7 @@ def test_silenced_units_are_those_whose_output_nothing_reads(cell):
         by_hand = network.with_values(network.values)
         named = by_hand.parameters
         if cell[0] != "jordan":
-            named[f"rnn.weight_hh_l{own.layer - 1}"][:, own.number] = 0
+            named[f"rnn.weight_hh_l{own.layer - 1}"][..., own.number] = 0
         above = (f"rnn.weight_ih_l{own.layer}", "dense.0.weight", "readout.weight")
         named[next(name for name in above if name in named)][:, own.number] = 0
         by_hand.pack()

@@ -4,7 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from samples import assert_same_bits, config_of, every_cell, plan_of, random_batch, random_network
+from samples import (
+    assert_same_bits,
+    config_of,
+    every_trained_cell,
+    plan_of,
+    random_batch,
+    random_network,
+)
 
 from charrnn.cells import CELLS
 from charrnn.config import OPTIMIZERS
@@ -202,10 +209,10 @@ def _growth(optimizer, updates=300):
         network.gradients[:] = rng.standard_normal(network.values.size)
         optimizer.update(1, optimizer.gradient_norm(1), optimizer.highest_rate)
     matrices = (network.parameters[p.name] for p in network.graph.parameters if p.units)
-    return max(math.sqrt(np.square(m, dtype=np.float64).mean() * m.shape[1]) for m in matrices)
+    return max(math.sqrt(np.square(m, dtype=np.float64).mean() * m.shape[-1]) for m in matrices)
 
 
-@every_cell
+@every_trained_cell
 @pytest.mark.parametrize("name", ["adam", "rmsprop"])
 def test_noise_makes_no_matrix_larger_than_a_cell_bears(cell, name):
     """Weight decay is such that they would become three times as large at the full rate."""

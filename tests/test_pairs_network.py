@@ -58,13 +58,14 @@ def _losses(network, batch):
 # Beside a twin
 
 
-def _layer(weights, name, suffix, xs, step, state):
-    """Outputs of a recurrent layer over a sequence, and its last state."""
-    own = [weights[f"{name}.{p}_{suffix}"] for p in ("weight_ih", "weight_hh")]
-    biases = [weights[f"{name}.{p}_{suffix}"] for p in ("bias_ih", "bias_hh")]
+def _layer(weights, names, xs, symbols, step, state):
+    """Outputs of a recurrent layer over a sequence of symbols, and its last state."""
+    ih, hh, *biases = (
+        weights[names.format(own)] for own in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
     ys = []
-    for x in xs:
-        state = step(x, state, *own, *biases)
+    for x, symbol in zip(xs, symbols, strict=True):
+        state = step(x, state, ih, hh[symbol] if hh.ndim == 3 else hh, *biases)
         ys.append(state[0])
     return ys, state
 
@@ -85,19 +86,21 @@ def _answered(config, weights, left, right):
     ys = list(np.eye(config.vocabulary_size + config.classes - config.symbols)[left])
     for layer in range(config.layers):
         ys = _before(config, weights, f"reader.dense_l{layer}", ys)
-        forwards, _ = _layer(weights, "reader", f"l{layer}", ys, step, zeros)
-        backwards, _ = _layer(weights, "reader", f"l{layer}_reverse", ys[::-1], step, zeros)
+        names = f"reader.{{}}_l{layer}"
+        forwards, _ = _layer(weights, names, ys, left, step, zeros)
+        names += "_reverse"
+        backwards, _ = _layer(weights, names, ys[::-1], left[::-1], step, zeros)
         ys = [np.concatenate(pair) for pair in zip(forwards, backwards[::-1], strict=True)]
     ends = np.concatenate([ys[-1][:size], ys[0][size:]])
     keys = np.array(ys) @ weights["attention.key.weight"].T
     values = np.array(ys) @ weights["attention.value.weight"].T
-    xs = list(np.eye(config.symbols + 3)[[START, *right]])
+    written = [START, *right]
+    xs = list(np.eye(config.symbols + 3)[written])
     for layer in range(config.layers):
         xs = _before(config, weights, f"rnn.dense_l{layer}", xs)
         start = weights[f"rnn.weight_start_l{layer}"] @ ends + weights[f"rnn.bias_start_l{layer}"]
-        xs, _ = _layer(
-            weights, "rnn", f"l{layer}", xs, step, tuple(np.split(np.tanh(start), states))
-        )
+        state = tuple(np.split(np.tanh(start), states))
+        xs, _ = _layer(weights, f"rnn.{{}}_l{layer}", xs, written, step, state)
         if layer == 0:
             shares = [naive.softmax(keys @ q / np.sqrt(size)) for q in xs]
             both = [np.concatenate([a @ values, q]) for a, q in zip(shares, xs, strict=True)]
@@ -107,7 +110,8 @@ def _answered(config, weights, left, right):
     return naive.cross_entropy(logits, np.array([*right, END]))[0]
 
 
-@pytest.mark.parametrize("cell", [("lstm", "tanh"), ("gru", "tanh")], ids=lambda own: own[0])
+@pytest.mark.parametrize("cell", [(own, "tanh") for own in ("lstm", "gru", "second-order")],
+                         ids="-".join)  # fmt: skip
 @pytest.mark.parametrize(("layers", "before"), [(1, 0), (3, 1)])
 def test_losses_are_those_of_the_twin(cell, layers, before):
     config = _config(cell=cell, layers=layers, dense_before=before)

@@ -297,10 +297,11 @@ def test_tensors_have_pytorchs_names_and_shapes(cell):
     config = config_of(cell, 2, 7, **READERS["tags"])
     shapes = {name: p.shape for name, p in Network(config, threads=1).parameters.items()}
     rows = CELLS[cell].gates * 7
+    before = (config.vocabulary_size,) if CELLS[cell].by_character else ()
     for layer, width in enumerate((config.vocabulary_size, 14)):
         for way in ("", "_reverse"):
             assert shapes.pop(f"rnn.weight_ih_l{layer}{way}") == (rows, width)
-            assert shapes.pop(f"rnn.weight_hh_l{layer}{way}") == (rows, 7)
+            assert shapes.pop(f"rnn.weight_hh_l{layer}{way}") == (*before, rows, 7)
             for own in ("ih", "hh"):
                 assert shapes.pop(f"rnn.bias_{own}_l{layer}{way}") == (rows,)
             for field in CELLS[cell].learned():

@@ -115,6 +115,8 @@ def test_old_weights_are_carried_over_to_the_bit(cell, embedding_size):
         drawn_anew["rnn.weight_ih_l0"] = np.s_[:, 20:]
     if CELLS[cell].output_block is not None:  # it reads a distribution over the characters
         drawn_anew["rnn.weight_hh_l0"] = np.s_[:, 20:]
+    if CELLS[cell].by_character:
+        drawn_anew |= {f"rnn.weight_hh_l{layer}": np.s_[20:] for layer in range(2)}
     assert grown == {*drawn_anew, "readout.bias"}
     for n, new in drawn_anew.items():
         np.testing.assert_array_equal(network.parameters[n][new], drawn.parameters[n][new])

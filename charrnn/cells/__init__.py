@@ -38,6 +38,12 @@ fields of the ``NamedTuple``
     reads, of the hidden state, itself and those behind it: the rest of ``weight_hh`` is zeros.
     ``due(before)`` is 1 for the units that a step updates, else 0: where a unit is updated, all
     before it are, and the products leave out columns behind the last that is due in any lane;
+``by_character``
+    whether each character has a recurrent matrix of its own: ``weight_hh`` is [V, G·H, H] in every
+    layer. Input and recurrent matrices then feed the same blocks;
+``trained``
+    whether its weights learn: those of a reservoir stay as they are drawn, and so does what is
+    below it;
 ``source``
     which of the states the recurrent product reads;
 ``middle``, ``middle_blocks``
@@ -66,6 +72,7 @@ from __future__ import annotations
 from typing import Any
 
 from charrnn.cells.clockwork import Clockwork
+from charrnn.cells.echo_state import EchoState
 from charrnn.cells.elman import Elman, ElmanRelu
 from charrnn.cells.fully_recurrent import FullyRecurrent
 from charrnn.cells.gru import Gru
@@ -78,6 +85,7 @@ from charrnn.cells.lstm_coupled import LstmCoupled
 from charrnn.cells.lstm_multiplicative import LstmMultiplicative
 from charrnn.cells.lstm_peephole import LstmPeephole
 from charrnn.cells.multiplicative import Multiplicative
+from charrnn.cells.second_order import SecondOrder
 
 #: Cells by the name that a user gives and, where a cell has a choice, its activation.
 CELLS: dict[tuple[str, str], Any] = {
@@ -93,7 +101,9 @@ CELLS: dict[tuple[str, str], Any] = {
     ("jordan", "relu"): JordanRelu,
     ("fully-recurrent", "tanh"): FullyRecurrent,
     ("leaky", "tanh"): Leaky,
+    ("echo-state", "tanh"): EchoState,
     ("clockwork", "tanh"): Clockwork,
+    ("second-order", "tanh"): SecondOrder,
     ("multiplicative", "tanh"): Multiplicative,
     ("lstm-multiplicative", "tanh"): LstmMultiplicative,
 }
@@ -109,4 +119,9 @@ def most_layers(name: str) -> int:
 def is_bound_to_vocabulary(name: str) -> bool:
     """Whether sizes that the cell can have depend on how many characters there are."""
     kinds = [cell for (own, _), cell in CELLS.items() if own == name]
-    return any(cell.output_scale is not None for cell in kinds)
+    return any(cell.output_scale is not None or cell.by_character for cell in kinds)
+
+
+def is_reservoir(name: str) -> bool:
+    """Whether the weights of the cell stay as they are drawn, and what reads its units learns."""
+    return not any(cell.trained for (own, _), cell in CELLS.items() if own == name)

@@ -12,6 +12,8 @@ class Cell(NamedTuple):
     counters = ()
     constants = ()
     groups = 1
+    by_character = False
+    trained = True
     source = 0
     middle = 0
     middle_blocks = ()

@@ -22,6 +22,7 @@ from charrnn.config import (
     OPTIMIZERS,
     PRECISIONS,
     RESTORABLE,
+    SPECTRAL_RADIUS,
     TASKS,
     ModelConfig,
     SamplingConfig,
@@ -203,6 +204,12 @@ size_options = options(
            "Units of each of them; 0: as many as hidden units."),
     option(ModelConfig, "--initial-state", click.Choice(INITIAL_STATES),
            "Before a document; random ones are drawn in training only."),
+    click.option("--spectral-radius", type=float,
+                 help="Of the recurrent matrix of echo-state, which is not trained: the share of "
+                      f"the past that a step leaves.  [default: {SPECTRAL_RADIUS}]"),
+    click.option("--leak", type=float,
+                 help="With echo-state: how far units go in a step to what they read, up to 1.  "
+                      "[default: half of them by a quarter or more, others down to 0.01]"),
 )  # fmt: skip
 
 shape_options = options(
@@ -327,7 +334,7 @@ run_options = options(
 
 SIZES = (
     *("layers", "hidden_size", "embedding_size", "dense_before"),
-    *("readout_layers", "readout_size", "initial_state"),
+    *("readout_layers", "readout_size", "initial_state", "spectral_radius", "leak"),
 )
 SHAPE = ("cell", "activation", *SIZES)
 TASK_SHAPE = ("ngram_buckets",)

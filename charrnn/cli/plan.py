@@ -75,13 +75,13 @@ class _Row(NamedTuple):
 def _figures(trainer: Trainer, expected: Forecast, rows: list[_Row]) -> dict[str, Any]:
     """All of it by the names of fields, and the table's reasons by its names."""
     from charrnn.network.description import architecture
-    from charrnn.network.parameters import parameter_count
+    from charrnn.network.parameters import weight_count
 
     config = trainer.network.config
     return {
         "architecture": architecture(config),
         **dataclasses.asdict(config),
-        "weights": parameter_count(config),
+        "weights": weight_count(config),
         "training_characters": trainer.positions,
         "held_back_characters": trainer.held_back.positions,
         "processes": trainer.processes.count,
@@ -136,14 +136,13 @@ def _rows(
 
 
 def _network_rows(trainer: Trainer, size: str) -> Iterator[_Row]:
-    from charrnn.network.description import architecture
-    from charrnn.network.parameters import parameter_count
+    from charrnn.network.description import architecture, weights
     from charrnn.training.reasons import reasons
 
     config = trainer.network.config
     yield _Row("network", architecture(config), reasons(trainer).get("hidden_size", size))
     vocabulary = f"{config.vocabulary_size:,} characters with the special ones"
-    yield _Row("weights", f"{parameter_count(config):,}", vocabulary)
+    yield _Row("weights", weights(config), vocabulary)
 
 
 def _text_rows(trainer: Trainer, often: str) -> Iterator[_Row]:

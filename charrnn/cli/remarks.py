@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from charrnn.cli.options import with_options
 from charrnn.compute.target import TILE_ROWS
-from charrnn.network.description import architecture
-from charrnn.network.parameters import weight_count
+from charrnn.network.description import architecture, weights
 from charrnn.text.dataset import looks_like_a_list
 from charrnn.text.pairs import Pairs
 from charrnn.training.reasons import reasons
@@ -29,7 +28,7 @@ def _network(trainer: Trainer) -> str:
     validated, held_back = trainer.validation.evaluated, trainer.held_back.positions
     share = f" of {held_back:,}" if validated < held_back else ""
     return (
-        f"{architecture(config)}, {weight_count(config):,} weights, "
+        f"{architecture(config)}, {weights(config)} weights, "
         f"{config.vocabulary_size} characters with the special ones; {trainer.positions:,} "
         f"characters to learn, {validated:,}{share} to validate"
     )

@@ -13,8 +13,8 @@ What an instruction does, and with which of its fields:
     the rows from ``source`` on, ``stride`` elements apart for each character (0: one row for all),
     to ``target``
 ``MULTIPLY``
-    ``source`` with the panels ``first … last``, of so much ``depth``; the product is added to
-    ``target``
+    ``source`` with the panels ``first … last``, of so much ``depth``, or with those that begin
+    ``stride`` elements apart for each character; the product is added to ``target``
 ``PREPARE``, ``NORMALIZE`` (before and behind a cell's second product), ``CELL``
     of the ``cell`` with that number: gates at ``target``, states at ``source``, ``stride`` elements
     between two states of a text, ``unit`` the layer's first in the cell's fields
@@ -100,13 +100,20 @@ def _copy(instruction, rows, latest, memory, part, parts):
 
 
 @kernel
-def _multiply(instruction, weights, memory, batch, part, parts):
+def _multiply(instruction, weights, latest, memory, part, parts):
     panels, depth = weights[instruction.first : instruction.last], instruction.depth
     first, last = _share_of(instruction.columns, TILE_VECTORS * lanes(memory), part, parts)
     source = Rows(memory, instruction.source, instruction.source_row)
     target = Rows(memory, instruction.target + first, instruction.target_row)
     own = panels[first * steps_of(depth, panels) :]
-    multiply(source, batch, own, depth, target, target, last - first)
+    if not instruction.stride:
+        multiply(source, latest.size, own, depth, target, target, last - first)
+        return
+    for b in range(latest.size):
+        source = Rows(memory, instruction.source + b * instruction.source_row, 0)
+        target = Rows(memory, instruction.target + first + b * instruction.target_row, 0)
+        chosen = own[latest[b] * instruction.stride :]
+        multiply(source, 1, chosen, depth, target, target, last - first)
 
 
 @kernel
@@ -258,7 +265,7 @@ def generate(program, chooser, memory, recall, row, texts, frame, barrier, part,
             if instruction.kind == COPY:
                 _copy(instruction, rows, latest, memory, part, parts)
             elif instruction.kind == MULTIPLY:
-                _multiply(instruction, weights, memory, batch, part, parts)
+                _multiply(instruction, weights, latest, memory, part, parts)
             elif instruction.kind == SCALE:
                 _scale(instruction, rows, memory, batch, part, parts)
             elif instruction.kind == TANH:

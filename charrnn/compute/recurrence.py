@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
+from charrnn.compute.by_character import multiply_memory
 from charrnn.compute.cache import PART, kernel
 from charrnn.compute.dropout import keep_mask
 from charrnn.compute.functions import tanh
@@ -76,15 +77,6 @@ class Inputs(NamedTuple):
     first: int  # column of the gates that the product feeds
     columns: int
     begun: int = 0
-
-
-class Product(NamedTuple):
-    """A product within a step; without ``columns`` there is none."""
-
-    panels: Any  # on the way back those of the transposed weights
-    source: int  # which state is multiplied, or the first column of which block
-    first: int  # column of the gates that it feeds
-    columns: int
 
 
 class Dropout(NamedTuple):
@@ -167,8 +159,8 @@ def forward_lanes(cell, run, inputs, recurrent, middle, dropout, first, last):
             _read_inputs(rows, inputs, t, first, last, due)
         source = Rows(states, recurrent.source * at_state + read.at, width)
         target = Rows(gates, rows.at + recurrent.first, row)
-        multiply(source, last - first, recurrent.panels, width, target, target,
-                 min(recurrent.columns, due))  # fmt: skip
+        multiply_memory(cell, recurrent, t * batch + first, source, last - first, width, target,
+                        min(recurrent.columns, due))  # fmt: skip
         _through_middle(cell, rows, read, at_state, width, middle, last - first)
         for b in range(first, last):
             for j in range(0, width, lanes(gates)):
@@ -258,8 +250,8 @@ def backward_lanes(cell, run, d, dinputs, recurrent, middle, dropout, first, las
         source = Rows(gates, rows.at + recurrent.first, row)
         target = Rows(dstates, recurrent.source * at_step + first * width, width)
         due = due_columns(cell, Rows(states, read.at, at_state), row, last - first)
-        multiply_part(source, last - first, recurrent.panels, min(recurrent.columns, due), target,
-                      target, width, recurrent.columns)  # fmt: skip
+        multiply_memory(cell, recurrent, t * batch + first, source, last - first,
+                        min(recurrent.columns, due), target, width)  # fmt: skip
         if dinputs.columns:
             _differentiate_inputs(rows, dinputs, t, first, last, due)
         for b in range(first, last):

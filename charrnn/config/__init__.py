@@ -7,7 +7,13 @@ from charrnn.config.checks import (
     require_text,
     require_whole,
 )
-from charrnn.config.model import EMBEDDING_SIZE, INITIAL_STATES, ONE_HOT_VOCABULARY, ModelConfig
+from charrnn.config.model import (
+    EMBEDDING_SIZE,
+    INITIAL_STATES,
+    ONE_HOT_VOCABULARY,
+    SPECTRAL_RADIUS,
+    ModelConfig,
+)
 from charrnn.config.sampling import (
     ANSWER_BEAMS,
     DEFAULT_MIN_P,
@@ -50,6 +56,7 @@ __all__ = [
     "PRECISIONS",
     "RESTORABLE",
     "SEQUENCE_LENGTH",
+    "SPECTRAL_RADIUS",
     "TASKS",
     "WEIGHT_DECAYS",
     "ModelConfig",

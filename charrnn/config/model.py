@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +16,21 @@ ONE_HOT_VOCABULARY = 256
 EMBEDDING_SIZE = 128
 #: Most rows of a table of n-grams.
 MAX_BUCKETS = 2**19
+#: Of recurrent matrices that are not trained, as most published echo state networks have it.
+SPECTRAL_RADIUS = 0.9
+#: Most weights of a layer with a matrix for each character: ten times as much memory in training,
+#: 1.3 GB.
+MAX_WEIGHTS_BY_CHARACTER = 2**25
 
 
 def _hidden_sizes(cell: str, vocabulary: int) -> range:
     """Units that layers of a cell can have with such a vocabulary."""
-    has_output = any(kind.output_scale is not None for (n, _), kind in CELLS.items() if n == cell)
-    return range(vocabulary + 1 if has_output else 1, MAX_SIZE + 1)
+    kinds = [kind for (name, _), kind in CELLS.items() if name == cell]
+    least = vocabulary + 1 if any(kind.output_scale is not None for kind in kinds) else 1
+    most = MAX_SIZE
+    if any(kind.by_character for kind in kinds):
+        most = math.isqrt(MAX_WEIGHTS_BY_CHARACTER // vocabulary)
+    return range(least, most + 1)
 
 
 def _nearest(size: int, sizes: range) -> int:
@@ -44,6 +54,9 @@ class ModelConfig:
     readout_layers: int = 0  # feed-forward layers between the top recurrent layer and the logits
     readout_size: int = 0  # units of each of them; 0: as many as hidden units
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
+    spectral_radius: float | None = None  # of echo-state, of its recurrent matrix; None: 0.9
+    leak: float | None = None  # of echo-state: how far units go to what they read in a step; None:
+    # some at once, others slowly
     task: str = "write"  # one of TASKS; all but write read both ways
     classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told;
     # of pairs, the symbols of right sides and behind them the labels of further columns
@@ -74,6 +87,7 @@ class ModelConfig:
             "a readout size needs `readout_layers`",
         )
         self._check_output()
+        self._check_reservoir()
         require_choice("initial state", self.initial_state, INITIAL_STATES)
         self._check_task()
 
@@ -84,13 +98,30 @@ class ModelConfig:
             does = "feeds its output back"
         elif self._cell.output_scale is not None:
             does = "has its output among its units"
-        least = self.hidden_sizes[0]
+        least, most = self.hidden_sizes[0], self.hidden_sizes[-1]
         require(self.hidden_size >= least, f"{self.cell} {does}: for {self.vocabulary_size} "
                 f"characters give a `hidden_size` of {least} or more")  # fmt: skip
         require(
             not (does and self.readout_layers), f"{self.cell} {does}: it takes no readout layers"
         )
         require(not does or self.writes, f"{self.cell} only writes: choose another `cell`")
+        require(self.hidden_size <= most, f"{self.cell} has a matrix for each character: for "
+                f"{self._characters:,} of them give a `hidden_size` of {most} or less")  # fmt: skip
+
+    def _check_reservoir(self) -> None:
+        """Of what is for cells that are not trained, and of what such cells cannot have."""
+        if self._cell.trained:
+            for name in ("spectral_radius", "leak"):
+                given = getattr(self, name) is not None
+                require(not given, f"`{name}` is for the cell echo-state, not for {self.cell}")
+            return
+        require_between("spectral radius", self.radius, 0.01, 10)
+        require_between("leak", 1.0 if self.leak is None else self.leak, 0.001, 1)
+        learns = f"nothing of {self.cell} is learned but what reads its units"
+        require(not self.dense_before, f"{learns}: give `dense_before` 0")
+        require(self.initial_state != "learned", f"{learns}: give another `initial_state`")
+        require(not self.answers, f"{learns}, and with attention it would have to learn where to "
+                "begin: give the `decoder` ctc or another `cell`")  # fmt: skip
 
     def _check_task(self) -> None:
         require_choice("task", self.task, TASKS)
@@ -121,11 +152,21 @@ class ModelConfig:
     @property
     def hidden_sizes(self) -> range:
         """Units that layers of the cell can have with such a vocabulary."""
-        return _hidden_sizes(self.cell, self.vocabulary_size)
+        return _hidden_sizes(self.cell, self._characters)
+
+    @property
+    def _characters(self) -> int:
+        """Of what may choose a matrix; of pairs, labels and symbols too."""
+        return self.vocabulary_size + (self.classes if self.task == "pairs" else 0)
 
     def with_size(self, size: int) -> ModelConfig:
         """The same with the hidden size that is nearest to ``size`` among its ``hidden_sizes``."""
         return replace(self, hidden_size=_nearest(size, self.hidden_sizes))
+
+    @property
+    def radius(self) -> float:
+        """The spectral radius of a recurrent matrix that is not trained."""
+        return SPECTRAL_RADIUS if self.spectral_radius is None else self.spectral_radius
 
     @property
     def answers(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from charrnn.cells import is_reservoir
 from charrnn.config import ModelConfig
+from charrnn.network.parameters import trained_weight_count, weight_count
 
 
 def architecture(config: ModelConfig) -> str:
@@ -15,7 +17,22 @@ def architecture(config: ModelConfig) -> str:
     )
     start = "" if config.initial_state == "zeros" else f", {config.initial_state} initial state"
     shape = f"{cell} {config.layers}×{config.hidden_size}{inputs}{before}{readout}{start}"
-    return shape + _task(config)
+    return shape + _reservoir(config) + _task(config)
+
+
+def _reservoir(config: ModelConfig) -> str:
+    """What is told of recurrent weights that are not trained."""
+    if not is_reservoir(config.cell):
+        return ""
+    leak = "" if config.leak is None else f", leak {config.leak:g}"
+    return f", spectral radius {config.radius:g}{leak}"
+
+
+def weights(config: ModelConfig) -> str:
+    """How many weights it has, and how many are trained where not all are."""
+    all_of_them, trained = weight_count(config), trained_weight_count(config)
+    told = "" if trained == all_of_them else f" ({trained:,} of them trained)"
+    return f"{all_of_them:,}{told}"
 
 
 def predicted(config: ModelConfig) -> str:

@@ -31,6 +31,11 @@ def orthogonal(gates: int, size: int) -> Draw:
     return lambda rng: np.concatenate([one(rng) for _ in range(gates)])
 
 
+def repeated(draw: Draw, count: int) -> Draw:
+    """The same matrix so many times (docs/measurements.md)."""
+    return lambda rng: np.repeat(draw(rng)[np.newaxis], count, axis=0)
+
+
 def orthogonal_groups(groups: int, size: int) -> Draw:
     """For each group of units the first rows of an orthogonal matrix of all that it reads."""
     counts = np.bincount(groups_of(size, groups), minlength=groups)

@@ -26,6 +26,7 @@ from charrnn.network.nodes import (
     Projection,
     Recurrent,
 )
+from charrnn.network.reservoir import Reservoir
 from charrnn.text.vocabulary import SPECIALS
 
 
@@ -67,10 +68,12 @@ def build(config: ModelConfig) -> Graph:
         below = _answering(config, layers)
     elif config.writes:
         told = (Labels("", (), config.classes),) if config.classes else ()
-        below = _embedded(config, "embedding.{}", Characters("", (), vocabulary), layers)
+        characters = Characters("", (), vocabulary)
+        below = _embedded(config, "embedding.{}", characters, layers)
         for number in range(config.layers):
             below = _through_dense(config, f"rnn.dense_l{number}", below, layers)
-            below = _add(layers, _recurrent(config, f"rnn.{{}}_l{number}", (below, *told)))
+            reads = (below, *told)
+            below = _add(layers, _recurrent(config, f"rnn.{{}}_l{number}", reads, characters))
             told = ()
     else:
         size = vocabulary + (labels if config.task == "pairs" else 0)
@@ -98,10 +101,11 @@ def _answering(config: ModelConfig, layers: list[Layer]) -> Node:
         _add(layers, Projection(f"attention.{name}.{{}}", (read,), size))
         for name in ("key", "value")
     )
-    below: Node = Characters("", (), config.symbols + SPECIALS)
+    symbols = Characters("", (), config.symbols + SPECIALS)
+    below: Node = symbols
     for number in range(config.layers):
         below = _through_dense(config, f"rnn.dense_l{number}", below, layers)
-        layer = _recurrent(config, f"rnn.{{}}_l{number}", (below, read), start="read")
+        layer = _recurrent(config, f"rnn.{{}}_l{number}", (below,), symbols, read=read)
         below = _add(layers, layer)
         if number == 0:
             context = _add(layers, Context("", (below, keys, values), size))
@@ -110,26 +114,25 @@ def _answering(config: ModelConfig, layers: list[Layer]) -> Node:
     return below
 
 
-def _both_ways(config: ModelConfig, name: str, below: Node, layers: list[Layer]) -> Node:
+def _both_ways(config: ModelConfig, name: str, characters: Node, layers: list[Layer]) -> Node:
     """Two recurrent layers in place of each, one for each direction, and what joins them."""
     embedding = "embedding.{}" if name == "rnn" else f"{name}.embedding.{{}}"
-    below = _embedded(config, embedding, below, layers)
+    below = _embedded(config, embedding, characters, layers)
     for number in range(config.layers):
         below = _through_dense(config, f"{name}.dense_l{number}", below, layers)
-        directions = [
-            _add(
-                layers, _recurrent(config, f"{name}.{{}}_l{number}{suffix}", (below,), bool(suffix))
-            )
-            for suffix in ("", "_reverse")
-        ]
-        below = _add(layers, Joined.of(*directions))
+        names = f"{name}.{{}}_l{number}"
+        forwards = _add(layers, _recurrent(config, names, (below,), characters))
+        names += "_reverse"
+        backwards = _add(layers, _recurrent(config, names, (below,), characters, reverse=True))
+        below = _add(layers, Joined.of(forwards, backwards))
     return below
 
 
 def _embedded(config: ModelConfig, names: str, below: Node, layers: list[Layer]) -> Node:
     if not config.embedding_size:
         return below
-    return _add(layers, Embedding(names, (below,), config.embedding_size))
+    trained = CELLS[config.cell, config.activation].trained
+    return _add(layers, Embedding(names, (below,), config.embedding_size, trained))
 
 
 def _through_dense(config: ModelConfig, name: str, below: Node, layers: list[Layer]) -> Node:
@@ -143,13 +146,20 @@ def _recurrent(
     config: ModelConfig,
     names: str,
     reads: tuple[Node, ...],
+    characters: Node,
+    *,
     reverse: bool = False,
-    start: str = "",
+    read: Node | None = None,
 ) -> Recurrent:
+    """``characters`` may choose its recurrent matrix; it may start from what was ``read``."""
     cell = CELLS[config.cell, config.activation]
     feedback = 0 if cell.output_block is None else config.vocabulary_size
-    start = start or config.initial_state
-    return Recurrent(names, reads, config.hidden_size, cell, start, feedback, reverse)
+    start = "read" if read else config.initial_state
+    reads = (*reads, *([characters] if cell.by_character else []), *([read] if read else []))
+    own = names, reads, config.hidden_size, cell, start, feedback, reverse
+    if cell.trained:
+        return Recurrent(*own)
+    return Reservoir(*own, config.radius, config.leak)
 
 
 def _head(config: ModelConfig, below: Node) -> Layer:

@@ -35,12 +35,13 @@ class Network:
 
     ``values`` is all parameters as one flat array, ``gradients`` their gradients once
     ``prepare_training`` has been called (0 where a parameter is not trained), ``parameters`` the
-    tensors as views into ``values``.
-    After a change of ``values`` call ``pack``. With ``precision`` "bfloat16" products multiply
-    bfloat16 and add in float32; all else stays float32. ``dtype`` float64 serves checks of
-    gradients. ``graph`` is what it is made of, if not what ``build`` makes of ``config``; ``told``
-    [K] are weights of labels that all texts have, beside those of a batch. Raises ``UsageError``
-    for a negative number of threads, and where the processor cannot multiply bfloat16.
+    tensors as views into ``values``. Nothing flows back into the first layers in training where no
+    parameter of theirs is trained. After a change of ``values`` call ``pack``. With ``precision``
+    "bfloat16" products multiply bfloat16 and add in float32; all else stays float32. ``dtype``
+    float64 serves checks of gradients. ``graph`` is what it is made of, if not what ``build`` makes
+    of ``config``; ``told`` [K] are weights of labels that all texts have, beside those of a batch.
+    Raises ``UsageError`` for a negative number of threads, and where the processor cannot multiply
+    bfloat16.
 
     All calls share its buffers: what several threads may call takes ``turns``.
     """
@@ -65,12 +66,11 @@ class Network:
         self.panels = panel_dtype(precision, self.dtype)
         self.team = Team(threads or available_threads())
         self.turns = Turns()
-        declared = self.graph.parameters
-        blocks = -(-count_of(declared) // updates.BLOCK)
+        blocks = -(-count_of(self.graph.parameters) // updates.BLOCK)
         self.values = np.zeros(blocks * updates.BLOCK, dtype)
         self.gradients = np.empty(0, dtype)
         self.parameters = self.views(self.values)
-        grouped = [p for p in declared if p.groups > 1]
+        grouped = [p for p in self.graph.parameters if p.groups > 1]
         self._absent = [(self.parameters[p.name], p.absent) for p in grouped]
         self._create_layers()
         self._runs: dict[Any, PassBuffers] = {}
@@ -88,6 +88,9 @@ class Network:
         self.head = self.graph.head.create(place)
         place = place._replace(head=self.head)
         self.layers = [node.create(place) for node in self.graph.layers]
+        learning = [any(p.trained for p in node.parameters) for node in self.graph.layers]
+        self._lowest = learning.index(True) if True in learning else len(learning)
+        self._ready = len(learning)  # the first of the layers that are prepared for the way back
         self.recurrent_layers = [x for x in self.layers if isinstance(x, RecurrentLayer)]
 
     def initialize(self, *, rng: np.random.Generator) -> None:
@@ -102,13 +105,20 @@ class Network:
         views = self.views(self.gradients)
         self._untrained = [
             (views[p.name], ... if not p.trained else p.absent)
-            for p in self.graph.parameters
+            for node in self.graph.nodes[self._lowest :]
+            for p in node.parameters
             if not p.trained or p.groups > 1
         ]
-        for part in (*self.layers, self.head):
-            part.prepare_training()
+        self.head.prepare_training()
+        self._prepare_way_back(self._lowest)
         size = packing.gradient_scratch_size(max(m.depth for m in self.matrices()), self.panels)
         self._scratch = [np.empty(size, self.panels) for _ in range(self.team.threads)]
+
+    def _prepare_way_back(self, lowest: int) -> None:
+        """Let gradients flow back to the ``lowest`` of the layers."""
+        for layer in self.layers[lowest : self._ready]:
+            layer.prepare_training()
+        self._ready = min(lowest, self._ready)
         self.pack()
 
     def load(self, tensors: dict[str, np.ndarray]) -> None:
@@ -133,22 +143,24 @@ class Network:
         """Bring the packed weights up to date with ``values``."""
         self.team.run(*self.packing())
 
-    def packing(self) -> list[Work]:
-        """The work of ``pack``."""
+    def packing(self, *, updated: bool = False) -> list[Work]:
+        """The work of ``pack``; ``updated``: nothing has changed but what is trained."""
+        layers = self.layers[self._lowest if updated else 0 :]
 
         def vectors() -> None:
             for parameter, where in self._absent:
                 parameter[where] = 0
-            for own in (self.head, *self.layers):  # the head's bias is in layers that feed it back
+            for own in (self.head, *layers):  # the head's bias is in layers that feed it back
                 own.pack_vectors(self.values)
 
         def matrices(part: int, parts: int) -> None:
-            for own in (*self.layers, self.head):
+            for own in (*layers, self.head):
                 own.pack(self.values, part, parts)
 
         def tell() -> None:
-            for recurrent in self.recurrent_layers:
-                recurrent.tell(np.array(self.options["told"], self.dtype))
+            for layer in layers:
+                if isinstance(layer, RecurrentLayer):
+                    layer.tell(np.array(self.options["told"], self.dtype))
 
         told = [by_one(tell)] if self.options["told"] else []
         return [by_one(vectors), matrices, *told]
@@ -223,7 +235,7 @@ class Network:
 
         ``dropout`` is the share of each recurrent layer's units left out and the key (32 bits) of
         all that is random; without a key nothing is. ``initial_gradients`` then holds the gradient
-        with respect to ``state``.
+        with respect to ``state``, 0 for layers into which nothing flows back.
         """
         rate, key = dropout
         run = self._run(batch)
@@ -234,7 +246,7 @@ class Network:
         self.team.run(
             self._forward(batch, run, mask),
             *self.head.differentiate(run.head, batch, self._scratch),
-            self._backward(batch, run, mask),
+            self._backward(batch, run, mask, self._lowest),
             *self._collect_gradients(batch, run),
         )
         self.initial_gradients = self._padded([own.dstates for own in run.recurrent], state)
@@ -246,12 +258,14 @@ class Network:
         [T, L, B, H]: the total derivative with respect to what a layer hands on after a step, to
         its own next step and to the layer above. Needs ``prepare_training``.
         """
+        if self._ready:
+            self._prepare_way_back(0)
         run = self._run(batch)
         starting.start(self, batch, run, state)
         self.team.run(
             self._forward(batch, run, NO_DROPOUT),
             *self.head.differentiate_last_step(run.head, batch),
-            self._backward(batch, run, NO_DROPOUT),
+            self._backward(batch, run, NO_DROPOUT, 0),
         )
         size = self.config.hidden_size
         return np.stack([own.doutput[..., :size] for own in run.recurrent], axis=1)
@@ -305,25 +319,27 @@ class Network:
 
         return work
 
-    def _backward(self, batch: Batch, run: PassBuffers, mask: Dropout) -> Work:
+    def _backward(self, batch: Batch, run: PassBuffers, mask: Dropout, lowest: int) -> Work:
         calls = self._calls(batch, run, mask)
 
         def work(first: int, last: int) -> None:
-            for n in range(len(self.layers) - 1, -1, -1):
+            for n in range(len(self.layers) - 1, lowest - 1, -1):
                 self.layers[n].backward(run.layers[n], run.dsources[n], calls[n], first, last)
                 run.add_gradients(n, first, last)
 
         return shared(batch.inputs.shape[1], work)
 
     def _collect_gradients(self, batch: Batch, run: PassBuffers) -> list[Work]:
-        sources = [run.sources(node, batch) for node in self.graph.layers]
+        learning = slice(self._lowest, None)
+        layers, buffers = self.layers[learning], run.layers[learning]
+        sources = [run.sources(layer.node, batch) for layer in layers]
 
         def sums(part: int, parts: int) -> None:
-            for layer, read, own in zip(self.layers, sources, run.layers, strict=True):
+            for layer, read, own in zip(layers, sources, buffers, strict=True):
                 layer.differentiate(read, own, self._scratch[part], part, parts)
 
         def unpack(part: int, parts: int) -> None:
-            for layer, own in zip(self.layers, run.layers, strict=True):
+            for layer, own in zip(layers, buffers, strict=True):
                 layer.unpack(self.gradients, own, part, parts)
             self.head.unpack(self.gradients, part, parts)
 

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charrnn.network.first_values import Draw, groups_of, orthogonal, orthogonal_groups, zeros
+from charrnn.network.first_values import (
+    Draw,
+    groups_of,
+    orthogonal,
+    orthogonal_groups,
+    repeated,
+    zeros,
+)
 
 #: Hidden states are about half as large as a unit-variance input would be: matrices that read
 #: them begin twice as large (docs/measurements.md).
@@ -28,14 +35,17 @@ class Parameter(NamedTuple):
     draw: Draw
     units: int = 0  # of a matrix: hidden or embedded units that it adds up
     most_growth: float = math.inf  # of a matrix that reads units: see ``charrnn.cells``
-    chosen: bool = False  # whether characters choose among its rows, or columns
+    chosen: bool = False  # whether characters choose among its rows, columns or matrices
     groups: int = 1  # of a square matrix: see ``charrnn.cells``
+    connections: int = 0  # of a matrix that is mostly zeros: elements of a row that are not
     trained: bool = True  # whether updates change it
     decayed: bool = True  # whether weight decay makes it smaller
 
     @property
     def weights(self) -> int:
         """Its weights, without elements that are zero for ever."""
+        if self.connections:
+            return self.shape[0] * self.connections
         if self.groups == 1:
             return math.prod(self.shape)
         sizes = np.bincount(groups_of(self.shape[0], self.groups))
@@ -152,8 +162,11 @@ class Layer(Node, ABC):
         """What computes it, at its ``charrnn.network.layers.place.Place``."""
 
 
+@dataclass(frozen=True, eq=False)
 class Embedding(Layer):
     """A vector for each character: ``torch.nn.Embedding``."""
+
+    trained: bool = True
 
     gain = 1.0
 
@@ -164,7 +177,8 @@ class Embedding(Layer):
         def normal(rng: np.random.Generator) -> np.ndarray:
             return rng.standard_normal(shape, dtype=np.float32)
 
-        return (Parameter(self.named("weight"), shape, normal, chosen=True),)
+        weight = Parameter(self.named("weight"), shape, normal, chosen=True, trained=self.trained)
+        return (weight,)
 
     def create(self, place: Any) -> Any:
         from charrnn.network.layers.embedding import EmbeddingLayer
@@ -176,7 +190,8 @@ class Embedding(Layer):
 class Recurrent(Layer):
     """A recurrent layer: ``torch.nn.LSTM``, ``GRU`` or ``RNN`` of one layer, or what is like it.
 
-    It reads characters or units, and after these it may read ``Labels``. Beside PyTorch's
+    It reads characters or units, and after these it may read ``Labels``. Where its cell has a
+    recurrent matrix for each character, what chooses among them comes next. Beside PyTorch's
     parameters it has its cell's per-unit ones, such as ``peephole_i`` [H], and learned first
     states, such as ``initial_h`` [H].
 
@@ -209,8 +224,13 @@ class Recurrent(Layer):
 
     @property
     def inputs(self) -> tuple[Node, ...]:
-        """What it reads step by step."""
-        return self.reads[:-1] if self.start == "read" else self.reads
+        """What its input matrix reads, step by step."""
+        return self.reads[: len(self.reads) - (self.start == "read") - self.cell.by_character]
+
+    @property
+    def choosing(self) -> int:
+        """Which of ``reads`` chooses its recurrent matrix, where each character has one."""
+        return len(self.inputs)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -244,13 +264,16 @@ class Recurrent(Layer):
         if self.feedback:  # it reads a distribution over characters, much as they are read
             output = Characters("", (), self.feedback)
             return self._matrix("weight_hh", rows, (output,), math.inf)._replace(chosen=False)
-        shape, groups = (rows, self.size), self.cell.groups
+        shape: tuple[int, ...] = rows, self.size
+        groups, chosen = self.cell.groups, self.cell.by_character
         draw = orthogonal(self.cell.gates, self.size)
-        if groups > 1:
+        if chosen:
+            count = self.reads[self.choosing].size
+            shape, draw = (count, *shape), repeated(draw, count)
+        elif groups > 1:
             draw = orthogonal_groups(groups, self.size)
-        return Parameter(
-            self.named("weight_hh"), shape, draw, self.size, self.most_growth, groups=groups
-        )
+        name = self.named("weight_hh")
+        return Parameter(name, shape, draw, self.size, self.most_growth, chosen, groups)
 
     def create(self, place: Any) -> Any:
         from charrnn.network.layers.recurrent import RecurrentLayer

@@ -30,9 +30,18 @@ def weight_count(config: ModelConfig) -> int:
 
 
 def recurrent_weight_count(config: ModelConfig) -> int:
-    """Number of weights of the recurrent layers, which do not grow with a large vocabulary."""
+    """Number of weights that the recurrent layers learn, and do not grow with a large vocabulary.
+
+    Of a network whose recurrent layers learn nothing: of all that it learns.
+    """
     layers = build(config).recurrent
-    return sum(parameter.weights for layer in layers for parameter in layer.parameters)
+    parameters = [parameter for layer in layers for parameter in layer.parameters]
+    return sum(p.weights for p in parameters if p.trained) or trained_weight_count(config)
+
+
+def trained_weight_count(config: ModelConfig) -> int:
+    """Number of weights, biases included, that training changes."""
+    return sum(p.weights for p in build(config).parameters if p.trained)
 
 
 def count_of(parameters: Sequence[Parameter]) -> int:

@@ -121,12 +121,12 @@ class Program:
         return target
 
     def multiply(self, matrix: Matrix, source: Memory, target: Memory) -> None:
-        """Add ``source`` times the matrix to ``target``."""
+        """Add ``source`` times the matrix, or that which the character chooses, to ``target``."""
         first = sum(weights.size for weights in self._weights)
         self._weights.append(matrix.forward)
         last = first + matrix.forward.size
-        self._add(MULTIPLY, target, matrix.columns, first=first, last=last, depth=matrix.depth,
-                  source=source.at, source_row=source.row)  # fmt: skip
+        self._add(MULTIPLY, target, matrix.each, first=first, last=last, depth=matrix.depth,
+                  source=source.at, source_row=source.row, stride=matrix.apart)  # fmt: skip
 
     def scale(self, start: np.ndarray, scales: np.ndarray, source: Memory) -> Memory:
         """``start`` plus ``scales`` times the first of ``source``, element by element."""

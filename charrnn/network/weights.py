@@ -43,6 +43,7 @@ class Matrix:
 
     ``depth_index`` and ``column_index`` add up to the place of an element in the flat parameters,
     counted from ``at``. ``panels`` is the dtype of the panels: ``dtype``, or ``packing.PAIRS``.
+    A product makes ``each`` column; matrices to choose from are ``apart`` elements of the panels.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Matrix:
     ) -> None:
         self.at, self.depth_index, self.column_index = at, depth_index, column_index
         self.depth, self.columns = depth_index.size, column_index.size
+        self.each, self.apart, self.apart_back = self.columns, 0, 0
         self.forward = np.empty(packing.packed_size(self.depth, self.columns, panels), panels)
         self.backward = np.empty(0, panels)
         self.gradient = self.bias_gradient = np.empty(0, dtype)
@@ -75,7 +77,7 @@ class Matrix:
 
     def made(self, rows: np.ndarray, first: int = 0) -> products.Columns:
         """The columns of rows [N, ·] that the matrix makes, or their gradients."""
-        return products.Columns(rows, first, self.columns)
+        return products.Columns(rows, first, self.each)
 
     def read(self, rows: np.ndarray, first: int = 0) -> products.Columns:
         """The columns of rows [N, ·] that the matrix reads."""
@@ -100,6 +102,56 @@ class Matrix:
         packing.unpack(
             self.gradient, self.depth_index, self.column_index, gradients, self.at, part, parts
         )
+
+
+class ChosenMatrices(Matrix):
+    """``count`` matrices side by side, of which each row of a product chooses one.
+
+    Their parameters are ``stride`` elements apart; the columns of each begin with a panel.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        stride: int,
+        at: int,
+        indices: tuple[np.ndarray, np.ndarray],
+        dtype: np.dtype,
+        panels: np.dtype,
+    ) -> None:
+        depth, own = indices
+        unit = packing.panel_width(panels)
+        columns = np.full((count, -(-own.size // unit) * unit), -1, np.int64)
+        columns[:, : own.size] = np.where(own < 0, -1, own + stride * np.arange(count)[:, None])
+        super().__init__(at, depth, columns.reshape(-1), dtype, panels)
+        self.count, self.each, self._room = count, own.size, columns.shape[1]
+        self.apart = packing.packed_size(self.depth, self._room, panels)
+        self.apart_back = packing.packed_size(self._room, unit, panels)
+
+    def differentiate_chosen(
+        self,
+        chosen: np.ndarray,
+        d: products.Columns,
+        x: products.Columns,
+        scratch: np.ndarray,
+        part: int,
+        parts: int,
+    ) -> None:
+        """Sum the gradients of this thread's matrices over the rows that have ``chosen`` [N] them.
+
+        ``d`` was made of ``x``.
+        """
+        order = np.argsort(chosen, kind="stable")
+        ends = np.searchsorted(chosen[order], np.arange(self.count + 1))
+        gradients = self.gradient.reshape(self.count, self._room, self.depth)
+        bias = np.empty(self.each, self.gradient.dtype)
+        for n in range(part, self.count, parts):
+            rows = order[ends[n] : ends[n + 1]]
+            own, read = (products.Columns(np.ascontiguousarray(
+                rows_of.rows[rows, rows_of.first : rows_of.first + rows_of.size]
+            ), 0, rows_of.size) for rows_of in (d, x))  # fmt: skip
+            sums = products.Sums(gradients[n, : self.each].reshape(-1), bias, scratch)
+            products.weight_gradient(own, read, sums, False, 0, 1)
 
 
 class Table:

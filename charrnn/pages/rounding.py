@@ -25,7 +25,7 @@ class Stored(NamedTuple):
     def tensor(self) -> np.ndarray:
         """What it is read as: float32."""
         values = self.values.astype(np.float32)
-        return values if self.scales is None else values * self.scales[:, None]
+        return values if self.scales is None else values * self.scales[..., None]
 
 
 def stored(tensor: np.ndarray, precision: str) -> Stored:
@@ -38,8 +38,8 @@ def stored(tensor: np.ndarray, precision: str) -> Stored:
     if tensor.ndim == 1 or precision == "float32":
         return Stored(tensor.astype(np.float32))
     if precision == "int8":
-        scales = np.abs(tensor).max(axis=1).astype(np.float32) / np.float32(_MOST)
-        divisors = np.where(scales > 0, scales, 1)[:, None]
+        scales = np.abs(tensor).max(axis=-1).astype(np.float32) / np.float32(_MOST)
+        divisors = np.where(scales > 0, scales, 1)[..., None]
         return Stored(np.rint(tensor / divisors).astype(np.int8), scales)
     if np.abs(tensor).max() > np.finfo(np.float16).max:
         raise UsageError("the model has weights too large for float16: give another `precision`")

@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.network.description import architecture
+from charrnn.network.description import architecture, weights
 from charrnn.network.graph import Graph, build
 from charrnn.network.heads import OutputUnits
 from charrnn.network.nodes import Node, Recurrent
-from charrnn.network.parameters import weight_count
 from charrnn.pages.rounding import stored
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.storage.summary import reads_lines
@@ -32,7 +31,7 @@ _SCRIPTS = ("cells.js", "network.js", "sampling.js", "page.js")
 #: What of a cell's declaration the page computes by; the rest is for training.
 _DECLARED = (
     *("states", "source", "blocks", "input_blocks", "recurrent_blocks"),
-    *("middle", "middle_blocks", "output_block"),
+    *("middle", "middle_blocks", "output_block", "by_character"),
 )
 
 
@@ -92,7 +91,7 @@ def _about(
     training = model.training
     rows = [
         ("Network", architecture(model.config)),
-        ("Weights", f"{weight_count(model.config):,}, matrices as {precision}"),
+        ("Weights", f"{weights(model.config)}, matrices as {precision}"),
     ]
     if corpus := training.get("corpus"):
         names = (PureWindowsPath(path).name for path in corpus)  # it knows both kinds of paths

@@ -6,8 +6,9 @@ import dataclasses
 import math
 from typing import Any
 
+from charrnn.config import ModelConfig
 from charrnn.network.description import architecture
-from charrnn.network.parameters import weight_count
+from charrnn.network.parameters import trained_weight_count, weight_count
 from charrnn.storage.checkpoint import SavedModel, checksum_of
 
 
@@ -15,6 +16,12 @@ def reads_lines(training: dict[str, Any]) -> bool:
     """Whether every line was a document in the ``training`` that a model tells of."""
     text = training.get("text", {})
     return bool(text.get("lines", False)) or text.get("labels") == "columns"
+
+
+def _trained(config: ModelConfig) -> int | None:
+    """How many of the weights are trained, where not all are."""
+    trained = trained_weight_count(config)
+    return trained if trained < weight_count(config) else None
 
 
 def describe(model: SavedModel) -> dict[str, Any]:
@@ -26,6 +33,7 @@ def describe(model: SavedModel) -> dict[str, Any]:
         **dataclasses.asdict(model.config),
         "decoder": model.config.decoder or None,
         "weights": weight_count(model.config),
+        "trained_weights": _trained(model.config),
         "checksum": checksum_of(model.tensors),
         "finite": model.finite,
         "characters": model.vocabulary.characters,

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from charrnn.cells import CELL_NAMES, CELLS, is_bound_to_vocabulary, most_layers
+from charrnn.cells import CELL_NAMES, CELLS, is_bound_to_vocabulary, is_reservoir, most_layers
 from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import TrainingError, UsageError
 from charrnn.network.parameters import weight_count, with_weights
@@ -84,9 +84,11 @@ class Trial:
 def cells_for(text: TextConfig) -> list[str]:
     """The names of all cells that can learn what is to be learned of any such text.
 
-    Those whose sizes the vocabulary bounds are to be named.
+    Those whose sizes the vocabulary bounds are to be named, and those that are not trained.
     """
-    free = [name for name in CELL_NAMES if not is_bound_to_vocabulary(name)]
+    free = [
+        name for name in CELL_NAMES if not is_bound_to_vocabulary(name) and not is_reservoir(name)
+    ]
     if text.task == "write" and text.labels is None:
         return free
     feeding_back = {name for (name, _), cell in CELLS.items() if cell.output_block is not None}

@@ -5,17 +5,20 @@ How rates and decays were chosen is in docs/measurements.md.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
 from charrnn.compute import updates
-from charrnn.compute.threads import shared
+from charrnn.compute.threads import Work, shared
 from charrnn.compute.turns import no_fork
 from charrnn.config import MOMENTS, Plan
 from charrnn.network.network import Network
 from charrnn.network.nodes import Parameter
+from charrnn.network.parameters import count_of
 
 #: How much faster than all else the rows learn that characters choose: each sees its own
 #: character only.
@@ -55,7 +58,9 @@ class Optimizer(ABC):
         self.plan = plan
         self.network = network
         names = MOMENTS[plan.optimizer]
-        self.moments = {name: np.zeros_like(network.values) for name in names}
+        # Memory that is never written to, as that of values which are not trained, is not taken.
+        size, dtype = network.values.size, network.values.dtype
+        self.moments = {name: np.zeros(size, dtype) for name in names}
         self.average = network.values.copy()
         self.highest_rate = float(plan.learning_rate)
         self.decay = float(plan.weight_decay)  # an int would be another type to compile for
@@ -66,14 +71,20 @@ class Optimizer(ABC):
             lasting[parameter.name][...] = not (parameter.trained and parameter.decayed)
         self.updates = 0
         self._blocks = network.values.size // updates.BLOCK
-        self._sums = np.empty(self._blocks, np.float64)
+        self._sums = np.zeros(self._blocks, np.float64)
+        # What comes before the first value that is trained is left alone.
+        untrained = itertools.takewhile(lambda own: not own.trained, network.graph.parameters)
+        held = count_of(list(untrained))
+        self._first = held // updates.BLOCK
+        # The rest of them, in a block with others: the mean of equals may be rounded.
+        self._rest = slice(self._first * updates.BLOCK, held)
 
     def _rate_of(self, parameter: Parameter) -> float:
         if not parameter.trained:
             return 0.0
-        if parameter.chosen:
-            return _TABLE_RATE
-        return self._bounded_rate(parameter) if parameter.units else 1.0
+        if parameter.units:
+            return self._bounded_rate(parameter)
+        return _TABLE_RATE if parameter.chosen else 1.0
 
     def _bounded_rate(self, matrix: Parameter) -> float:
         """The share of the learning rate at which a matrix that reads units is to learn.
@@ -103,7 +114,7 @@ class Optimizer(ABC):
         def work(first: int, last: int) -> None:
             updates.squares_of_blocks(self.network.gradients, self._sums, first, last)
 
-        self.network.team.run(shared(self._blocks, work))
+        self.network.team.run(self._shared(work))
         return math.sqrt(self._sums.sum()) / count
 
     def update(self, count: float, norm: float, rate: float) -> None:
@@ -126,7 +137,13 @@ class Optimizer(ABC):
             updates.average(self.network.values, self.average, decay, first, last)
 
         with no_fork:
-            self.network.team.run(shared(self._blocks, work), *self.network.packing())
+            self.network.team.run(self._shared(work), *self.network.packing(updated=True))
+            self.average[self._rest] = self.network.values[self._rest]
+
+    def _shared(self, work: Callable[[int, int], None]) -> Work:
+        """Of which each thread does some of the blocks that are trained."""
+        first = self._first
+        return shared(self._blocks - first, lambda a, b: work(first + a, first + b))
 
     @property
     def _learned(self) -> updates.Learned:

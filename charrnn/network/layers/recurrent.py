@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.compute import recurrence
+from charrnn.compute.by_character import Product
 from charrnn.compute.readout import NEVER
 from charrnn.errors import UsageError
 from charrnn.network.layers.first_states import FirstStates
@@ -16,10 +17,14 @@ from charrnn.network.layers.place import Arrays, Call, Place
 from charrnn.network.layers.recurrent_buffers import RecurrentBuffers
 from charrnn.network.nodes import Recurrent
 from charrnn.network.program import Memory, Program
-from charrnn.network.weights import Matrix, block_index, block_places, plain_index
+from charrnn.network.weights import ChosenMatrices, Matrix, block_index, block_places, plain_index
 
 #: Standard deviation of random initial states: a part of what states become.
 _RANDOM_STATE = 0.1
+
+
+#: What is chosen where there is one matrix.
+_ONE = np.empty((0, 0), np.int32)
 
 
 class _Product:
@@ -28,18 +33,18 @@ class _Product:
     def __init__(self, matrix: Matrix, source: int, first: int) -> None:
         self.matrix, self.source, self.first = matrix, source, first
 
-    @property
-    def forward(self) -> recurrence.Product:
+    def forward(self, chosen: np.ndarray = _ONE) -> Product:
         """As ``recurrence.forward_lanes`` takes it."""
-        return self._with(self.matrix.forward)
+        own = self.matrix
+        return self._with(own.forward, own.depth, chosen, own.apart)
 
-    @property
-    def backward(self) -> recurrence.Product:
+    def backward(self, chosen: np.ndarray = _ONE) -> Product:
         """As ``recurrence.backward_lanes`` takes it."""
-        return self._with(self.matrix.backward)
+        own = self.matrix
+        return self._with(own.backward, own.columns, chosen, own.apart_back)
 
-    def _with(self, panels: np.ndarray) -> recurrence.Product:
-        return recurrence.Product(panels, self.source, self.first, self.matrix.columns)
+    def _with(self, panels: np.ndarray, whole: int, chosen: np.ndarray, apart: int) -> Product:
+        return Product(panels, self.source, self.first, self.matrix.each, whole, chosen, apart)
 
 
 class RecurrentLayer:
@@ -95,7 +100,8 @@ class RecurrentLayer:
         blocks, at, bias_at = cell.recurrent_blocks, self._at("weight_hh"), self._at("bias_hh")
         matrix = self._state_matrix(at, blocks, read)
         self.recurrent = _Product(matrix, cell.source, min(blocks) * width)
-        self._add_bias(bias_at, blocks, matrix)
+        # With several matrices: as the input's bias, which is added to the same columns.
+        self._add_bias(bias_at, blocks, self.input if cell.by_character else matrix)
         self.middle: _Product | None = None
         self._own = [matrix]
         if self.node.feedback:
@@ -113,6 +119,11 @@ class RecurrentLayer:
         """A matrix that feeds the blocks from so many elements of a state."""
         columns = block_index(blocks, self.node.size, self.width, read)
         depth = plain_index(read, self.width, 1)
+        if self.cell.by_character:
+            count = self.node.reads[self.node.choosing].size
+            stride = len(blocks) * self.node.size * read
+            own = depth, columns
+            return ChosenMatrices(count, stride, at, own, self._place.dtype, self._place.panels)
         return Matrix(at, depth, columns, self._place.dtype, self._place.panels)
 
     @property
@@ -179,6 +190,7 @@ class RecurrentLayer:
         states, _, width = self.initial.shape
         run.begin(self.initial, np.zeros((states, documents, width), self.initial.dtype))
         run.first[:] = state
+        run.dstates[:] = 0  # nothing has flowed back
         for own in self.first_states:
             shapes = own.matrix.depth, own.matrix.columns
             run.start_rows = [np.empty((documents, n), self.initial.dtype) for n in shapes * 2]
@@ -199,8 +211,8 @@ class RecurrentLayer:
                 state[:, :size] = _RANDOM_STATE * np.concatenate([*drawn, np.empty((0, size))])
         run.begin(self.initial, own)
 
-    def _no_product(self) -> recurrence.Product:
-        return recurrence.Product(self.recurrent.matrix.forward[:0], 0, 0, 0)
+    def _no_product(self) -> Product:
+        return Product(self.recurrent.matrix.forward[:0], 0, 0, 0, 0, _ONE, 0)
 
     def forward(
         self, sources: Arrays, run: RecurrentBuffers, call: Call, first: int, last: int
@@ -214,9 +226,11 @@ class RecurrentLayer:
             ends, made, *_ = (rows[some] for rows in run.start_rows)
             begun = own.forward(sources[-1], call.read[some], (ends, made))
             run.own_states[0][: len(begun), some] = begun
-        middle = self.middle.forward if self.middle else self._no_product()
+        middle = self.middle.forward() if self.middle else self._no_product()
+        if self.cell.by_character:
+            run.chosen = np.ascontiguousarray(sources[self.node.choosing], np.int32)
         recurrence.forward_lanes(
-            self.cell, run.forward(call.starts), inputs, self.recurrent.forward, middle,
+            self.cell, run.forward(call.starts), inputs, self.recurrent.forward(run.chosen), middle,
             call.dropout, first, last,
         )  # fmt: skip
 
@@ -227,10 +241,10 @@ class RecurrentLayer:
         for gradient in (run.dstates, run.dfields):
             gradient[:, first:last] = 0
         dinputs = self.input.begin_back(dsources[0])
-        middle = self.middle.backward if self.middle else self._no_product()
+        middle = self.middle.backward() if self.middle else self._no_product()
         recurrence.backward_lanes(
-            self.cell, run.forward(call.starts), run.gradients(), dinputs, self.recurrent.backward,
-            middle, call.dropout, first, last,
+            self.cell, run.forward(call.starts), run.gradients(), dinputs,
+            self.recurrent.backward(run.chosen), middle, call.dropout, first, last,
         )  # fmt: skip
         for own in self.first_states:
             some = slice(*call.documents(first, last))
@@ -247,7 +261,11 @@ class RecurrentLayer:
         states = run.before[self.recurrent.source].reshape(-1, self.width)
         shared = scratch, part, parts
         own = self.recurrent.matrix
-        own.differentiate(own.made(d, self.recurrent.first), own.read(states), *shared)
+        made, read = own.made(d, self.recurrent.first), own.read(states)
+        if isinstance(own, ChosenMatrices):
+            own.differentiate_chosen(run.chosen.reshape(-1), made, read, *shared)
+        else:
+            own.differentiate(made, read, *shared)
         if self.middle:
             own, first, source = self.middle.matrix, self.middle.first, self.middle.source
             added = bool(self.node.feedback)  # the head's matrix has a gradient already

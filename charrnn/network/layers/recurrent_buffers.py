@@ -14,10 +14,12 @@ from charrnn.network.layers.place import LayerBuffers
 class RecurrentBuffers(LayerBuffers):
     """The buffers of a recurrent layer; shapes in ``charrnn.compute.recurrence``.
 
-    ``start_rows`` are those of ``charrnn.network.layers.first_states``.
+    ``start_rows`` are those of ``charrnn.network.layers.first_states``; ``chosen`` [T, B] says
+    which of several recurrent matrices each step has, [0, 0] of one.
     """
 
     start_rows: Sequence[np.ndarray] = ()
+    chosen = np.empty((0, 0), np.int32)
 
     def __init__(self, layer: Any, steps: int, batch: int) -> None:
         dtype, width = layer.bias.dtype, layer.width

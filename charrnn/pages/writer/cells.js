@@ -62,6 +62,7 @@ class Elman {
 }
 
 class FullyRecurrent extends Elman {}
+class SecondOrder extends Elman {}
 
 class ElmanRelu {
   forward([x]) {
@@ -91,6 +92,8 @@ class Leaky {
     return [h + sigmoid(rate) * (tanh(x) - h)];
   }
 }
+
+class EchoState extends Leaky {}
 
 class Clockwork {
   forward([x], [h, phase], [period]) {
@@ -122,5 +125,5 @@ class LstmMultiplicative {
 
 const CELLS = {
   Lstm, LstmPeephole, LstmCoupled, Gru, GruResetBefore, GruMinimal, Elman, ElmanRelu, FullyRecurrent,
-  Jordan, JordanRelu, Leaky, Clockwork, Multiplicative, LstmMultiplicative,
+  Jordan, JordanRelu, Leaky, EchoState, Clockwork, SecondOrder, Multiplicative, LstmMultiplicative,
 };

@@ -178,6 +178,7 @@ class Dense extends Layer {
 class Recurrent extends Layer {
   constructor(node, sources, tensors) {
     super(node, sources, tensors);
+    if (node.by_character) [this.sources, this.choosing] = [sources.slice(0, -1), sources.at(-1)];
     this.cell = new CELLS[node.cell]();
     this.fields = node.fields.map((name) => this.tensor(name).values);
     this.fields.push(...node.constants);
@@ -224,8 +225,17 @@ class Recurrent extends Layer {
     const { size } = this.node;
     const sums = new Float64Array(this.tensor("bias_hh").values);
     const [from, to] = [first * size, (first + blocks.length) * size];
-    addProduct(this.tensor("weight_hh"), 0, memory, sums, from, to);
+    addProduct(this.recurrentMatrix(), 0, memory, sums, from, to);
     this.add(sums, blocks, first);
+  }
+
+  /** The one of the character that is read, where each has its own. */
+  recurrentMatrix() {
+    const { values, columns } = this.tensor("weight_hh");
+    if (!this.choosing) return { values, columns };
+    const count = columns * this.node.size * this.node.recurrent_blocks.length;
+    const [{ index }] = this.choosing.chosen;
+    return { values: values.subarray(index * count, (index + 1) * count), columns };
   }
 
   /** The network's own readout is the second product, and its probabilities a state. */
@@ -251,7 +261,10 @@ class Recurrent extends Layer {
   }
 }
 
-const NODES = { Characters, Labels, Embedding, Recurrent, Dense, NextCharacter, OutputUnits };
+/** It differs in training alone. */
+class Reservoir extends Recurrent {}
+
+const NODES = { Characters, Labels, Embedding, Recurrent, Reservoir, Dense, NextCharacter, OutputUnits };
 
 class Network {
   constructor({ nodes, tensors }) {
