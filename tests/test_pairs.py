@@ -247,6 +247,14 @@ def test_several_models_answer_together(tmp_path):
         assert two.candidates[0].probability == pytest.approx(one.candidates[0].probability)
     other = tmp_path / "other.safetensors"
     save_model(other, aligner())
+    # A second model that says nothing is heard, by a copy too.
+    saved = answerer()
+    tensors = {name: np.zeros_like(tensor) for name, tensor in saved.tensors.items()}
+    save_model(tmp_path / "mute", type(saved)(**{**vars(saved), "tensors": tensors}))
+    mixed = load_together([path, tmp_path / "mute"])
+    answers = mixed.answers(words[:3])
+    assert answers != alone.answers(words[:3])
+    assert pickle.loads(pickle.dumps(mixed)).answers(words[:3]) == answers
     with pytest.raises(UsageError, match="answer together that have learned the same pairs"):
         load_together([path, other])
 
@@ -332,6 +340,7 @@ def test_evaluate_measures_what_is_given(model, tmp_path):
         ("sample", "writes no text, it answers what it reads: use charrnn apply"),
         ("neurons {pairs}", "what its units stand for is not shown"),
         ("apply --terms 3", "--terms and --temperature are for models that tell labels"),
+        ("apply --best 65", "--best of a model of pairs is at most 64"),
         ("evaluate --lines {pairs}", "are for models that write"),
         ("train {pairs} --task pairs --cell jordan --layers 1", "jordan only writes"),
         ("train {pairs} --task pairs --initial-state random", "zeros or learned"),

@@ -34,8 +34,8 @@ from charrnn.errors import UsageError
               help="Of a model that tells labels: the N words without which the label is less "
                    "likely.")  # fmt: skip
 @click.option("--temperature", type=click.FloatRange(min=0, min_open=True),
-              help="Of a model that tells labels: what logits are divided by.  [default: as found "
-                   "in training]")  # fmt: skip
+              help="Of a model that tells labels: above 1 for less certain probabilities, below "
+                   "for more certain ones.  [default: as found in training]")  # fmt: skip
 @option(TextConfig, "--encoding", str, "Encoding of the text.")
 @threads_option
 @precision_option
@@ -46,10 +46,11 @@ def apply(files: tuple[str, ...], paths: tuple[Path, ...], best: int | None, bea
     """Tell the label of each line, tag, restore or answer it.
 
     What a model does it has learned: see --task, --restore and --labels of charrnn train. One that
-    writes texts by labels tells which it most likely was, by Bayes; of each column of labels, with
-    commas. Of pairs the OUTPUT of each line is written, which may have a tab and labels behind it
-    where the pairs had. Without FILES, or for -, it reads standard input. A line is printed for
-    each line, an empty one for an empty one, as soon as no more lines wait.
+    writes texts by labels tells the label that each line most likely has, by Bayes; where texts
+    had several columns of labels, one of each, with commas between them. One of pairs reads INPUT,
+    or INPUT<tab>LABEL... where its pairs had labels, and writes the OUTPUT. Without FILES, or for
+    -, standard input is read. A line is printed for each line, an empty one for an empty one, as
+    soon as no more lines wait.
 
     \b
     Examples:
@@ -89,6 +90,8 @@ def _answering(model: Any, asked: dict[str, Any], best: int | None) -> tuple[Any
     if isinstance(model, Transcriber):
         if asked.keys() - {"beams"}:
             raise UsageError("--terms and --temperature are for models that tell labels")
+        if best and best > MOST_ANSWER_BEAMS:
+            raise UsageError(f"--best of a model of pairs is at most {MOST_ANSWER_BEAMS}")
         return model, {"beams": max(best or 0, ANSWER_BEAMS), **asked}
     if "beams" in asked:
         raise UsageError("--beams is for models of pairs")

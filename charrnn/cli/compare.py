@@ -52,7 +52,9 @@ DEFAULT_BUDGET = 60.0
 @click.command()
 @click.pass_context
 @click.argument("corpus", nargs=-1, required=True)
-@cells_option(".  [default: all for any text of the task; with --vary: lstm]")
+@cells_option(
+    ".  [default: lstm with --vary, else all that can learn the task but fully-recurrent]"
+)
 @vary_option
 @seeds_option
 @click.option(

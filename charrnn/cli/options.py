@@ -121,7 +121,7 @@ threads_option = click.option(
 precision_option = click.option(
     "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
     help="What products multiply: float32, or bfloat16, which is faster where the processor has "
-         "it; by itself only training takes it.",
+         "it; auto is bfloat16 in training where it can be, else float32.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -197,7 +197,7 @@ size_options = options(
                  help="Units that a character becomes; 0: one-hot.  [default: 0 for up to "
                       f"{ONE_HOT_VOCABULARY} characters, else {EMBEDDING_SIZE}]"),
     option(ModelConfig, "--dense-before", int,
-           "Feed-forward layers before each recurrent one."),
+           "Feed-forward layers before each recurrent one, of as many units."),
     option(ModelConfig, "--readout-layers", int,
            "Feed-forward layers between the top recurrent layer and the output."),
     option(ModelConfig, "--readout-size", int,

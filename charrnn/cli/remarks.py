@@ -69,9 +69,9 @@ def warnings_on(trainer: Trainer) -> Iterator[str]:
     if trainer.too_short:
         yield "the text is too short for more lanes"
     elif (useful := TILE_ROWS // 2 * trainer.network.team.threads) > trainer.lanes.batch:
-        threads = trainer.network.team.threads
+        threads = _counted(trainer.network.team.threads, "thread")
         yield (
-            f"{trainer.lanes.batch} lanes are few for {threads} thread{'s'[: threads > 1]}: "
+            f"{trainer.lanes.batch} lanes are few for {threads}: "
             f"--batch-size {useful} reads more characters a second"
         )
     if not trainer.step and looks_like_a_list(trainer.training, trainer.vocabulary):

@@ -34,12 +34,12 @@ class _Seeds(click.ParamType):
 
 vary_option = click.option(
     "--vary", multiple=True, metavar="NAME=VALUE,...",
-    help="Train with each of these values of an option that charrnn train has of network or "
-         "training, as dropout=0,0.2; given several times, with all combinations.",
+    help="Train with each of these values of an option of charrnn train, of its network or its "
+         "training, such as dropout=0,0.2; given several times, with all combinations.",
 )  # fmt: skip
 seeds_option = click.option(
     "--seeds", type=_Seeds(), metavar="N|SEED,...",
-    help="Train each with so many seeds, from --seed on, or with these; medians are told.",
+    help="Train each with N seeds, from --seed on, or with those of a list; the table has medians.",
 )  # fmt: skip
 
 
@@ -50,11 +50,12 @@ def varied_fields(
 
     Raises ``UsageError`` and what ``charrnn train`` raises for a value that an option cannot have.
     """
-    varied: dict[str, list[Any]] = {"cell": list(cells)} if cells else {}
+    varied: dict[str, list[Any]] = {}
     if seeds is not None:
         first = context.params["seed"]
-        varied = {"seed": seeds if isinstance(seeds, list) else [*range(first, first + seeds)]}
-        varied |= {"cell": list(cells)} if cells else {}
+        varied["seed"] = seeds if isinstance(seeds, list) else [*range(first, first + seeds)]
+    if cells:
+        varied["cell"] = list(cells)
     given = given_options(context) - {"seed"}
     for text in vary:
         name, _, values = text.partition("=")

@@ -106,7 +106,7 @@ def search(
     own = np.arange(documents)[:, np.newaxis] * beams
     told = [writer.begin() for writer in writers]
     for _ in range(most):
-        losses = -_mean_log_probabilities([logits for logits, _ in told])
+        losses = -mean_log_probabilities([logits for logits, _ in told])
         losses[:, [START, UNKNOWN]] = np.inf
         parents, tokens = state.extend(
             losses.reshape(documents, beams, -1), told[0][1].reshape(documents, beams)
@@ -121,7 +121,7 @@ def search(
     return [sorted(found, key=lambda text: text.nats) for found in state.found]
 
 
-def _mean_log_probabilities(logits: Sequence[np.ndarray]) -> np.ndarray:
-    """log of the mean of several networks' probabilities [N, V], float64."""
+def mean_log_probabilities(logits: Sequence[np.ndarray]) -> np.ndarray:
+    """log of the mean of several networks' probabilities [..., V], float64, of their logits."""
     logs = [log_probabilities(own.astype(np.float64)) for own in logits]
     return logs[0] if len(logs) == 1 else np.logaddexp.reduce(logs) - np.log(len(logs))

@@ -10,6 +10,7 @@ from charrnn.inference.choosing import Choosing
 from charrnn.inference.session import Session
 from charrnn.network.network import Network
 from charrnn.text.vocabulary import END
+from charrnn.training.reading import log_probabilities
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,8 @@ class Beams:
 
     def _losses(self, left: int) -> np.ndarray:
         """-log P of each token behind each beam [N, V], infinite for what may not follow."""
-        logits = self._session.logits()[:, : self._vocabulary_size].astype(np.float64)
-        logits -= logits.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(logits).sum(axis=1, keepdims=True)) - logits
+        logits = self._session.logits()[:, : self._vocabulary_size]
+        losses = -log_probabilities(logits.astype(np.float64))
         following = self._allowed.following[self._states, : self._vocabulary_size]
         late = self._allowed.distance[following] > left - 1
         late[:, END] = False

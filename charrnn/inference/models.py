@@ -1,4 +1,4 @@
-"""Any model, for what it does: one that writes, labels, tags or restores."""
+"""Any model, for what it does: one that writes, labels, tags, restores or answers."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from charrnn.compute import ctc
 from charrnn.compute.turns import in_turn
 from charrnn.config import ANSWER_BEAMS, MOST_ANSWER_BEAMS, require_whole
 from charrnn.errors import CharrnnError, UsageError
-from charrnn.inference.answers import Found, search
+from charrnn.inference.answers import Found, mean_log_probabilities, search
 from charrnn.inference.readers import Reader
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel
@@ -21,7 +21,6 @@ from charrnn.text.batch import Batch, FirstBatch
 from charrnn.text.display import printable
 from charrnn.text.paired import left_tokens
 from charrnn.text.vocabulary import END, UNKNOWN
-from charrnn.training.reading import log_probabilities
 
 #: Beams of all texts that are answered at once, and steps that are read for them.
 _LANES, _POSITIONS = 256, 2**15
@@ -90,9 +89,18 @@ class Transcriber(Reader):
                                  "one `decoder`: these read or write other symbols")  # fmt: skip
             if other._repeats != self._repeats:
                 raise UsageError("models by CTC answer together that read characters as often")
-        whole = type(self)(self.network, self._saved(self.network.parameters))
+        whole = self._alone()
         whole._beside = list(others)
         return whole
+
+    def _alone(self) -> Transcriber:
+        """The same, with no others beside it."""
+        return type(self)(self.network, self._saved(self.network.parameters))
+
+    def __reduce__(self) -> tuple:
+        if not self._beside:
+            return super().__reduce__()
+        return type(self).together_with, (self._alone(), self._beside)
 
     @in_turn
     def answers(
@@ -141,9 +149,8 @@ class Transcriber(Reader):
         models = [self, *self._beside]
         if self.network.config.answers:
             return search([model.network for model in models], first, beams, self.most)
-        logits = [model.network.logits(_alone(first)).astype(np.float64) for model in models]
-        logs = [log_probabilities(own) for own in logits]
-        mean = logs[0] if len(logs) == 1 else np.logaddexp.reduce(logs) - math.log(len(logs))
+        batch = _unanswered(first)
+        mean = mean_log_probabilities([model.network.logits(batch) for model in models])
         return [self._aligned(mean[:stop, lane], beams) for lane, _, stop in first.spans]
 
     def _aligned(self, logs: np.ndarray, beams: int) -> list[Found]:
@@ -175,7 +182,7 @@ def first_batch(texts: Sequence[np.ndarray]) -> FirstBatch:
     return FirstBatch(inputs, resets, np.stack([lanes, 0 * lanes, lengths], axis=1))
 
 
-def _alone(first: FirstBatch) -> Batch:
+def _unanswered(first: FirstBatch) -> Batch:
     """What is read, for a network that writes nothing behind it."""
     return Batch(first.inputs, np.zeros_like(first.inputs), first.resets, spans=first.spans)
 

@@ -200,9 +200,7 @@ class Pairs:
         inputs[read.at()] = self.left.of_documents(documents)
         lengths, tokens = self.right.lengths[documents], self.right.of_documents(documents)
         targets = np.full((len(documents), int(lengths.max(initial=0))), -1, np.int32)
-        targets[np.repeat(np.arange(len(documents)), lengths), ranges(0 * lengths, lengths)] = (
-            tokens
-        )
+        targets[np.arange(targets.shape[1]) < lengths[:, np.newaxis]] = tokens
         return Batch(
             inputs, targets, read.resets(shape), read.counted(shape), spans=read.spans,
             lane=lane_before, predictions=tokens.size + len(documents),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from charrnn.compute import attention
-from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place
+from charrnn.network.layers.place import Arrays, Call, LayerBuffers, Place, WithoutParameters
 from charrnn.network.nodes import Context
 
 
@@ -18,29 +18,16 @@ class ContextBuffers(LayerBuffers):
     saved: tuple[np.ndarray, ...]  # queries, keys and values
 
 
-class ContextLayer:
-    """It has no parameters, and emits no program: what is written with it is an answer."""
+class ContextLayer(WithoutParameters):
+    """It emits no program: what is written with it is an answer."""
 
     def __init__(self, node: Context, place: Place) -> None:
         self.node, self.width, self._dtype = node, place.width(node), place.dtype
         self._scale = 1 / math.sqrt(node.size)
 
-    def matrices(self) -> list:
-        """None."""
-        return []
-
     def buffers(self, steps: int, batch: int) -> ContextBuffers:
         """Room for a pass."""
         return ContextBuffers(steps, batch, self.width, self._dtype)
-
-    def prepare_training(self) -> None:
-        """There is nothing to prepare."""
-
-    def pack_vectors(self, values: np.ndarray) -> None:
-        """There are none."""
-
-    def pack(self, values: np.ndarray, part: int, parts: int) -> None:
-        """There is nothing to pack."""
 
     def start(self, run: ContextBuffers, spans: np.ndarray, read: np.ndarray) -> None:
         """Let a pass follow: ``spans`` of its documents, and of what they ``read``, both [D, 3]."""
@@ -65,11 +52,3 @@ class ContextLayer:
             dsource[:, first:last] = 0
         own = call.documents(first, last)
         attention.unattend(run.doutput, run.saved, self._scale, run.attended, tuple(dsources), *own)
-
-    def differentiate(
-        self, sources: Arrays, run: LayerBuffers, scratch: np.ndarray, part: int, parts: int
-    ) -> None:
-        """There are no parameters."""
-
-    def unpack(self, gradients: np.ndarray, run: LayerBuffers, part: int, parts: int) -> None:
-        """There are no parameters."""

@@ -1,4 +1,4 @@
-"""What a layer is told of the network that it is part of."""
+"""What a layer is told of the network that it is part of, and what layers have in common."""
 
 from __future__ import annotations
 
@@ -63,3 +63,28 @@ class LayerBuffers:
     def __init__(self, steps: int, batch: int, width: int, dtype: np.dtype) -> None:
         self.output = np.empty((steps, batch, width), dtype)
         self.doutput = np.empty((steps, batch, width), dtype)  # its gradient
+
+
+class WithoutParameters:
+    """What a layer that has no parameters does with them: nothing."""
+
+    def matrices(self) -> list:
+        """None."""
+        return []
+
+    def prepare_training(self) -> None:
+        """There is nothing to prepare."""
+
+    def pack_vectors(self, values: np.ndarray) -> None:
+        """There is nothing to take."""
+
+    def pack(self, values: np.ndarray, part: int, parts: int) -> None:
+        """There is nothing to pack."""
+
+    def differentiate(
+        self, sources: Arrays, run: LayerBuffers, scratch: np.ndarray, part: int, parts: int
+    ) -> None:
+        """There are no parameters."""
+
+    def unpack(self, gradients: np.ndarray, run: LayerBuffers, part: int, parts: int) -> None:
+        """There are no parameters."""
