@@ -8,6 +8,7 @@ from charrnn.config.checks import (
     require_whole,
 )
 from charrnn.config.model import EMBEDDING_SIZE, INITIAL_STATES, ONE_HOT_VOCABULARY, ModelConfig
+from charrnn.config.recall import RECALL_BETA, RECALL_RULES
 from charrnn.config.sampling import (
     ANSWER_BEAMS,
     DEFAULT_MIN_P,
@@ -48,6 +49,8 @@ __all__ = [
     "OPTIMIZERS",
     "PAGE_PRECISIONS",
     "PRECISIONS",
+    "RECALL_BETA",
+    "RECALL_RULES",
     "RESTORABLE",
     "SEQUENCE_LENGTH",
     "TASKS",
