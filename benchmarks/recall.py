@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.inference.memory import RULES, AssociativeMemory, HopfieldNetwork
+from charrnn.config import RECALL_RULES
+from charrnn.inference.memory import AssociativeMemory, HopfieldNetwork
 from charrnn.studies import canvas
 
 LOADS = (0.02, 0.05, 0.08, 0.1, 0.12, 0.13, 0.138, 0.145, 0.16, 0.2)
@@ -152,7 +153,7 @@ def main() -> None:
     print(table(heading, rows))
     lines = options.text.read_text("utf-8").splitlines()
     lines = list(dict.fromkeys(line for line in lines if len(line) >= SHORTEST))
-    tried = [(rule, count) for rule in RULES for count in getattr(options, rule)]
+    tried = [(rule, count) for rule in RECALL_RULES for count in getattr(options, rule)]
     rng = np.random.default_rng(0)
     lines = [lines[n] for n in rng.permutation(len(lines))]
     rows = [

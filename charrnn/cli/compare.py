@@ -84,7 +84,7 @@ def compare(context: click.Context, corpus: tuple[str, ...], cells: list[str],
     """Train several networks on one text and compare them.
 
     They differ in their cells, or in what --vary says. Each is trained for the same time (or the
-    same --epochs or --steps), on the same CORPUS (- is standard input), with the same seed and
+    same --epochs or --steps), on the files of CORPUS (- is standard input), with the same seed and
     options otherwise. Ctrl-C ends the comparison, and shows the runs that are through. Processes
     that mpiexec starts each make some of the runs.
 

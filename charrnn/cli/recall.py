@@ -11,15 +11,12 @@ import click
 from charrnn.cli.options import given_options, json_option, option
 from charrnn.cli.tables import to_json
 from charrnn.cli.terminal import Output, say
-from charrnn.config import TextConfig
+from charrnn.config import RECALL_BETA, RECALL_RULES, TextConfig
 from charrnn.errors import UsageError
 from charrnn.text.display import decoded
 
 if TYPE_CHECKING:
     from charrnn.inference.memory import AssociativeMemory, Recalled
-
-#: As ``charrnn.inference.memory`` has them: help does not wait for NumPy.
-_RULES, _BETA = ("modern", "classical"), 10.0
 
 
 @click.command()
@@ -29,12 +26,12 @@ _RULES, _BETA = ("modern", "classical"), 10.0
                    "standard input]")  # fmt: skip
 @click.option(
     "--rule",
-    type=click.Choice(_RULES),
-    default=_RULES[0],
+    type=click.Choice(RECALL_RULES),
+    default=RECALL_RULES[0],
     show_default=True,
     help="How lines are stored: classical is Hopfield's rule of 1982, which holds few.",
 )
-@click.option("--beta", type=float, default=_BETA, show_default=True,
+@click.option("--beta", type=float, default=RECALL_BETA, show_default=True,
               help="Of the modern rule: how sharply the nearest lines are preferred; with little "
                    "it settles on a mixture of several.")  # fmt: skip
 @option(TextConfig, "--encoding", str, "Encoding of the text.")

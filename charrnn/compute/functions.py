@@ -38,7 +38,7 @@ def exp(x):
 
 
 def step(x):
-    """Derivative of relu where y = relu(x) is given: 1 where y > 0, else 0, elementwise."""
+    """1 where x > 0, else 0, elementwise: of x = relu(a) that is the derivative by a."""
     import numpy as np
 
     return np.where(x > 0, 1.0, 0.0)

@@ -14,6 +14,7 @@ from charrnn.config.model import (
     SPECTRAL_RADIUS,
     ModelConfig,
 )
+from charrnn.config.recall import RECALL_BETA, RECALL_RULES
 from charrnn.config.sampling import (
     ANSWER_BEAMS,
     DEFAULT_MIN_P,
@@ -54,6 +55,8 @@ __all__ = [
     "OPTIMIZERS",
     "PAGE_PRECISIONS",
     "PRECISIONS",
+    "RECALL_BETA",
+    "RECALL_RULES",
     "RESTORABLE",
     "SEQUENCE_LENGTH",
     "SPECTRAL_RADIUS",

@@ -30,19 +30,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charrnn.config import TextConfig, require_choice
+from charrnn.config import RECALL_BETA, RECALL_RULES, TextConfig, require_choice
 from charrnn.errors import CorpusError, UsageError
 from charrnn.text.corpus import read_pieces
 from charrnn.text.display import printable
 from charrnn.text.examples import lines_of
 from charrnn.text.lines import text_of, whole_lines
 from charrnn.text.vocabulary import CODE_POINTS, END, SPECIALS, UNKNOWN, Vocabulary, code_points
-
-RULES = ("modern", "classical")
-
-#: How sharply the nearest lines are preferred: one more character in which a line agrees makes it
-#: e^β times as near, more than all others of a few thousand lines together (docs/networks.md).
-BETA = 10.0
 
 #: Units of a character's codeword.
 _CODE = 64
@@ -197,8 +191,10 @@ class AssociativeMemory:
     where there is no such rule, ``beta`` is not above 0, or too many lines are too long.
     """
 
-    def __init__(self, lines: Sequence[str], rule: str = RULES[0], beta: float = BETA) -> None:
-        require_choice("`rule`", rule, RULES)
+    def __init__(
+        self, lines: Sequence[str], rule: str = RECALL_RULES[0], beta: float = RECALL_BETA
+    ) -> None:
+        require_choice("`rule`", rule, RECALL_RULES)
         if not 0 < beta < math.inf:
             raise UsageError(f"`beta` must be a number above 0, not {beta}")
         self.lines = list(dict.fromkeys(filter(None, lines)))
@@ -248,7 +244,11 @@ class AssociativeMemory:
 
 
 def read_memory(
-    source: str | Path, rule: str = RULES[0], beta: float = BETA, *, encoding: str = "utf-8"
+    source: str | Path,
+    rule: str = RECALL_RULES[0],
+    beta: float = RECALL_BETA,
+    *,
+    encoding: str = "utf-8",
 ) -> AssociativeMemory:
     """A memory of the lines of a file, or of standard input for ``-``.
 

@@ -39,7 +39,7 @@ class PositionClass(NextCharacter):
 
 
 class Aligned(Linear):
-    """The head that tells what a document is when it is written otherwise, of no more symbols.
+    """The head that writes what belongs to a document, by CTC: no more symbols than it has steps.
 
     Each step tells a symbol or a blank, and the probability of what is written is the sum over all
     ways to lay its symbols out over the steps (Graves et al. 2006; ``charrnn.compute.ctc``).

@@ -63,7 +63,9 @@ def read_pairs(sources: Sequence[str], config: TextConfig) -> PairLines:
 def left_tokens(
     left: str, labels: Sequence[str], vocabulary: Vocabulary, alphabet: Alphabet
 ) -> list[int]:
-    """What a network reads of a left side: its labels, behind all characters, and its text.
+    """What a network reads of a left side: its labels, and then the characters of its text.
+
+    The index of a label is that of the alphabet behind the indices of all characters.
 
     Raises ``UsageError`` where there is no such label.
     """

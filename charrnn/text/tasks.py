@@ -259,7 +259,7 @@ def _with_ends(texts: Sequence[np.ndarray], fraction: float) -> tuple[list[np.nd
 
 
 def _paired(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
-    """Texts, and what each of them is when it is written otherwise."""
+    """Left sides, and the right sides that are to be written."""
     return told_of_pairs(read_pairs(sources, config), config, known)
 
 

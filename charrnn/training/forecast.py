@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from charrnn.training.planning import validation_cost
 from charrnn.training.trainer import Trainer
 
-#: Seconds of updates, and the fewest, that a run's speed is measured by.
+#: How many seconds of updates a run's speed is measured by, and how many updates at least.
 _SECONDS, _FEWEST = 1.0, 4
 
 
@@ -17,7 +17,7 @@ _SECONDS, _FEWEST = 1.0, 4
 class Forecast:
     """What a run is expected to take if nothing ends it early."""
 
-    characters_per_second: float  # in updates, as measured; validations beside them
+    characters_per_second: float  # as measured, of updates without validations
     steps: int  # updates
     epochs: float  # passes over the text
     seconds: float  # updates and validations, without compilation
@@ -27,7 +27,8 @@ class Forecast:
 def forecast(trainer: Trainer) -> Forecast:
     """What the run will take, as its first updates show, which are made for about a second.
 
-    They are part of that run: measure one that is not to be made.
+    They change the trainer's network: give a trainer whose run is not to be made. Raises
+    ``TrainingError`` as its run would.
     """
     record = trainer.train_step()
     while trainer.step < _FEWEST or trainer.seconds < _SECONDS:

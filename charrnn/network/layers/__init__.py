@@ -1,6 +1,7 @@
 """The layers of a network as they compute: one file each, and one for what a head does.
 
-A layer is made by the ``create`` of its node in ``charrnn.network.graph``, and has
+A layer is made by the ``create`` of its node (``charrnn.network.nodes``), and has what stands here;
+one without parameters has most of it from ``place.WithoutParameters``.
 
 ``node``, ``width``
     what it was made of, and the columns of its output with their padding;

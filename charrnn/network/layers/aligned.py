@@ -1,4 +1,4 @@
-"""The head that tells what a document is when it is written otherwise, by CTC."""
+"""The head that writes what belongs to a document by CTC: see ``charrnn.compute.ctc``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AlignedBuffers:
 
 
 class AlignedHead(ReadoutHead):
-    """Logits of each step; losses and gradients of what a document is in all."""
+    """Logits of each step; losses and gradients of all that is written of a document."""
 
     def buffers(self, source: LayerBuffers) -> AlignedBuffers:
         """Room for a pass; ``source`` is what the head reads."""
@@ -41,7 +41,10 @@ class AlignedHead(ReadoutHead):
         return run.logits[..., : self.node.size], [self._read(run)]
 
     def losses(self, run: AlignedBuffers, batch: Batch) -> list[Work]:
-        """Let ``run.losses`` be -log P of what each document is in all; logits are used up."""
+        """Let ``run.losses`` be -log P of all that is written of each document [D].
+
+        Logits become their gradients.
+        """
         assert batch.spans is not None, "there are no documents to tell of"
         run.losses = np.empty(len(batch.spans), run.logits.dtype)
 
