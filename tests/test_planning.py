@@ -247,7 +247,7 @@ def test_a_network_that_tells_classes_is_told_little_and_needs_dropout(least, ta
     """Pairs tell a symbol for each character, as a text that is written does."""
     shape = dataclasses.replace(SHAPE, **task)
     once, often = (planning._dropout(own, shape) for own in (2.0, 500.0))
-    assert once == least and 0.25 <= often <= 0.4
+    assert once == least and least + 0.1 <= often <= 0.4
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -68,7 +68,10 @@ _PAIR_EPOCHS, _PAIR_CHARACTERS_BESIDE = 20, 3e6
 #: Rows of a table of n-grams: one for so many characters, within bounds, and the most weights.
 _POSITIONS_OF_A_BUCKET, _FEWEST_BUCKETS, _MOST_BUCKETS, _MOST_IN_BUCKETS = 4, 2**12, 2**18, 2**22
 
-#: Dropout of a network that reads, at least: what it learns of a text is little.
+#: Dropout for each doubling of passes times weights for each character, from four on.
+_DROPOUT_OF_A_DOUBLING = {"write": 0.04, "pairs": 0.015}
+
+#: Dropout of a network that tells classes, at least: what it learns of a text is little.
 _READING_DROPOUT = 0.1
 
 #: Of pairs with attention, the share of each symbol that all others get.
@@ -274,15 +277,15 @@ def _dropout(repetition: float, shape: ModelConfig) -> float:
     """What is left out of a network with so many passes times weights for each character.
 
     Nothing of units that are logits: without one a character would be likelier than it can be.
-    Beside the weight decay below it takes little; where a network tells classes, that decay is
-    less, and so is what a text tells it: pairs tell a symbol for each character.
+    Beside the weight decay below it takes little; where a network tells classes, that decay is less.
     """
     if CELLS[shape.cell, shape.activation].output_scale is not None:
         return 0.0
-    if not shape.writes and shape.task != "pairs":
-        return min(max(round(0.08 * math.log2(max(repetition, 1)), 2), _READING_DROPOUT),
-                   _HIGHEST_DROPOUT)  # fmt: skip
-    return min(round(0.04 * math.log2(max(repetition / 4, 1)), 2), _HIGHEST_DROPOUT)
+    if shape.task in _DROPOUT_OF_A_DOUBLING:
+        dropout = _DROPOUT_OF_A_DOUBLING[shape.task] * math.log2(max(repetition / 4, 1))
+    else:
+        dropout = max(0.08 * math.log2(max(repetition, 1)), _READING_DROPOUT)
+    return min(round(dropout, 2), _HIGHEST_DROPOUT)
 
 
 def _weight_decay(repetition: float, optimizer: str, shape: ModelConfig) -> float:
