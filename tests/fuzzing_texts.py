@@ -27,6 +27,9 @@ from trained import FABLES
 ROOM, ROOM_OF_A_BYTE = 160 << 20, 400
 SECONDS, SECONDS_OF_A_BYTE = 10.0, 2e-5
 
+#: What an associative memory may take beside that: what has a place for each of the longest line.
+ROOM_OF_MEMORY = 3 << 29
+
 #: Characters that a message may have; a list of a thousand unknown characters helps nobody.
 LONGEST_MESSAGE = 1000
 
@@ -50,6 +53,8 @@ MODELS = {
     "restorer": ("--restore", "case,punctuation,accents"),
     "spacer": ("--restore", "spaces", "--lines"),
     "filler": ("--restore", "gaps"),
+    "answerer": ("--task", "pairs"),
+    "aligner": ("--task", "pairs", "--decoder", "ctc", "--target-symbols"),
 }
 READERS = [name for name in MODELS if name not in ("writer", "names", "told")]
 
@@ -78,6 +83,8 @@ COMMANDS: dict[str, tuple] = {
     "score told": ("score", FILE, *_with("told"), "--label", TEXT),
     **{f"apply {name}": ("apply", FILE, *_with(name)) for name in ("told", *READERS)},
     "apply best": ("apply", FILE, *_with("labeller"), "--best", 2, "--terms", 2, "--json"),
+    "recall": ("recall", FILE, "--line", TEXT),
+    "recall lines": ("recall", f"{FOLDER}learned.txt", "--json"),
     "compress": ("compress", FILE, *WRITER, "--output", f"{OUT}.rnn", "--force"),
     "decompress": ("decompress", FILE, *WRITER, "--output", f"{OUT}.txt", "--force"),
     "sample prime": ("sample", *WRITER, "--prime", TEXT, "--length", 5, "--json"),
@@ -94,7 +101,7 @@ COMMANDS: dict[str, tuple] = {
     "report": ("report", "--text", FILE, *WRITER, "--output", f"{OUT}.html"),
     "report told": ("report", "--text", FILE, *_with("told"), "--output", f"{OUT}.html"),
     **{f"report {name}": ("report", "--text", FILE, *_with(name), "--output", f"{OUT}.html")
-       for name in ("labeller", "tagger", "restorer")},
+       for name in ("labeller", "tagger", "restorer", "answerer")},
     "report log": ("report", *_with("tagger"), "--log", FILE, "--output", f"{OUT}.html"),
     "export": ("export", f"{OUT}.html", "--text", FILE, *WRITER, "--force"),
     "plan": ("plan", FILE, *RUN),
@@ -112,7 +119,7 @@ FILES_ONLY = ("info", "plot", "report", "export", "sample copies", "sample known
 def _learned(name: str) -> str:
     """A text that a model can be trained on."""
     words = FABLES.read_text(encoding="utf-8").split()[:300]
-    if name in ("told", "labeller", "several"):
+    if name in ("told", "labeller", "several", "answerer", "aligner"):
         return "".join(f"{word}\t{'ab'[len(word) % 2]}\n" for word in words)
     if name == "tagger":
         return "".join(f"the <t>{word}</t>, é\n" for word in words)
@@ -162,6 +169,8 @@ def run_case(folder: Path, name: str, data: bytes, piped: bool) -> str:
     words = _filled(COMMANDS[name], known)
     (folder / "command").write_text(ascii([words, piped]), encoding="utf-8")
     room, seconds = ROOM_OF_A_BYTE * len(data), SECONDS_OF_A_BYTE * len(data)
+    if name.startswith("recall"):
+        room += ROOM_OF_MEMORY
     with limits(ROOM + room, SECONDS + seconds):
         done = invoke(*words, stdin=data if piped else None)
     if done.exit_code == 0:

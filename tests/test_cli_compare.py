@@ -257,7 +257,7 @@ def test_a_seed_is_as_in_a_run_alone(corpus, tmp_path):
         (["--vary", "cell=gru", "--cells", "lstm"], ["--cell is given more than once"]),
         (["--vary", "dropout=0", "--dropout", 0.1], ["--dropout is given more than once"]),
         (["--vary", "budget=3s", "--steps", 2], ["only one of"]),
-        (["--seeds", "1,1"], ["1 is named twice"]),
+        (["--seeds", "1,1"], ["1 is named twice: name it once"]),
         (["--seeds", 0], ["from 1 to 1,000"]),
         (["--plot", "-", "--json"], ["--json", "--plot"]),
     ],
@@ -342,6 +342,7 @@ def test_errors_are_one_line(corpus, tmp_path):
         ([corpus, "--hidden-size", 10**9], 2, "hidden size"),
         ([corpus, "--steps", 5, "--epochs", 1], 2, "only one of"),
         ([corpus, "--dropout", 1], 2, "dropout"),
+        ([corpus, "--plot", ""], 2, "give a name that ends in .svg"),
         ([corpus, "--output", corpus], 1, "--output"),
         ([corpus, "--output", corpus / "folder"], 1, "--output"),
     ):

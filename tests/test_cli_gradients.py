@@ -1,5 +1,6 @@
 """``charrnn gradients``: what it measures, prints and draws, and what it refuses."""
 
+import dataclasses
 import json
 import os
 
@@ -225,6 +226,24 @@ def test_errors_are_one_line(monkeypatch, tmp_path, arguments, code, words):
     done = invoke("gradients", *arguments, stdin=b"")
     assert_one_line_error(done, code, words)
     assert not done.stdout and not os.listdir(tmp_path)
+
+
+READS = {
+    "label": {"task": "label", "classes": 2},
+    "tags": {"task": "tags", "classes": 3},
+    "restore": {"task": "restore", "classes": 2},
+    "pairs": {"task": "pairs", "classes": 2, "symbols": 2, "decoder": "attention"},
+    "ctc": {"task": "pairs", "classes": 2, "symbols": 2, "decoder": "ctc"},
+}
+
+
+@pytest.mark.parametrize("more", READS.values(), ids=READS)
+def test_models_that_read_are_refused(tmp_path, more):
+    """There is no loss of a next character; a text's characters are none of their classes."""
+    saved = with_biases("ab\n", **more)
+    save_model(tmp_path / "m", dataclasses.replace(saved, labels=tuple("xyz"[: more["classes"]])))
+    done = invoke("gradients", FABLES, "--model", tmp_path / "m")
+    assert_one_line_error(done, 2, tmp_path / "m", "writes no text")
 
 
 @pytest.mark.parametrize("option", ["--steps-back", "--positions"])

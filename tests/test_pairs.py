@@ -19,6 +19,7 @@ from charrnn.inference.measures import pair_measures
 from charrnn.inference.models import load_together
 from charrnn.storage.checkpoint import save_model
 from charrnn.text.alphabet import Alphabet
+from charrnn.text.labels import Labels
 from charrnn.text.paired import read_pairs
 from charrnn.text.pairs import Pairs, Sides, needed_steps, suited_repeats
 from charrnn.text.tasks import Known, read_told
@@ -75,6 +76,22 @@ def test_labels_are_read_before_the_text(tmp_path):
     assert told.labels == ("x", "y", "\tde", "\ten")
     assert told.vocabulary.characters == "ab"
     assert told.texts.left.tokens.tolist() == [6, 3, 4, 5, 4, 4]
+
+
+def test_the_time_for_labels_does_not_grow_with_their_square(monkeypatch):
+    """Each pair has one; 20,000 of them took minutes when all were checked for each."""
+    made, names = [], [f"l{number}" for number in range(500)]
+    monkeypatch.setattr("charrnn.text.alphabet.Labels", lambda own: made.append(own) or Labels(own))
+    alphabet = Alphabet.learn(["x"], names, spaced=False)
+    assert [alphabet.label(name) for name in alphabet.labels] == [*range(500)]
+    assert len(made) < 5
+
+
+@pytest.mark.parametrize(("spaced", "hint"), [(True, "without `target_symbols`"), (False, "rare")])
+def test_too_many_symbols_are_told(spaced, hint):
+    sides = (f"s{n}" for n in range(65_536)) if spaced else map(chr, range(0x20000, 0x30000))
+    with pytest.raises(CharrnnError, match=r"65,536 different symbols .* 65,535: .*" + hint):
+        Alphabet.learn(sides, [], spaced=spaced)
 
 
 @pytest.mark.parametrize("spaced", [False, True])
@@ -166,7 +183,7 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path):
     assert any("1 pair left out, longer than 64 steps" in line for line in remarks_on(trainer))
     path = _write(tmp_path, "".join(f"{w}\t{w}\n" for w in lowered_words()) + "a\tbcdefghijkl\n")
     trainer = small_trainer(path, text=TextConfig(task="pairs", decoder="ctc"))
-    assert any("1 pair left out: their right" in line for line in remarks_on(trainer))
+    assert any("1 pair left out, with more symbols" in line for line in remarks_on(trainer))
 
 
 def test_pairs_that_are_all_too_long_are_refused(tmp_path):
@@ -339,6 +356,7 @@ def test_evaluate_measures_what_is_given(model, tmp_path):
     [
         ("sample", "writes no text, it answers what it reads: use charrnn apply"),
         ("neurons {pairs}", "what its units stand for is not shown"),
+        ("apply --best 65", "--best must be from 1 to 64 of a model of pairs, not 65"),
         ("apply --terms 3", "--terms and --temperature are for models that tell labels"),
         ("apply --best 65", "--best of a model of pairs is at most 64"),
         ("evaluate --lines {pairs}", "are for models that write"),

@@ -153,6 +153,23 @@ def test_what_is_refused(monkeypatch):
             AssociativeMemory(lines, rule)
 
 
+def test_memory_is_refused_before_it_is_taken():
+    """Of a line of many distinct characters a state would be their square: 29 GB."""
+    with pytest.raises(UsageError, match="more than a gigabyte"):
+        AssociativeMemory(["".join(map(chr, range(0x20000, 0x20000 + 60_000)))])
+    with pytest.raises(CorpusError, match=r"65,533 distinct .* 65,532 .* store fewer lines"):
+        AssociativeMemory([chr(code) for code in range(0x20000, 0x20000 + 65_533)])
+
+
+def test_lines_are_the_same_however_many_are_recalled_together(monkeypatch):
+    for rule in ("modern", "classical"):
+        memory = AssociativeMemory(LINES, rule)
+        whole = memory.recall(["A stitch", "The early", "x"])
+        monkeypatch.setattr("charrnn.inference.memory._UNITS", 1)
+        assert memory.recall(["A stitch", "The early", "x"]) == whole
+        monkeypatch.undo()
+
+
 # The command
 
 
@@ -185,6 +202,11 @@ def test_too_many_lines_are_told(tmp_path):
     told = r"the classical rule holds \d+% of these 80 lines: --rule modern holds more\n"
     assert re.fullmatch(told, done.stderr)
     assert invoke("recall", path, "--line", "one is 4").stderr == ""
+
+
+def test_a_very_large_beta_is_no_warning(proverbs):
+    done = invoke("recall", proverbs, "--line", "A stitch in", "--beta", "1e308")
+    assert (done.exit_code, done.stderr) == (0, "")
 
 
 def test_what_the_command_refuses(proverbs, tmp_path):

@@ -76,8 +76,8 @@ def apply(files: tuple[str, ...], paths: tuple[Path, ...], best: int | None, bea
             output.write("".join(show(answer) + "\n" for answer in answers))
             cut += sum(isinstance(own, Transcribed) and own.cut for own in answers)
     if cut:
-        say(f"{cut:,} answers were cut off after {reader.most:,} symbols, more than twice the "
-            "longest that was learned")  # fmt: skip
+        say(f"{'1 answer was' if cut == 1 else f'{cut:,} answers were'} cut off after "
+            f"{reader.most:,} symbols, more than twice the longest that was learned")  # fmt: skip
 
 
 def _answering(model: Any, asked: dict[str, Any], best: int | None) -> tuple[Any, dict[str, Any]]:
@@ -91,7 +91,8 @@ def _answering(model: Any, asked: dict[str, Any], best: int | None) -> tuple[Any
         if asked.keys() - {"beams"}:
             raise UsageError("--terms and --temperature are for models that tell labels")
         if best and best > MOST_ANSWER_BEAMS:
-            raise UsageError(f"--best of a model of pairs is at most {MOST_ANSWER_BEAMS}")
+            raise UsageError(f"--best must be from 1 to {MOST_ANSWER_BEAMS} of a model of pairs, "
+                             f"not {best}")  # fmt: skip
         return model, {"beams": max(best or 0, ANSWER_BEAMS), **asked}
     if "beams" in asked:
         raise UsageError("--beams is for models of pairs")

@@ -144,7 +144,7 @@ def _check_picture(picture: str | None, as_json: bool, read: list[Named]) -> Non
 
     if picture == "-" and as_json:
         raise UsageError("--json leaves no room for a plot: give --plot the name of a picture")
-    if picture and picture != "-":
+    if picture is not None and picture != "-":
         keep_apart([("the picture", Path(picture))], read)
         check_picture(Path(picture))
 

@@ -64,10 +64,16 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: list[str]
       charrnn gradients corpus.txt --cells lstm,elman --scale 2 --steps-back 100
       charrnn gradients corpus.txt --model en.safetensors --output gradients.svg
     """
-    from charrnn.storage.checkpoint import load_finite_model
     from charrnn.storage.summary import reads_lines
     from charrnn.studies.canvas import check_picture
-    from charrnn.studies.gradients import Curve, choose_places, figures, measure, untrained
+    from charrnn.studies.gradients import (
+        Curve,
+        choose_places,
+        figures,
+        load_writer,
+        measure,
+        untrained,
+    )
     from charrnn.studies.plotting import draw_picture, report
     from charrnn.text.corpus import read_corpus
 
@@ -75,7 +81,7 @@ def gradients(files: tuple[str, ...], models: tuple[Path, ...], cells: list[str]
     if output:
         keep_apart([("the picture", output)], [*texts(files), *(("the model", p) for p in paths)])
         check_picture(output)
-    trained = [(load_finite_model(path), decoded(str(path))) for path in paths]
+    trained = [(load_writer(path), decoded(str(path))) for path in paths]
     if lines is None:
         lines = bool(trained) and reads_lines(trained[0][0].training)
     with shown_reading():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -81,8 +82,8 @@ def _errors_told() -> Iterator[None]:
         code = 2 if isinstance(error, UsageError) else 1
         raise failed(with_options(str(error)), code) from error
     except MemoryError as error:
-        raise failed("not enough memory: try a smaller --batch-size, --sequence-length "
-                     "or --hidden-size", 1) from error  # fmt: skip
+        raise failed(f"not enough memory{_wanted(error)}: try a smaller --batch-size, "
+                     "--sequence-length or --hidden-size", 1) from error  # fmt: skip
     except KeyboardInterrupt as error:
         raise failed("", 128 + signal.SIGINT) from error
 
@@ -91,6 +92,12 @@ def _message(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         error = click.NoSuchOption(error.option_name, possibilities=_near(error), ctx=error.ctx)
     return error.format_message().rstrip(".")
+
+
+def _wanted(error: MemoryError) -> str:
+    """How much there was no room for, where NumPy says so."""
+    found = re.match(r"Unable to allocate ([\d.]+ \w+) ", str(error))
+    return f" for {found[1]} more" if found else ""
 
 
 def _hint(error: click.ClickException) -> str:

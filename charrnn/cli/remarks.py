@@ -29,7 +29,7 @@ def _network(trainer: Trainer) -> str:
     share = f" of {held_back:,}" if validated < held_back else ""
     return (
         f"{architecture(config)}, {weights(config)} weights, "
-        f"{config.vocabulary_size} characters with the special ones; {trainer.positions:,} "
+        f"{config.vocabulary_size:,} characters with the special ones; {trainer.positions:,} "
         f"characters to learn, {validated:,}{share} to validate"
     )
 
@@ -54,8 +54,8 @@ def _left_out(trainer: Trainer, pairs: Pairs) -> Iterator[str]:
     """How many pairs are not learned from, and why."""
     if misfits := trainer.origin.get("left_out"):
         yield (
-            f"{_counted(misfits, 'pair')} left out: their right sides have more symbols than CTC "
-            "tells of their left sides; --decoder attention takes them"
+            f"{_counted(misfits, 'pair')} left out, with more symbols on the right than CTC tells "
+            "of what is on the left; --decoder attention takes them"
         )
     if longer := int((pairs.lengths > trainer.lanes.length).sum()):
         yield (

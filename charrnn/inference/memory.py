@@ -36,16 +36,24 @@ from charrnn.text.corpus import read_pieces
 from charrnn.text.display import printable
 from charrnn.text.examples import lines_of
 from charrnn.text.lines import text_of, whole_lines
-from charrnn.text.vocabulary import CODE_POINTS, END, SPECIALS, UNKNOWN, Vocabulary, code_points
+from charrnn.text.vocabulary import (
+    CODE_POINTS,
+    END,
+    MAX_TOKENS,
+    SPECIALS,
+    UNKNOWN,
+    Vocabulary,
+    code_points,
+)
 
 #: Units of a character's codeword.
 _CODE = 64
 
-#: Most places of all lines together, or units of them: a gigabyte.
+#: Most values of eight bytes: a gigabyte.
 _MOST = 2**27
 
-#: Lines that are recalled together.
-_TOGETHER = 256
+#: Lines that are recalled together, and units of them.
+_TOGETHER, _UNITS = 256, 2**23
 
 #: Of lines that are equally near the first wins, by so much of a character, and the largest change
 #: of a line's share at which nothing changes any more.
@@ -122,7 +130,7 @@ class _Classical:
     """Lines of tokens [P, W] as patterns of a ``HopfieldNetwork``."""
 
     def __init__(self, tokens: np.ndarray, size: int, _beta: float) -> None:
-        _check_room(tokens.size * _CODE)
+        _check_room(3 * tokens.size * _CODE)  # they are made of others, and laid out anew
         rng = np.random.default_rng(0)
         self._codewords = rng.choice([-1.0, 1.0], (size, _CODE))
         self._codewords[[token for token in range(SPECIALS) if token != END]] = 0
@@ -144,7 +152,8 @@ class _Modern:
     def __init__(self, tokens: np.ndarray, size: int, beta: float) -> None:
         count, self._places = tokens.shape
         self._size, self._beta = size, beta
-        self._ones = tokens.astype(np.int64) + size * np.arange(self._places)  # where a 1 is [P, W]
+        self._ones = tokens.astype(np.int64)  # where a 1 is [P, W]
+        self._ones += size * np.arange(self._places)
         self._preference = _PREFERENCE * np.linspace(1, 0, count)
 
     def settle(self, tokens: np.ndarray) -> Settled:
@@ -166,7 +175,8 @@ class _Modern:
     def _shares(self, state: np.ndarray) -> tuple[np.ndarray, float]:
         """How much each line counts in what follows a state [P], and the state's energy."""
         near = state.reshape(-1)[self._ones].sum(axis=1) + self._preference
-        powers = np.exp(self._beta * (near - near.max()))
+        with np.errstate(over="ignore"):  # of a very large beta: e^-∞ is 0
+            powers = np.exp(self._beta * (near - near.max()))
         total = powers.sum()
         free = near.max() + math.log(total / len(near)) / self._beta
         return powers / total, 0.5 * ((state**2).sum() + self._places) - free
@@ -178,8 +188,8 @@ class _Modern:
         return np.bincount(self._ones.reshape(-1), weights, cells).reshape(-1, self._size)
 
 
-def _check_room(cells: int) -> None:
-    if cells > _MOST:
+def _check_room(values: int) -> None:
+    if values > _MOST:
         raise UsageError("so many lines of that length take more than a gigabyte: give fewer or "
                          "shorter ones, or `rule` modern, which takes least")  # fmt: skip
 
@@ -201,9 +211,13 @@ class AssociativeMemory:
         if not self.lines:
             raise CorpusError("there are no lines to store; name a file that has some")
         counts = np.bincount(code_points("".join(self.lines)), minlength=CODE_POINTS)
+        if (distinct := np.count_nonzero(counts)) > (most := MAX_TOKENS - SPECIALS):
+            raise CorpusError(f"the lines have {distinct:,} distinct characters, more than the "
+                              f"{most:,} that are told apart: store fewer lines")  # fmt: skip
         self._vocabulary = Vocabulary.from_counts(counts)
         self._places, self._stored = max(map(len, self.lines)) + 1, frozenset(self.lines)
-        _check_room(self._places * len(self.lines))
+        # Where each place of each line has its 1, what it has there, how it counts; and states.
+        _check_room(self._places * (4 * len(self.lines) + 3 * self._vocabulary.size))
         tokens = self._tokens(self.lines, behind=END)
         kind: Any = {"classical": _Classical, "modern": _Modern}[rule]
         self._rule = kind(tokens, self._vocabulary.size, beta)
@@ -231,8 +245,9 @@ class AssociativeMemory:
         Characters that no stored line has are unknown, as is all that follows a line. Of lines that
         are equally near the modern rule takes the one stored first.
         """
-        portions = range(0, len(cues), _TOGETHER)
-        return [own for at in portions for own in self._recall(cues[at : at + _TOGETHER])]
+        together = max(1, min(_TOGETHER, _UNITS // (_CODE * self._places)))
+        portions = range(0, len(cues), together)
+        return [own for at in portions for own in self._recall(cues[at : at + together])]
 
     def _recall(self, cues: Sequence[str]) -> list[Recalled]:
         settled = self._rule.settle(self._tokens(cues, behind=UNKNOWN))

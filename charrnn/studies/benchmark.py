@@ -21,12 +21,16 @@ from charrnn.studies.profile import profile_steps
 from charrnn.text.dataset import Dataset
 from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import SPECIALS, Vocabulary
+from charrnn.training.needs import check_run
 from charrnn.training.planning import training_precision
 from charrnn.training.processes import ALONE, Processes
 from charrnn.training.trainer import Trainer
 
 #: Rounds whose median is the figure, and the seconds that each takes at least.
 _ROUNDS, _SECONDS = 5, 0.3
+
+#: Characters of the text that is learned.
+_POSITIONS = 2**18
 
 #: Bytes that are read to measure the memory: more than any cache holds.
 _MEMORY_BYTES = 512 * 2**20
@@ -80,10 +84,11 @@ def create_random_trainer(
 ) -> Trainer:
     """A training run on random characters: speed does not depend on what they are."""
     rng = np.random.default_rng(0)
+    check_run(config, training, _POSITIONS, processes)
     precision = training_precision(training)
     network = Network(config, threads=training.threads, precision=precision)
     network.initialize(rng=rng)
-    tokens = rng.integers(SPECIALS, config.vocabulary_size, 2**18).astype(np.uint16)
+    tokens = rng.integers(SPECIALS, config.vocabulary_size, _POSITIONS).astype(np.uint16)
     texts = RunningText(tokens), RunningText(tokens[:0])
     dataset = Dataset(Vocabulary(_characters(config)), *texts, {})
     return Trainer(network, dataset, training, processes)

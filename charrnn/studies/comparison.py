@@ -104,8 +104,8 @@ def combinations(varied: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         choices = CELL_NAMES if field == "cell" else tuple(dict.fromkeys(values))
         for value in choices:
             if values.count(value) > 1:
-                raise UsageError(f"{value} is named twice: name each of "
-                                 f"{', '.join(map(str, choices))} once")  # fmt: skip
+                own = f"each of {', '.join(map(str, choices))}" if len(choices) > 1 else "it"
+                raise UsageError(f"{value} is named twice: name {own} once")
     return [
         dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +20,13 @@ from charrnn.errors import UsageError
 from charrnn.network.graph import build
 from charrnn.network.network import Network
 from charrnn.network.parameters import initial_values, parameter_shapes
-from charrnn.storage.checkpoint import SavedModel
+from charrnn.storage.checkpoint import SavedModel, load_finite_model
 from charrnn.text.batch import Batch
 from charrnn.text.corpus import Corpus
+from charrnn.text.display import printable
 from charrnn.text.vocabulary import SPECIALS, START, Vocabulary
 from charrnn.training.evaluation import BURN_IN, batch_at
+from charrnn.training.needs import check_room
 
 #: A gradient explodes where it is longer than this many times its length at k = 0.
 GROWTH = 1000
@@ -31,6 +34,10 @@ GROWTH = 1000
 #: Steps times lanes of one backward pass: 35 MB for each layer of an LSTM of 128 units.
 _ROWS = 4096
 _BURN_IN_STEPS = 64
+
+#: Arrays of all weights in float32 that a network has here: as they were drawn, and two of twice
+#: the size, its weights and their gradients.
+_ARRAYS = 5
 
 
 class Places(NamedTuple):
@@ -76,6 +83,18 @@ class Curve:
         return int(np.argmax(passed)) if passed.any() else None
 
 
+def load_writer(path: str | Path) -> SavedModel:
+    """A model whose gradients can be measured: those of the loss of each next character.
+
+    Raises ``UsageError`` for one that reads, ``ModelFileError`` as ``load_finite_model`` does.
+    """
+    model = load_finite_model(path)
+    if not model.config.writes:
+        raise UsageError(f"{printable(str(path))} writes no text: gradients are measured of models "
+                         "that do")  # fmt: skip
+    return model
+
+
 def choose_places(tokens: np.ndarray, count: int, steps_back: int) -> Places:
     """At most ``count`` positions, spread evenly over those of ``tokens`` that qualify.
 
@@ -101,10 +120,12 @@ def untrained(
 ) -> SavedModel:
     """The network that ``train`` begins with on a single text, for ``ModelConfig``'s ``shape``.
 
-    It has no more layers than its cell can have.
+    It has no more layers than its cell can have. Raises ``CharrnnError`` where it is too large for
+    the memory.
     """
     layers = min(layers, most_layers(cell))
     config = ModelConfig.for_vocabulary(vocabulary.size, cell=cell, layers=layers, **shape)
+    check_room(config, _ARRAYS)
     drawn = initial_values(config, rng=np.random.default_rng([seed, 0]))
     return SavedModel(config, vocabulary, dict(zip(parameter_shapes(config), drawn, strict=True)))
 

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from charrnn.errors import CharrnnError
-from charrnn.text.labels import Labels
+from charrnn.text.labels import MAX_LABELS, Labels
 from charrnn.text.vocabulary import SPECIALS, UNKNOWN
 
 _MARK = "\t"
@@ -48,6 +48,11 @@ class Alphabet:
         """
         symbols = {symbol for side in sides for symbol in parts(side, spaced=spaced)}
         alphabet = cls(tuple(sorted(symbols)), tuple(sorted(set(labels))), spaced)
+        if (count := len(alphabet.names)) > MAX_LABELS:
+            hint = "; without `target_symbols` each character is one" if spaced else ""
+            raise CharrnnError(f"there are {count:,} different symbols in right sides and labels, "
+                               f"but a model tells at most {MAX_LABELS:,}: leave out lines with "
+                               f"rare ones{hint}")  # fmt: skip
         Labels(alphabet.names)
         return alphabet
 
@@ -77,7 +82,12 @@ class Alphabet:
 
     def label(self, name: str) -> int:
         """The index of a label. Raises ``UsageError`` where there is no such label."""
-        return Labels(self.labels).index(name)
+        return self._told.index(name)
+
+    @cached_property
+    def _told(self) -> Labels:
+        # Kept: what it checks takes time for each label, and each pair asks.
+        return Labels(self.labels)
 
 
 def parts(side: str, *, spaced: bool) -> list[str]:

@@ -277,7 +277,7 @@ def _dropout(repetition: float, shape: ModelConfig) -> float:
     """What is left out of a network with so many passes times weights for each character.
 
     Nothing of units that are logits: without one a character would be likelier than it can be.
-    Beside the weight decay below it takes little; where a network tells classes, that decay is less.
+    Beside the weight decay below it takes little; that of a network that tells classes is less.
     """
     if CELLS[shape.cell, shape.activation].output_scale is not None:
         return 0.0

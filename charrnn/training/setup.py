@@ -16,6 +16,7 @@ from charrnn.text.alphabet import Alphabet
 from charrnn.text.dataset import Dataset, read_dataset
 from charrnn.text.display import decoded
 from charrnn.text.vocabulary import Vocabulary
+from charrnn.training.needs import check_run
 from charrnn.training.planning import (
     suited_buckets,
     suited_shape,
@@ -136,11 +137,14 @@ def trainer_on(
 ) -> Trainer:
     """A training run on ``dataset`` with a new network, whose first weights ``rng`` draws.
 
-    Those that the model to ``start`` from has are taken from there.
+    Those that the model to ``start`` from has are taken from there. Raises ``CharrnnError`` where
+    the memory is too small.
     """
+    training = with_length(training, dataset)
+    check_run(config, training, dataset.training.positions, processes)
     precision = training_precision(training)
     network = Network(config, threads=training.threads, precision=precision)
     network.initialize(rng=rng)
     if start:
         carry_over(start, network)
-    return Trainer(network, dataset, with_length(training, dataset), processes)
+    return Trainer(network, dataset, training, processes)
