@@ -358,7 +358,6 @@ def test_evaluate_measures_what_is_given(model, tmp_path):
         ("neurons {pairs}", "what its units stand for is not shown"),
         ("apply --best 65", "--best must be from 1 to 64 of a model of pairs, not 65"),
         ("apply --terms 3", "--terms and --temperature are for models that tell labels"),
-        ("apply --best 65", "--best of a model of pairs is at most 64"),
         ("evaluate --lines {pairs}", "are for models that write"),
         ("train {pairs} --task pairs --cell jordan --layers 1", "jordan only writes"),
         ("train {pairs} --task pairs --initial-state random", "zeros or learned"),
