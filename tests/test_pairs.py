@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -257,6 +258,32 @@ def test_several_models_answer_together(tmp_path):
     assert pickle.loads(pickle.dumps(mixed)).answers(words[:3]) == answers
     with pytest.raises(UsageError, match="answer together that have learned the same pairs"):
         load_together([path, other])
+
+
+def test_models_that_answer_together_take_turns_with_those_who_use_one_of_them():
+    one, two = reader(answerer()), reader(answerer())
+    groups = [one.together_with([two, one]), two.together_with([one])]
+    expected = one.answers(["fox"])[0].output
+
+    def answer(group, times):
+        for _ in range(times):
+            assert group.answers(["fox"])[0].output == expected
+        answered.append(group)
+
+    def in_threads(times):
+        started = [threading.Thread(target=answer, args=(g, times), daemon=True) for g in groups]
+        for thread in started:
+            thread.start()
+        return started
+
+    answered = []
+    with two.network.turns.take():
+        waiting = in_threads(1)
+        waiting[0].join(1)
+        assert answered == []
+    for thread in waiting + in_threads(20):
+        thread.join(60)
+    assert len(answered) == 4
 
 
 @pytest.mark.parametrize("model", [answerer, aligner])

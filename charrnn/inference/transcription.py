@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.compute import ctc
-from charrnn.compute.turns import in_turn
+from charrnn.compute.turns import all_turns
 from charrnn.config import ANSWER_BEAMS, MOST_ANSWER_BEAMS, require_whole
 from charrnn.errors import CharrnnError, UsageError
 from charrnn.inference.answers import Found, mean_log_probabilities, search
@@ -102,7 +102,6 @@ class Transcriber(Reader):
             return super().__reduce__()
         return type(self).together_with, (self._alone(), self._beside)
 
-    @in_turn
     def answers(
         self, texts: Sequence[str], *, beams: int = ANSWER_BEAMS
     ) -> list[Transcribed | None]:
@@ -112,6 +111,10 @@ class Transcriber(Reader):
         text that is too long.
         """
         require_whole("beams", beams, 1, MOST_ANSWER_BEAMS)
+        with all_turns(model.network.turns for model in (self, *self._beside)):
+            return self._answers(texts, beams)
+
+    def _answers(self, texts: Sequence[str], beams: int) -> list[Transcribed | None]:
         columns = [self._split(text) for text in texts if text]
         read = [left_tokens(left, labels, self.vocabulary, self.alphabet)
                 for left, labels in columns]  # fmt: skip
