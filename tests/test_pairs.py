@@ -258,6 +258,9 @@ def test_several_models_answer_together(tmp_path):
     assert pickle.loads(pickle.dumps(mixed)).answers(words[:3]) == answers
     with pytest.raises(UsageError, match="answer together that have learned the same pairs"):
         load_together([path, other])
+    with pytest.raises(UsageError, match="a file holds one: save each of them by itself"):
+        mixed.save(tmp_path / "both")
+    assert not (tmp_path / "both").exists()
 
 
 def test_models_that_answer_together_take_turns_with_those_who_use_one_of_them():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -96,6 +97,13 @@ class Transcriber(Reader):
     def _alone(self) -> Transcriber:
         """The same, with no others beside it."""
         return type(self)(self.network, self._saved(self.network.parameters))
+
+    def save(self, path: str | Path) -> None:
+        """As of any reader, and raises ``UsageError`` where several models answer together."""
+        if self._beside:
+            raise UsageError("several models answer together, and a file holds one: save each of "
+                             "them by itself")  # fmt: skip
+        super().save(path)
 
     def __reduce__(self) -> tuple:
         if not self._beside:
