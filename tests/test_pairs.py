@@ -348,6 +348,8 @@ def test_apply_answers_each_line(model):
     assert done.stdout.splitlines()[:2] == ["ankfulthay", ""] and len(done.stdout.splitlines()) == 3
     best = invoke("apply", "--model", model, "--best", 3, stdin="thankful\n").stdout.split("\t")
     assert len(best) == 6 and best[0] == "ankfulthay" and float(best[1]) > float(best[3])
+    best = invoke("apply", "--model", model, "--best", 6, stdin="thankful\n").stdout.split("\t")
+    assert len(best) == 12
     told = json.loads(invoke("apply", "--model", model, "--json", stdin="fox\n").stdout)
     (output,) = told["outputs"]
     assert told["text"] == "fox" and output.keys() == {
@@ -371,6 +373,7 @@ def test_evaluate_measures_what_is_given(model, tmp_path):
         ("neurons {pairs}", "what its units stand for is not shown"),
         ("apply --terms 3", "--terms and --temperature are for models that tell labels"),
         ("apply --best 65", "--best of a model of pairs is at most 64"),
+        ("apply --best 4 --beams 2", "--best 4 is more than --beams 2 can find"),
         ("evaluate --lines {pairs}", "are for models that write"),
         ("train {pairs} --task pairs --cell jordan --layers 1", "jordan only writes"),
         ("train {pairs} --task pairs --initial-state random", "zeros or learned"),

@@ -92,7 +92,11 @@ def _answering(model: Any, asked: dict[str, Any], best: int | None) -> tuple[Any
             raise UsageError("--terms and --temperature are for models that tell labels")
         if best and best > MOST_ANSWER_BEAMS:
             raise UsageError(f"--best of a model of pairs is at most {MOST_ANSWER_BEAMS}")
-        return model, {"beams": max(best or 0, ANSWER_BEAMS), **asked}
+        beams = asked.get("beams", max(best or 0, ANSWER_BEAMS))
+        if best and best > beams:
+            raise UsageError(f"--best {best} is more than --beams {beams} can find: give as many "
+                             "--beams, or none")  # fmt: skip
+        return model, {"beams": beams}
     if "beams" in asked:
         raise UsageError("--beams is for models of pairs")
     if isinstance(model, Reader):
