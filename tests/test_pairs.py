@@ -1,5 +1,6 @@
 """Pairs: how they are read and packed, what is learned of them, and how they are answered."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -56,7 +57,7 @@ def test_each_line_has_a_left_and_a_right_side_and_may_have_labels(tmp_path):
     [
         ("a\tb\nno tab\n", r"line 2 of .*pairs.tsv has no tab: every line is INPUT<tab>OUTPUT"),
         ("\tb\n", r"line 1 of .* has nothing before its tab"),
-        ("a\tb\nc\td\ten\n", r"line 2 of .* has 1 labels .* the first line 0: give each as many"),
+        ("a\tb\nc\td\ten\n", r"line 2 of .* has 1 label .* the first line 0: give each as many"),
         ("\n\n", r"there are no lines"),
     ],
 )
@@ -319,8 +320,30 @@ def test_labels_are_told_behind_a_tab(tmp_path):
     assert answer.text == "ab" and all(place < 2 for place in answer.candidates[0].alignment)
     with pytest.raises(UsageError, match="there is no label 'fr'"):
         own.answers(["ab\tfr"])
-    with pytest.raises(UsageError, match="has a tab: this model has learned pairs without labels"):
+    with pytest.raises(UsageError, match="have 1 label, here there are 0: give as many"):
+        own.answers(["ab"])
+    with pytest.raises(UsageError, match="a tab too many: the model has learned pairs without"):
         reader(answerer()).answers(["ab\ten"])
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    ("\tfr", "there is no label 'fr'; there are en, re"),
+    ("\ten\tre", "have 1 label, here there are 2: give as many"),
+])  # fmt: skip
+def test_a_line_with_other_labels_is_named_by_all_who_read_it(tmp_path, labels, message):
+    corpus = _write(tmp_path, "".join(f"{w}\t{w}\ten\n{w}\t{w}\tre\n" for w in "abc" * 30))
+    path, lines = tmp_path / "m.safetensors", tmp_path / "others.tsv"
+    trainer = small_trainer(corpus, text=PAIRS, steps=5)
+    run(trainer)
+    save_model(path, trainer.best)
+    lines.write_text(f"a\ta\ten\n\nb\tb{labels}\n")
+    done = invoke("apply", "--model", path, stdin=f"a\ten\n\nb{labels}\n")
+    assert_one_line_error(done, 1, "line 3 of -: ", message)
+    assert_one_line_error(invoke("evaluate", "--model", path, lines), 1, "line 3 of", "label")
+    lines.write_text(f"b\tb{labels}\n")
+    assert_one_line_error(invoke("evaluate", "--model", path, lines), 1, "line 1 of", message)
+    with pytest.raises(CorpusError, match=f"line 1 of .*{message}"):
+        small_trainer(corpus, text=dataclasses.replace(PAIRS, validation=str(lines)))
 
 
 # Measures

@@ -19,8 +19,7 @@ from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.text.alphabet import Alphabet
 from charrnn.text.batch import Batch, FirstBatch
-from charrnn.text.display import printable
-from charrnn.text.paired import left_tokens
+from charrnn.text.paired import LabelColumns, left_tokens
 from charrnn.text.vocabulary import END, UNKNOWN
 
 #: Beams of all texts that are answered at once, and steps that are read for them.
@@ -75,6 +74,8 @@ class Transcriber(Reader):
             raise CharrnnError("there is another number of symbols")
         self._repeats = saved.training.get("repeats", 1)
         self.most = 2 * saved.training["longest"] + _MORE
+        columns = saved.training.get("columns", None if self.alphabet.labels else 0)
+        self._columns = LabelColumns(self.alphabet.labels, columns)
         self._beside: list[Transcriber] = []
 
     def together_with(self, others: Sequence[Transcriber]) -> Transcriber:
@@ -115,8 +116,8 @@ class Transcriber(Reader):
     ) -> list[Transcribed | None]:
         """The likeliest right sides of each text that are found among so many ``beams``.
 
-        Raises ``UsageError`` for a number of beams that is none, a label that there is not, or a
-        text that is too long.
+        Raises ``UsageError`` for a number of beams that is none, another number of labels than was
+        learned, a label that there is not, or a text that is too long.
         """
         require_whole("beams", beams, 1, MOST_ANSWER_BEAMS)
         with all_turns(model.network.turns for model in (self, *self._beside)):
@@ -137,11 +138,14 @@ class Transcriber(Reader):
         answers = (Transcribed(left, own) for (left, _), own in zip(columns, found, strict=True))
         return [next(answers) if text else None for text in texts]
 
+    def check(self, text: str) -> None:
+        """Raise ``UsageError`` for a text that cannot be answered; an empty one needs no answer."""
+        if text:
+            self._split(text)
+
     def _split(self, text: str) -> tuple[str, tuple[str, ...]]:
         left, *labels = text.split("\t")
-        if labels and not self.alphabet.labels:
-            raise UsageError(f"the line '{printable(text[:40])}' has a tab: this model has learned "
-                             "pairs without labels, and reads texts alone")  # fmt: skip
+        self._columns.check(labels)
         if not left:
             raise UsageError("a line has nothing before its tab: give TEXT<tab>LABEL")
         if len(left) > _LONGEST:
