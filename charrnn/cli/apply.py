@@ -76,7 +76,7 @@ def apply(files: tuple[str, ...], paths: tuple[Path, ...], best: int | None, bea
             output.write("".join(show(answer) + "\n" for answer in answers))
             cut += sum(isinstance(own, Transcribed) and own.cut for own in answers)
     if cut:
-        say(f"{cut:,} answers were cut off after {reader.most:,} symbols, more than twice the "
+        say(f"{cut:,} {'answer was' if cut == 1 else 'answers were'} cut off after {reader.most:,} symbols, more than twice the "
             "longest that was learned")  # fmt: skip
 
 
