@@ -1,9 +1,11 @@
 """Pairs: how they are read and packed, what is learned of them, and how they are answered."""
 
+import dataclasses
 import itertools
 import json
 import math
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -56,7 +58,7 @@ def test_each_line_has_a_left_and_a_right_side_and_may_have_labels(tmp_path):
     [
         ("a\tb\nno tab\n", r"line 2 of .*pairs.tsv has no tab: every line is INPUT<tab>OUTPUT"),
         ("\tb\n", r"line 1 of .* has nothing before its tab"),
-        ("a\tb\nc\td\ten\n", r"line 2 of .* has 1 labels .* the first line 0: give each as many"),
+        ("a\tb\nc\td\ten\n", r"line 2 of .* has 1 label .* the first line 0: give each as many"),
         ("\n\n", r"there are no lines"),
     ],
 )
@@ -243,14 +245,20 @@ def test_more_beams_find_no_less_likely_answers(model):
         assert 0 < sum(chances) <= 1 + 1e-6
 
 
-def test_an_answer_has_an_end():
+@pytest.mark.parametrize(("texts", "said"), [("fox\n", "1 answer was cut"),
+                                             ("fox\n\nox\n", "2 answers were cut")])  # fmt: skip
+def test_an_answer_has_an_end(tmp_path, texts, said):
     """Where a model never ends by itself, it is cut off, and that is said."""
     saved = answerer()
     tensors = {name: tensor.copy() for name, tensor in saved.tensors.items()}
     tensors["readout.bias"][END] = -100
-    (answer,) = reader(type(saved)(**{**vars(saved), "tensors": tensors})).answers(["fox"])
+    endless = type(saved)(**{**vars(saved), "tensors": tensors})
+    (answer,) = reader(endless).answers(["fox"])
     most = 2 * saved.training["longest"] + 10
     assert answer.cut and len(answer.candidates[0].output) == most
+    save_model(tmp_path / "m", endless)
+    done = invoke("apply", "--model", tmp_path / "m", stdin=texts)
+    assert done.stderr.startswith(f"{said} off after {most} symbols")
 
 
 def test_several_models_answer_together(tmp_path):
@@ -274,6 +282,35 @@ def test_several_models_answer_together(tmp_path):
     assert pickle.loads(pickle.dumps(mixed)).answers(words[:3]) == answers
     with pytest.raises(UsageError, match="answer together that have learned the same pairs"):
         load_together([path, other])
+    with pytest.raises(UsageError, match="a file holds one: save each of them by itself"):
+        mixed.save(tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+
+
+def test_models_that_answer_together_take_turns_with_those_who_use_one_of_them():
+    one, two = reader(answerer()), reader(answerer())
+    groups = [one.together_with([two, one]), two.together_with([one])]
+    expected = one.answers(["fox"])[0].output
+
+    def answer(group, times):
+        for _ in range(times):
+            assert group.answers(["fox"])[0].output == expected
+        answered.append(group)
+
+    def in_threads(times):
+        started = [threading.Thread(target=answer, args=(g, times), daemon=True) for g in groups]
+        for thread in started:
+            thread.start()
+        return started
+
+    answered = []
+    with two.network.turns.take():
+        waiting = in_threads(1)
+        waiting[0].join(1)
+        assert answered == []
+    for thread in waiting + in_threads(20):
+        thread.join(60)
+    assert len(answered) == 4
 
 
 @pytest.mark.parametrize("model", [answerer, aligner])
@@ -306,8 +343,30 @@ def test_labels_are_told_behind_a_tab(tmp_path):
     assert answer.text == "ab" and all(place < 2 for place in answer.candidates[0].alignment)
     with pytest.raises(UsageError, match="there is no label 'fr'"):
         own.answers(["ab\tfr"])
-    with pytest.raises(UsageError, match="has a tab: this model has learned pairs without labels"):
+    with pytest.raises(UsageError, match="have 1 label, here there are 0: give as many"):
+        own.answers(["ab"])
+    with pytest.raises(UsageError, match="a tab too many: the model has learned pairs without"):
         reader(answerer()).answers(["ab\ten"])
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    ("\tfr", "there is no label 'fr'; there are en, re"),
+    ("\ten\tre", "have 1 label, here there are 2: give as many"),
+])  # fmt: skip
+def test_a_line_with_other_labels_is_named_by_all_who_read_it(tmp_path, labels, message):
+    corpus = _write(tmp_path, "".join(f"{w}\t{w}\ten\n{w}\t{w}\tre\n" for w in "abc" * 30))
+    path, lines = tmp_path / "m.safetensors", tmp_path / "others.tsv"
+    trainer = small_trainer(corpus, text=PAIRS, steps=5)
+    run(trainer)
+    save_model(path, trainer.best)
+    lines.write_text(f"a\ta\ten\n\nb\tb{labels}\n")
+    done = invoke("apply", "--model", path, stdin=f"a\ten\n\nb{labels}\n")
+    assert_one_line_error(done, 1, "line 3 of -: ", message)
+    assert_one_line_error(invoke("evaluate", "--model", path, lines), 1, "line 3 of", "label")
+    lines.write_text(f"b\tb{labels}\n")
+    assert_one_line_error(invoke("evaluate", "--model", path, lines), 1, "line 1 of", message)
+    with pytest.raises(CorpusError, match=f"line 1 of .*{message}"):
+        small_trainer(corpus, text=dataclasses.replace(PAIRS, validation=str(lines)))
 
 
 # Measures
@@ -335,6 +394,8 @@ def test_apply_answers_each_line(model):
     assert done.stdout.splitlines()[:2] == ["ankfulthay", ""] and len(done.stdout.splitlines()) == 3
     best = invoke("apply", "--model", model, "--best", 3, stdin="thankful\n").stdout.split("\t")
     assert len(best) == 6 and best[0] == "ankfulthay" and float(best[1]) > float(best[3])
+    best = invoke("apply", "--model", model, "--best", 6, stdin="thankful\n").stdout.split("\t")
+    assert len(best) == 12
     told = json.loads(invoke("apply", "--model", model, "--json", stdin="fox\n").stdout)
     (output,) = told["outputs"]
     assert told["text"] == "fox" and output.keys() == {
@@ -358,6 +419,7 @@ def test_evaluate_measures_what_is_given(model, tmp_path):
         ("neurons {pairs}", "what its units stand for is not shown"),
         ("apply --best 65", "--best must be from 1 to 64 of a model of pairs, not 65"),
         ("apply --terms 3", "--terms and --temperature are for models that tell labels"),
+        ("apply --best 4 --beams 2", "--best 4 is more than --beams 2 can find"),
         ("evaluate --lines {pairs}", "are for models that write"),
         ("train {pairs} --task pairs --cell jordan --layers 1", "jordan only writes"),
         ("train {pairs} --task pairs --initial-state random", "zeros or learned"),

@@ -93,7 +93,11 @@ def _answering(model: Any, asked: dict[str, Any], best: int | None) -> tuple[Any
         if best and best > MOST_ANSWER_BEAMS:
             raise UsageError(f"--best must be from 1 to {MOST_ANSWER_BEAMS} of a model of pairs, "
                              f"not {best}")  # fmt: skip
-        return model, {"beams": max(best or 0, ANSWER_BEAMS), **asked}
+        beams = asked.get("beams", max(best or 0, ANSWER_BEAMS))
+        if best and best > beams:
+            raise UsageError(f"--best {best} is more than --beams {beams} can find: give as many "
+                             "--beams, or none")  # fmt: skip
+        return model, {"beams": beams}
     if "beams" in asked:
         raise UsageError("--beams is for models of pairs")
     if isinstance(model, Reader):

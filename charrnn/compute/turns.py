@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar, cast
 
 from numba.core.compiler_lock import global_compiler_lock
@@ -87,6 +87,18 @@ class Turns:
         """Let nobody be inside who is not in this process."""
         self._lock = threading.Lock()
         self._inside &= {threading.get_ident()}
+
+
+@contextlib.contextmanager
+def all_turns(several: Iterable[Turns]) -> Iterator[None]:
+    """Wait for several turns, of which one may come twice, and have them all in the block.
+
+    All threads take them in the same order: no two have one each that the other waits for.
+    """
+    with contextlib.ExitStack() as taken:
+        for turns in sorted(set(several), key=id):
+            taken.enter_context(turns.take())
+        yield
 
 
 def in_turn(method: _Method) -> _Method:

@@ -57,7 +57,8 @@ def assess(
     """Figures by name: see ``charrnn.inference.measures``; nats are means.
 
     The files have the form of those that the model has learned from. Raises ``CorpusError`` where
-    one cannot be read, ``UsageError`` where it has a label that the model does not know.
+    one cannot be read, ``UsageError`` where it has a label that the model does not know: of pairs
+    a ``CorpusError`` that names the line.
     """
     config = reading_config(reader, encoding)
     if isinstance(reader, Labeller):
@@ -118,8 +119,9 @@ def read_running(
 
 
 def _known(reader: Reader) -> Known:
-    repeats = reader.training.get("repeats")
-    return Known(reader.vocabulary, labels=reader.labels.names, repeats=repeats)
+    repeats, columns = (reader.training.get(name) for name in ("repeats", "columns"))
+    labels = reader.labels.names
+    return Known(reader.vocabulary, labels=labels, repeats=repeats, columns=columns)
 
 
 def _documents(told: Told) -> Documents:
@@ -153,7 +155,8 @@ def _assess_tags(reader: Tagger, sources: Sequence[str], config: TextConfig) -> 
 def _assess_pairs(
     reader: Transcriber, sources: Sequence[str], config: TextConfig
 ) -> dict[str, Any]:
-    lines, spaced = read_pairs(sources, config), config.target_symbols
+    known, spaced = _known(reader), config.target_symbols
+    lines = read_pairs(sources, config, known.pair_labels(config))
     right = lines.alternatives()
     answers = reader.answers(["\t".join((left, *labels)) for left, labels in right])
     written = [answer.output if answer else "" for answer in answers]
@@ -161,7 +164,7 @@ def _assess_pairs(
         (parts(own, spaced=spaced), [parts(side, spaced=spaced) for side in sides])
         for own, sides in zip(written, right.values(), strict=True)
     )
-    measured = told_of_pairs(lines, config, _known(reader))
+    measured = told_of_pairs(lines, config, known)
     figures = {**pair_measures(told), "nats_per_symbol": loss_of(reader.network, measured.texts)}
     left_out = {"do_not_fit": measured.more["left_out"]} if config.aligned else {}
     return figures | left_out

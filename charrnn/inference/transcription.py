@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from charrnn.compute import ctc
-from charrnn.compute.turns import in_turn
+from charrnn.compute.turns import all_turns
 from charrnn.config import ANSWER_BEAMS, MOST_ANSWER_BEAMS, require_whole
 from charrnn.errors import CharrnnError, UsageError
 from charrnn.inference.answers import Found, mean_log_probabilities, search
@@ -18,8 +19,7 @@ from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.text.alphabet import Alphabet
 from charrnn.text.batch import Batch, FirstBatch
-from charrnn.text.display import printable
-from charrnn.text.paired import left_tokens
+from charrnn.text.paired import LabelColumns, left_tokens
 from charrnn.text.vocabulary import END, UNKNOWN
 
 #: Beams of all texts that are answered at once, and steps that are read for them.
@@ -74,6 +74,8 @@ class Transcriber(Reader):
             raise CharrnnError("there is another number of symbols")
         self._repeats = saved.training.get("repeats", 1)
         self.most = 2 * saved.training["longest"] + _MORE
+        columns = saved.training.get("columns", None if self.alphabet.labels else 0)
+        self._columns = LabelColumns(self.alphabet.labels, columns)
         self._beside: list[Transcriber] = []
 
     def together_with(self, others: Sequence[Transcriber]) -> Transcriber:
@@ -97,21 +99,31 @@ class Transcriber(Reader):
         """The same, with no others beside it."""
         return type(self)(self.network, self._saved(self.network.parameters))
 
+    def save(self, path: str | Path) -> None:
+        """As of any reader, and raises ``UsageError`` where several models answer together."""
+        if self._beside:
+            raise UsageError("several models answer together, and a file holds one: save each of "
+                             "them by itself")  # fmt: skip
+        super().save(path)
+
     def __reduce__(self) -> tuple:
         if not self._beside:
             return super().__reduce__()
         return type(self).together_with, (self._alone(), self._beside)
 
-    @in_turn
     def answers(
         self, texts: Sequence[str], *, beams: int = ANSWER_BEAMS
     ) -> list[Transcribed | None]:
         """The likeliest right sides of each text that are found among so many ``beams``.
 
-        Raises ``UsageError`` for a number of beams that is none, a label that there is not, or a
-        text that is too long.
+        Raises ``UsageError`` for a number of beams that is none, another number of labels than was
+        learned, a label that there is not, or a text that is too long.
         """
         require_whole("beams", beams, 1, MOST_ANSWER_BEAMS)
+        with all_turns(model.network.turns for model in (self, *self._beside)):
+            return self._answers(texts, beams)
+
+    def _answers(self, texts: Sequence[str], beams: int) -> list[Transcribed | None]:
         columns = [self._split(text) for text in texts if text]
         read = [left_tokens(left, labels, self.vocabulary, self.alphabet)
                 for left, labels in columns]  # fmt: skip
@@ -126,11 +138,14 @@ class Transcriber(Reader):
         answers = (Transcribed(left, own) for (left, _), own in zip(columns, found, strict=True))
         return [next(answers) if text else None for text in texts]
 
+    def check(self, text: str) -> None:
+        """Raise ``UsageError`` for a text that cannot be answered; an empty one needs no answer."""
+        if text:
+            self._split(text)
+
     def _split(self, text: str) -> tuple[str, tuple[str, ...]]:
         left, *labels = text.split("\t")
-        if labels and not self.alphabet.labels:
-            raise UsageError(f"the line '{printable(text[:40])}' has a tab: this model has learned "
-                             "pairs without labels, and reads texts alone")  # fmt: skip
+        self._columns.check(labels)
         if not left:
             raise UsageError("a line has nothing before its tab: give TEXT<tab>LABEL")
         if len(left) > _LONGEST:

@@ -101,7 +101,8 @@ def _words(value: Any) -> list[str]:
 
 #: What a model file says of its training and its text; commands rely on the types.
 _FIGURES: dict[str, Reader] = {
-    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters", "left_out"), _count),
+    **dict.fromkeys(("documents", "steps", "characters", "corpus_characters"), _count),
+    **dict.fromkeys(("left_out", "columns"), _count),
     "longest": _of(int, when=lambda n: 0 <= n <= _MOST_SYMBOLS),
     "repeats": _of(int, when=lambda n: 1 <= n <= _MOST_REPEATS),
     **dict.fromkeys(("skipped", "returns"), _count),

@@ -61,8 +61,8 @@ def read_dataset(
     if text.validation is None:
         training, validation = _split(told, text.validation_fraction, rng)
     else:
-        repeats = told.more.get("repeats")
-        settled = Known(told.vocabulary, labels=told.labels, repeats=repeats)
+        repeats, columns = told.more.get("repeats"), told.more.get("columns")
+        settled = Known(told.vocabulary, labels=told.labels, repeats=repeats, columns=columns)
         training, validation = told.texts, read_told([text.validation], text, settled).texts
     if text.balance and isinstance(training, Documents):
         training = training.balanced()

@@ -24,7 +24,7 @@ from charrnn.text.examples import Examples, indices_of, lines_of, read_examples
 from charrnn.text.labelled import label_of, labels_of_sources
 from charrnn.text.labels import Labels
 from charrnn.text.lines import text_of
-from charrnn.text.paired import PairLines, left_tokens, read_pairs
+from charrnn.text.paired import LabelColumns, PairLines, left_tokens, read_pairs
 from charrnn.text.pairs import Pairs, Sides, needed_steps, suited_repeats
 from charrnn.text.restoring import Removed, Restorer
 from charrnn.text.running import RunningText
@@ -39,6 +39,14 @@ class Known:
     characters: str = ""  # that come first in a vocabulary that is not settled
     labels: tuple[str, ...] = ()  # () where they are not settled
     repeats: int | None = None  # of each character that CTC reads; None where that is not settled
+    columns: int | None = None  # of the labels of pairs; None where that is not settled
+
+    def pair_labels(self, config: TextConfig) -> LabelColumns | None:
+        """Those that pairs may have, None where that is not settled."""
+        if not self.labels:
+            return None
+        alphabet = Alphabet.of(self.labels, spaced=config.target_symbols)
+        return LabelColumns(alphabet.labels, self.columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +268,7 @@ def _with_ends(texts: Sequence[np.ndarray], fraction: float) -> tuple[list[np.nd
 
 def _paired(sources: Sequence[str], config: TextConfig, known: Known) -> Told:
     """Left sides, and the right sides that are to be written."""
-    return told_of_pairs(read_pairs(sources, config), config, known)
+    return told_of_pairs(read_pairs(sources, config, known.pair_labels(config)), config, known)
 
 
 def told_of_pairs(lines: PairLines, config: TextConfig, known: Known) -> Told:
@@ -285,7 +293,8 @@ def told_of_pairs(lines: PairLines, config: TextConfig, known: Known) -> Told:
         for text, names in zip(lines.left, lines.labels, strict=True)
     ])  # fmt: skip
     right = Sides.of([alphabet.encode(side) for side in lines.right])
-    groups, more = np.array(examples.groups), {"longest": int(right.lengths.max())}
+    groups = np.array(examples.groups)
+    more = {"longest": int(right.lengths.max()), "columns": len(lines.labels[0])}
     if config.aligned:
         more["repeats"] = known.repeats or suited_repeats(left, right)
         left = left.repeated(more["repeats"])
