@@ -89,6 +89,25 @@ def test_the_time_for_labels_does_not_grow_with_their_square(monkeypatch):
     assert len(made) < 5
 
 
+def test_labels_that_were_not_learned_are_told(tmp_path):
+    """Of a file to validate on, and of one that a model without labels is evaluated on."""
+    more = tmp_path / "more.tsv"
+    more.write_text("a\tx\ten\n" * 20, encoding="utf-8")
+    text = TextConfig(task="pairs", validation=str(more))
+    with pytest.raises(UsageError, match="no label 'en': the pairs that are learned have none"):
+        small_trainer(_write(tmp_path, "ab\tx\n" * 20), text=text)
+
+
+def test_a_run_goes_on_with_the_decoder_that_it_had_by_default(tmp_path):
+    path, model = _write(tmp_path, "ab\tx\nb\tyz\n" * 20), tmp_path / "m"
+    small = ("--layers", 1, "--hidden-size", 4, "--batch-size", 2, "--sequence-length", 8)
+    run = ("train", path, "--model", model)
+    assert invoke(*run, "--task", "pairs", *small, "--steps", 2).exit_code == 0
+    assert_one_line_error(invoke(*run, "--resume", "--decoder", "ctc"), 2, "--decoder attention")
+    done = invoke(*run, "--resume", "--decoder", "attention", "--steps", 3)
+    assert done.exit_code == 0, done.stderr
+
+
 @pytest.mark.parametrize(("spaced", "hint"), [(True, "without `target_symbols`"), (False, "rare")])
 def test_too_many_symbols_are_told(spaced, hint):
     sides = (f"s{n}" for n in range(65_536)) if spaced else map(chr, range(0x20000, 0x30000))

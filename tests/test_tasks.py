@@ -190,7 +190,7 @@ def test_standard_input_is_no_label():
         ({"balance": True, **TAGS}, "`balance` is for the task label"),
         ({"balance": True, **SEVERAL}, "give `balance` or `multiple`, not both"),
         ({"task": "restore"}, f"takes what to `restore`, any of {', '.join(RESTORABLE)}"),
-        ({"restore": "case", **TAGS}, "the task restore takes what to `restore`"),
+        ({"restore": "case", **TAGS}, "`restore` is for texts .* not for the task tags"),
         ({"task": "restore", "restore": "case,vowels"}, "one of case, .*not 'vowels'"),
     ],
 )

@@ -205,6 +205,14 @@ def test_another_shape_is_refused(model, corpus, given, named):
         create_trainer([str(corpus)], init_from=model, **given)
 
 
+def test_units_that_are_characters_are_told_of_before_sizes(corpus, tmp_path):
+    """Whoever gave a larger size, as it would be told to, would be refused for that."""
+    model, target = tmp_path / "m.st", tmp_path / "new.st"
+    save_model(model, with_biases("ab", cell="fully-recurrent", hidden_size=6))
+    done = invoke("train", corpus, "--init-from", model, "--model", target)
+    assert_one_line_error(done, 2, "fully-recurrent stand for characters", "start anew")
+
+
 def test_errors_are_one_line(model, corpus, tmp_path):
     target = tmp_path / "new.st"
     spoilt = with_biases("ab", biases=[(3, math.nan)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from charrnn.cli.options import EXTENT, as_option, as_value
 from charrnn.cli.request import Request
 from charrnn.cli.terminal import say
-from charrnn.config import TrainingConfig
+from charrnn.config import DECODERS, TrainingConfig
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.storage.checkpoint import ResumeState, SavedModel, load_finite_model, save_model
 
@@ -48,8 +48,11 @@ def resumed(request: Request, saved: ResumeState) -> Request:
 def _changes(now: dict[str, Any], then: dict[str, Any], given: Set[str]) -> Iterator[str]:
     """Options that are ``given`` with another value than the run was started with."""
     for name, value in now.items():
-        if name in given and value != then[name]:
-            yield f"{as_option(name)} {then[name]} (now {value})"
+        before = then[name]
+        if name == "decoder" and then["task"] == "pairs":
+            before = before or DECODERS[0]
+        if name in given and value != before:
+            yield f"{as_option(name)} {before} (now {value})"
 
 
 def go_on(trainer: Trainer, saved: ResumeState, path: Path, request: Request) -> None:

@@ -64,7 +64,11 @@ class TextConfig:
         if self.decoder is not None:
             require_choice("decoder", self.decoder, DECODERS)
         require(
-            (self.task == "restore") == bool(self.restore),
+            self.task == "restore" or not self.restore,
+            f"`restore` is for texts that something is taken out of, not for the task {self.task}",
+        )
+        require(
+            self.task != "restore" or bool(self.restore),
             f"the task restore takes what to `restore`, any of {', '.join(RESTORABLE)}",
         )
         for kind in self.restored:

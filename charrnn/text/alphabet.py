@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from charrnn.errors import CharrnnError
+from charrnn.errors import CharrnnError, UsageError
+from charrnn.text.display import named
 from charrnn.text.labels import MAX_LABELS, Labels
 from charrnn.text.vocabulary import SPECIALS, UNKNOWN
 
@@ -82,6 +83,9 @@ class Alphabet:
 
     def label(self, name: str) -> int:
         """The index of a label. Raises ``UsageError`` where there is no such label."""
+        if not self.labels:
+            raise UsageError(f"there is no label '{named(name)}': the pairs that are learned have "
+                             "none behind their right sides")  # fmt: skip
         return self._told.index(name)
 
     @cached_property

@@ -27,7 +27,12 @@ from charrnn.training.planning import (
 from charrnn.training.processes import ALONE, Processes
 from charrnn.training.reasons import reasons
 from charrnn.training.trainer import Trainer
-from charrnn.training.transfer import carry_over, refuse_another_task, shape_of
+from charrnn.training.transfer import (
+    carry_over,
+    refuse_another_task,
+    refuse_new_characters,
+    shape_of,
+)
 
 
 def create_trainer(
@@ -65,6 +70,8 @@ def create_trainer(
     )
     if start:
         dataset.origin["init_from"] = decoded(Path(str(init_from)).name)
+        # Before the sizes are looked at: a larger one would be refused as well.
+        refuse_new_characters(start, dataset.vocabulary.size)
         shape = shape_of(start, shape)
     if processes.count > 1:
         training = with_lanes(with_length(training, dataset), dataset.training.positions, processes)

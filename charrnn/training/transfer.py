@@ -10,6 +10,7 @@ import numpy as np
 
 from charrnn.config import DECODERS, TextConfig
 from charrnn.errors import UsageError
+from charrnn.network.graph import build
 from charrnn.network.network import Network
 from charrnn.storage.checkpoint import SavedModel
 from charrnn.text.display import printable
@@ -54,6 +55,16 @@ def _kinds(listed: str) -> set[str]:
     return {kind.strip() for kind in listed.split(",")}
 
 
+def refuse_new_characters(start: SavedModel, vocabulary_size: int) -> None:
+    """Raise ``UsageError`` for a larger vocabulary where units stand for characters.
+
+    Others would stand for them then.
+    """
+    if vocabulary_size > start.config.vocabulary_size and not build(start.config).head.parameters:
+        raise UsageError(f"the units of {start.config.cell} stand for characters, and it takes no "
+                         "new ones: start anew")  # fmt: skip
+
+
 def carry_over(start: SavedModel, network: Network) -> None:
     """Give an initialized ``network`` the weights of ``start``.
 
@@ -62,13 +73,10 @@ def carry_over(start: SavedModel, network: Network) -> None:
     belongs to labels, which lies behind what belongs to characters. What lies beyond it stays as it
     was drawn, but for the biases of the readout: there the new characters together begin as an
     average one, so that a text without them is predicted as before, however many they are
-    (docs/measurements.md). Raises ``UsageError`` for new characters where units stand for
-    characters: others would stand for them then.
+    (docs/measurements.md). Raises as ``refuse_new_characters``.
     """
     config = network.config
-    if not network.graph.head.parameters and config.vocabulary_size > start.config.vocabulary_size:
-        raise UsageError(f"the units of {config.cell} stand for characters, and it takes no new "
-                         "ones: start anew")  # fmt: skip
+    refuse_new_characters(start, config.vocabulary_size)
     told = config.classes - config.symbols if config.writes or config.decoder else 0
     for parameter in network.graph.parameters:
         name, tensor = parameter.name, network.parameters[parameter.name]
