@@ -228,14 +228,20 @@ def test_more_beams_find_no_less_likely_answers(model):
         assert 0 < sum(chances) <= 1 + 1e-6
 
 
-def test_an_answer_has_an_end():
+@pytest.mark.parametrize(("texts", "said"), [("fox\n", "1 answer was cut"),
+                                             ("fox\n\nox\n", "2 answers were cut")])  # fmt: skip
+def test_an_answer_has_an_end(tmp_path, texts, said):
     """Where a model never ends by itself, it is cut off, and that is said."""
     saved = answerer()
     tensors = {name: tensor.copy() for name, tensor in saved.tensors.items()}
     tensors["readout.bias"][END] = -100
-    (answer,) = reader(type(saved)(**{**vars(saved), "tensors": tensors})).answers(["fox"])
+    endless = type(saved)(**{**vars(saved), "tensors": tensors})
+    (answer,) = reader(endless).answers(["fox"])
     most = 2 * saved.training["longest"] + 10
     assert answer.cut and len(answer.candidates[0].output) == most
+    save_model(tmp_path / "m", endless)
+    done = invoke("apply", "--model", tmp_path / "m", stdin=texts)
+    assert done.stderr.startswith(f"{said} off after {most} symbols")
 
 
 def test_several_models_answer_together(tmp_path):

@@ -76,8 +76,9 @@ def apply(files: tuple[str, ...], paths: tuple[Path, ...], best: int | None, bea
             output.write("".join(show(answer) + "\n" for answer in answers))
             cut += sum(isinstance(own, Transcribed) and own.cut for own in answers)
     if cut:
-        say(f"{cut:,} answers were cut off after {reader.most:,} symbols, more than twice the "
-            "longest that was learned")  # fmt: skip
+        were = "answer was" if cut == 1 else "answers were"
+        say(f"{cut:,} {were} cut off after {reader.most:,} symbols, more than twice the longest "
+            "that was learned")  # fmt: skip
 
 
 def _answering(model: Any, asked: dict[str, Any], best: int | None) -> tuple[Any, dict[str, Any]]:
