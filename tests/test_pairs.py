@@ -20,6 +20,7 @@ from charrnn.errors import CharrnnError, CorpusError, UsageError
 from charrnn.inference.measures import pair_measures
 from charrnn.inference.models import load_together
 from charrnn.storage.checkpoint import save_model
+from charrnn.storage.summary import describe
 from charrnn.text.alphabet import Alphabet
 from charrnn.text.labels import Labels
 from charrnn.text.paired import read_pairs
@@ -357,6 +358,8 @@ def test_labels_are_told_behind_a_tab(tmp_path):
     path = _write(tmp_path, "".join(f"{w}\t{w}\ten\n{w}\t{w[::-1]}\tre\n" for w in "abc" * 30))
     trainer = small_trainer(path, text=PAIRS, steps=5)
     run(trainer)
+    figures = describe(trainer.best)
+    assert figures["output_symbols"] == ["a", "b", "c"] and figures["labels"] == ["en", "re"]
     own = reader(trainer.best)
     (answer,) = own.answers(["ab\tre"])
     assert answer.text == "ab" and all(place < 2 for place in answer.candidates[0].alignment)

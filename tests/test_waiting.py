@@ -1,12 +1,14 @@
 """What is said while a user waits: of reading a large text, and of compiling."""
 
 import re
+import signal
 import time
 
 from commands import QUICK, invoke, on_terminal, start
 from trained import FABLES
 
 from charrnn.cli import waiting
+from charrnn.cli.signals import stopped_by_signals
 from charrnn.text import corpus
 from charrnn.text.corpus import read_corpus
 from charrnn.text.sources import watched_reading
@@ -101,3 +103,17 @@ def test_of_standard_input_the_bytes_are_said(tmp_path):
         said = process.communicate(half, timeout=120)[1]
     assert process.returncode == 0
     assert re.search(rb"(?m)^reading the text: 0\.[357] MB so far$", said), said
+
+
+def test_a_signal_that_is_handled_outside_python_is_left_alone(monkeypatch):
+    """Of such a handler Python knows only that there is one."""
+    known = signal.getsignal
+    before = known(signal.SIGINT), known(signal.SIGTERM)
+
+    def foreign(number):
+        return None if number == signal.SIGTERM else known(number)
+
+    monkeypatch.setattr(signal, "getsignal", foreign)
+    with stopped_by_signals():
+        assert known(signal.SIGTERM) is before[1]
+    assert (known(signal.SIGINT), known(signal.SIGTERM)) == before

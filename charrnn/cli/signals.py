@@ -16,7 +16,8 @@ _ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 def stopped_by_signals(stop: Callable[[], None] | None = None) -> Iterator[list[int]]:
     """Note signals in the list, and call ``stop``; a second one of a kind ends at once.
 
-    Those that whoever started the program lets be ignored, as ``nohup`` does, are ignored.
+    Those that whoever started the program lets be ignored, as ``nohup`` does, are ignored; what
+    was made of one outside Python could not be put back, and stays.
     """
     received: list[int] = []
 
@@ -27,7 +28,7 @@ def stopped_by_signals(stop: Callable[[], None] | None = None) -> Iterator[list[
         signal.signal(number, signal.SIG_DFL)
 
     there = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
-    caught = [number for number in there if signal.getsignal(number) is not signal.SIG_IGN]
+    caught = [number for number in there if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     previous = [signal.signal(number, note) for number in caught]
     try:
         yield received

@@ -10,6 +10,7 @@ from charrnn.config import ModelConfig
 from charrnn.network.description import architecture
 from charrnn.network.parameters import trained_weight_count, weight_count
 from charrnn.storage.checkpoint import SavedModel, checksum_of
+from charrnn.text.alphabet import told_apart
 
 
 def reads_lines(training: dict[str, Any]) -> bool:
@@ -28,6 +29,8 @@ def describe(model: SavedModel) -> dict[str, Any]:
     """Everything that ``info`` tells, in order; absent figures are left out."""
     training = model.training
     loss = training.get("validation_loss")
+    of_pairs = model.config.task == "pairs"
+    symbols, labels = told_apart(model.labels) if of_pairs else ((), model.labels)
     figures = {
         "architecture": architecture(model.config),
         **dataclasses.asdict(model.config),
@@ -37,7 +40,8 @@ def describe(model: SavedModel) -> dict[str, Any]:
         "checksum": checksum_of(model.tensors),
         "finite": model.finite,
         "characters": model.vocabulary.characters,
-        "labels": list(model.labels) or None,
+        "output_symbols": list(symbols) or None,
+        "labels": list(labels) or None,
         "validation_loss": loss,
         "validation_bits": loss / math.log(2) if loss is not None else None,
         "training_loss": training.get("training_loss"),

@@ -31,8 +31,8 @@ class Alphabet:
     @classmethod
     def of(cls, names: Sequence[str], *, spaced: bool) -> Alphabet:
         """What a model names. Raises ``CharrnnError`` where that makes no sense."""
-        symbols = tuple(name for name in names if not name.startswith(_MARK))
-        alphabet = cls(symbols, tuple(n[1:] for n in names if n.startswith(_MARK)), spaced)
+        symbols, labels = told_apart(names)
+        alphabet = cls(symbols, labels, spaced)
         if alphabet.names != tuple(names):
             raise CharrnnError("labels stand before symbols")
         if not symbols or not all(
@@ -92,6 +92,12 @@ class Alphabet:
     def _told(self) -> Labels:
         # Kept: what it checks takes time for each label, and each pair asks.
         return Labels(self.labels)
+
+
+def told_apart(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The symbols and the labels among what a model names."""
+    symbols = tuple(name for name in names if not name.startswith(_MARK))
+    return symbols, tuple(name[1:] for name in names if name.startswith(_MARK))
 
 
 def parts(side: str, *, spaced: bool) -> list[str]:
