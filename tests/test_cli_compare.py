@@ -88,6 +88,27 @@ def test_cells_are_named_with_commas_or_one_by_one(corpus, monkeypatch, given):
     assert asked == [{"cell": "elman"}, {"cell": "gru"}]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--seeds", "1,2"], [{"seed": s, "cell": cell} for s in (1, 2) for cell in FREE]),
+        (["--vary", "seed=1,2"], [{"seed": 1}, {"seed": 2}]),
+    ],
+)
+def test_an_lstm_alone_is_trained_where_vary_says_what_is_varied(
+    corpus, monkeypatch, given, expected
+):
+    asked = []
+
+    def compare(sources, variants, *configs, **more):
+        asked.extend(variants)
+        return iter(())
+
+    monkeypatch.setattr("charrnn.studies.comparison.compare", compare)
+    assert invoke("compare", corpus, *given).exit_code == 0
+    assert asked == expected
+
+
 @pytest.mark.parametrize("text", ["", "elman,", "unheard-of", "elman;lstm", "gru,elman,gru", "GRU"])
 def test_names_unknown_or_doubled_are_refused_with_the_choices(corpus, text):
     done = invoke("compare", corpus, "--cells", text)
@@ -242,7 +263,7 @@ def test_all_combinations_with_several_seeds(corpus, tmp_path):
 def test_a_seed_is_as_in_a_run_alone(corpus, tmp_path):
     model = tmp_path / "m"
     assert invoke("train", corpus, *QUICK, "--seed", 5, "--model", model).exit_code == 0
-    (result,) = _results(corpus, *QUICK, "--cell", "lstm", "--vary", "seed=5")
+    (result,) = _results(corpus, *QUICK, "--vary", "seed=5")
     assert result["validation_loss"] == load_model(model).training["validation_loss"]
 
 

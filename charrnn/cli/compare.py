@@ -102,7 +102,7 @@ def compare(context: click.Context, corpus: tuple[str, ...], cells: list[str],
     shape = {name: options.pop(name) for name in (*SIZES, *TASK_SHAPE)}
     text = TextConfig(**text_of(options))
     varied = varied_fields(context, vary, cells, seeds)
-    if not varied.keys() - {"seed"}:
+    if not (cells or vary):
         varied["cell"] = comparison.cells_for(text)
     variants = comparison.combinations(varied)
     options = {name: value for name, value in options.items() if name not in vars(text)}
