@@ -10,7 +10,7 @@ from readers import labelled_lines, names, paired_lines, tagged_lines, words
 from trained import FABLES, run, small_trainer
 
 from charrnn.config import TextConfig
-from charrnn.errors import UsageError
+from charrnn.errors import CharrnnError, UsageError
 from charrnn.storage.checkpoint import load_model, load_resume, save_model, save_resume
 from charrnn.text.documents import Documents
 from charrnn.text.pairs import Pairs
@@ -212,7 +212,7 @@ def test_new_characters_and_old_labels(trainer_of, saved, tmp_path, task):
     unheard = {"tags": "<sum>3</sum>", "pairs": "x\ty\twords"}
     unheard = unheard.get(task, unheard["pairs"] if task == "ctc" else "x\twords")
     new.write_text(unheard, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"there is no label '(sum|words)'"):
+    with pytest.raises(CharrnnError, match=r"there is no label '(sum|words)'"):
         _from(trainer_of, task, path, new)
 
 
