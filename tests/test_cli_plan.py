@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
-from commands import assert_one_line_error, invoke
+from commands import assert_one_line_error, execute, invoke
 from readers import labelled_lines, paired_lines, tagged_lines
 from trained import DINOSAURS, FABLES
 
@@ -109,6 +110,16 @@ def test_a_model_to_start_from_and_warnings(corpus, tmp_path):
     done = invoke("plan", DINOSAURS, "--init-from", model, *options)
     assert "lstm 1×12" in done.stdout and "that of " in done.stdout
     assert "--lines makes each of them" in done.stderr
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+def test_no_more_threads_than_processors_that_it_may_use(corpus):
+    one = {min(os.sched_getaffinity(0))}
+    done = execute("plan", corpus, *SMALL, "--threads", 100, "--json",
+                   preexec_fn=lambda: os.sched_setaffinity(0, one))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["why"]["speed"] == "characters a second, on 1 thread"
 
 
 def test_errors_are_those_of_train(corpus, tmp_path):

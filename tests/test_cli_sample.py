@@ -70,6 +70,13 @@ def test_extreme_temperatures(models, temperature):
     assert len(done.stdout.decode()) == 201
 
 
+def test_more_characters_than_there_are_is_all_of_them(models):
+    arguments = ("--length", 50, "--temperature", 1)
+    assert _output(models, "fables", "--top-k", 5000, *arguments) == _output(
+        models, "fables", *arguments
+    )
+
+
 def test_a_prompt_may_come_from_a_file_or_a_pipe(models, tmp_path):
     path = tmp_path / "prompt.txt"
     path.write_text("The heron\n", encoding="utf-8")
@@ -292,6 +299,7 @@ WRONG = [
     (["--mirostat", 65], "mirostat"),
     (["--mirostat-rate", 0], "mirostat rate"),
     (["--top-p", 0], "top p"),
+    (["--top-p", 1.1], "top p"),
     (["--top-p", "nan"], "top p"),
     (["--typical", 1.1], "typical"),
     (["--min-p", -0.1], "min p"),

@@ -1,5 +1,6 @@
 """Model files that are none, from the command line: one line, exit code 1, no file is touched."""
 
+import dataclasses
 import json
 import os
 import pickle
@@ -147,6 +148,35 @@ def test_weights_that_are_no_numbers_are_for_info_alone(sound, tmp_path, number)
     for command in READING:
         assert_one_line_error(invoke(*COMMANDS[command], "m"), 1, "m", "NaN or infinite")
     assert sorted(os.listdir()) == ["m", "text"]
+
+
+READS = {
+    "write": ({}, "abc\n" * 9),
+    "label": ({"task": "label", "classes": 2}, "ab\ty\nc\tx\n" * 9),
+    "several": ({"task": "label", "classes": 2, "multiple": True}, "ab\tx,y\nc\tx\n" * 9),
+}
+
+
+@pytest.mark.parametrize("reads", READS)
+@pytest.mark.parametrize("weight", [1e30, 3e38])
+def test_weights_beyond_all_measure_are_no_warnings(tmp_path, monkeypatch, reads, weight):
+    """They are numbers; what comes of them is none, or infinite."""
+    monkeypatch.chdir(tmp_path)
+    more, text = READS[reads]
+    (tmp_path / "text").write_text(text)
+    saved = with_biases("abc\n", **more)
+    rng = np.random.default_rng(1)
+    tensors = {n: np.float32(weight) * rng.choice(np.float32([-1, 1]), t.shape)
+               for n, t in saved.tensors.items()}  # fmt: skip
+    said = {"task": more.get("task", "write"), "multiple": "multiple" in more}
+    figures = {**saved.training, "text": said}
+    labels = ("x", "y") if more else ()
+    save_model("m", dataclasses.replace(saved, tensors=tensors, labels=labels, training=figures))
+    commands = [("evaluate", "text"), ("report", "--text", "text", "--output", "page.html")]
+    commands += [("apply", "text")] if more else [("sample", "--seed", 1), ("score", "text")]
+    for command in commands:
+        done = invoke(*command, "--model", "m")
+        assert (done.exit_code, done.stderr.replace("wrote page.html\n", "")) == (0, ""), command
 
 
 @pytest.mark.faults

@@ -109,6 +109,16 @@ def test_a_run_goes_on_with_the_decoder_that_it_had_by_default(tmp_path):
     assert done.exit_code == 0, done.stderr
 
 
+@pytest.mark.parametrize("more", [(), ("--decoder", "ctc"), ("--target-symbols",)], ids=" ".join)
+@pytest.mark.parametrize("text", ["a\tb\n", "a\t\nb\tc\n", "\0\t\x1b\n" * 3, "ab\tx\tl\n" * 2])
+def test_tiny_texts_train_and_answer(tmp_path, text, more):
+    path, model = _write(tmp_path, text), tmp_path / "m"
+    small = ("--layers", 1, "--hidden-size", 4, "--steps", 2, "--threads", 1, "--task", "pairs")
+    done = invoke("train", path, "--model", model, *small, *more)
+    assert done.exit_code == 0 and "the text is too short" in done.stderr, done.stderr
+    assert invoke("apply", "--model", model, stdin="a\n").stdout.count("\n") == 1
+
+
 @pytest.mark.parametrize(("spaced", "hint"), [(True, "without `target_symbols`"), (False, "rare")])
 def test_too_many_symbols_are_told(spaced, hint):
     sides = (f"s{n}" for n in range(65_536)) if spaced else map(chr, range(0x20000, 0x30000))

@@ -11,6 +11,7 @@ import difflib
 import importlib
 import re
 import signal
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +71,9 @@ _HELP_WANTED: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 @contextlib.contextmanager
 def _errors_told() -> Iterator[None]:
     try:
-        with output_errors():  # click writes the help
+        with output_errors(), warnings.catch_warnings():  # click writes the help
+            # What overflows comes out as what it is; NumPy's words on it are for programmers.
+            warnings.simplefilter("ignore", RuntimeWarning)
             yield
     except _HELP_WANTED:
         raise

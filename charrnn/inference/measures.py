@@ -83,7 +83,11 @@ def _calibration_error(certainty: np.ndarray, right: np.ndarray) -> float:
 def reliability(
     certainty: np.ndarray, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean certainty, share that is right, and how many there are, of each bin that has any [b]."""
+    """Mean certainty, share that is right, and how many there are, of each bin that has any [b].
+
+    What is no number, as where weights are beyond all measure, is no certainty.
+    """
+    certainty = np.nan_to_num(certainty)
     bins = np.minimum((certainty * _BINS).astype(np.int64), _BINS - 1)
     counts = np.bincount(bins, minlength=_BINS)
     some = np.flatnonzero(counts)
