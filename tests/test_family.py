@@ -16,9 +16,9 @@ from samples import (
     random_network,
     random_state,
 )
-from trained import with_biases
+from trained import DINOSAURS, with_biases
 
-from charrnn.config import OPTIMIZERS, ModelConfig, TrainingConfig
+from charrnn.config import OPTIMIZERS, ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import UsageError
 from charrnn.network.description import architecture, weights
 from charrnn.network.graph import build
@@ -32,6 +32,7 @@ from charrnn.network.parameters import (
 from charrnn.network.reservoir import CONNECTIONS, sparse
 from charrnn.storage.summary import describe
 from charrnn.studies.activity import Silencer
+from charrnn.studies.comparison import compare
 from charrnn.text.batch import Batch
 from charrnn.text.running import RunningText
 from charrnn.training.evaluation import loss_of
@@ -379,3 +380,12 @@ def test_weights_that_are_trained_are_counted_for_plans_and_told():
     assert architecture(config) == "echo-state 1×50, spectral radius 0.9"
     small, large = (suited_shape(config, TrainingConfig(), n).hidden_size for n in (400, 10**6))
     assert small < large == 1024
+
+
+def test_a_comparison_gives_reservoirs_alone_what_is_for_them():
+    named, training = [{"cell": "elman"}, {"cell": "echo-state"}], TrainingConfig(steps=1)
+    shape = {"layers": 1, "hidden_size": 8, "spectral_radius": None, "leak": 0.5}
+    trials = compare([str(DINOSAURS)], named, TextConfig(lines=True), training, **shape)
+    assert [trial.trainer.network.config.leak for trial in trials] == [None, 0.5]
+    with pytest.raises(UsageError, match="`leak` is for the cell echo-state"):
+        next(compare([str(DINOSAURS)], named[:1], TextConfig(lines=True), training, **shape))

@@ -208,8 +208,8 @@ size_options = options(
                  help="Of the recurrent matrix of echo-state, which is not trained: the share of "
                       f"the past that a step leaves.  [default: {SPECTRAL_RADIUS}]"),
     click.option("--leak", type=float,
-                 help="With echo-state: how far units go in a step to what they read, up to 1.  "
-                      "[default: half of them by a quarter or more, others down to 0.01]"),
+                 help="With echo-state: how far units go in a step to what they read; less than 1 "
+                      "lets them change slowly.  [default: 1]"),
 )  # fmt: skip
 
 shape_options = options(

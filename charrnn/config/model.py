@@ -55,8 +55,7 @@ class ModelConfig:
     readout_size: int = 0  # units of each of them; 0: as many as hidden units
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
     spectral_radius: float | None = None  # of echo-state, of its recurrent matrix; None: 0.9
-    leak: float | None = None  # of echo-state: how far units go to what they read in a step; None:
-    # some at once, others slowly
+    leak: float | None = None  # of echo-state: how far units go to what they read; None: 1
     task: str = "write"  # one of TASKS; all but write read both ways
     classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told;
     # of pairs, the symbols of right sides and behind them the labels of further columns
@@ -116,7 +115,7 @@ class ModelConfig:
                 require(not given, f"`{name}` is for the cell echo-state, not for {self.cell}")
             return
         require_between("spectral radius", self.radius, 0.01, 10)
-        require_between("leak", 1.0 if self.leak is None else self.leak, 0.001, 1)
+        require_between("leak", self.leakage, 0.001, 1)
         learns = f"nothing of {self.cell} is learned but what reads its units"
         require(not self.dense_before, f"{learns}: give `dense_before` 0")
         require(self.initial_state != "learned", f"{learns}: give another `initial_state`")
@@ -167,6 +166,11 @@ class ModelConfig:
     def radius(self) -> float:
         """The spectral radius of a recurrent matrix that is not trained."""
         return SPECTRAL_RADIUS if self.spectral_radius is None else self.spectral_radius
+
+    @property
+    def leakage(self) -> float:
+        """How far units that are not trained go in a step to what they read."""
+        return 1.0 if self.leak is None else self.leak
 
     @property
     def answers(self) -> bool:

@@ -24,7 +24,7 @@ def _reservoir(config: ModelConfig) -> str:
     """What is told of recurrent weights that are not trained."""
     if not is_reservoir(config.cell):
         return ""
-    leak = "" if config.leak is None else f", leak {config.leak:g}"
+    leak = "" if config.leakage == 1 else f", leak {config.leakage:g}"
     return f", spectral radius {config.radius:g}{leak}"
 
 

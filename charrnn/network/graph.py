@@ -159,7 +159,7 @@ def _recurrent(
     own = names, reads, config.hidden_size, cell, start, feedback, reverse
     if cell.trained:
         return Recurrent(*own)
-    return Reservoir(*own, config.radius, config.leak)
+    return Reservoir(*own, config.radius, config.leakage)
 
 
 def _head(config: ModelConfig, below: Node) -> Layer:

@@ -24,20 +24,17 @@ _WHOLE = 20.0
 class Reservoir(Recurrent):
     """A recurrent layer that is not trained; its recurrent matrix is sparse.
 
-    With a ``leak`` all units follow what they read by that share of the way in each step; None:
-    they begin, and stay, as those of a trained layer begin.
+    Units go so far to what they read in a step as ``leak`` says (docs/measurements.md).
     """
 
     radius: float = 0.9
-    leak: float | None = None
+    leak: float = 1.0
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         return tuple(own._replace(trained=False) for own in super().parameters)
 
     def first_values(self, field: str) -> np.ndarray:
-        if self.leak is None:
-            return super().first_values(field)
         rate = _WHOLE if self.leak == 1 else math.log(self.leak / (1 - self.leak))
         return np.full(self.size, rate, np.float32)
 

@@ -32,6 +32,10 @@ Variant: TypeAlias = Mapping[str, Any]
 
 _TRAINING = {field.name for field in dataclasses.fields(TrainingConfig)}
 
+#: What only reservoirs have, and with the cell's name what the measure of sizes does not have.
+_OF_RESERVOIRS = "spectral_radius", "leak"
+_OF_A_CELL = "cell", "activation", *_OF_RESERVOIRS
+
 
 @dataclass(frozen=True)
 class Result:
@@ -130,6 +134,7 @@ def compare(
     lstm of its sizes. What is held back for validation is the same for all, also where seeds vary.
     Raises ``CorpusError`` or ``UsageError``.
     """
+    variants = _with_reservoirs(variants, shape)
     trainings = [_training_of(variant, training) for variant in variants]
     rng = np.random.default_rng([training.seed, 0])
     dataset = read_dataset(sources, text, rng=rng)
@@ -154,6 +159,17 @@ def compare(
         yield Trial(number, begun.pop() if begun else trainer_of(number))
 
 
+def _with_reservoirs(variants: Sequence[Variant], shape: dict[str, Any]) -> Sequence[Variant]:
+    """Let reservoirs have what the ``shape`` says of reservoirs; it says that no more."""
+    if not any(is_reservoir(variant.get("cell", REFERENCE)) for variant in variants):
+        return variants
+    own = {name: shape.pop(name) for name in _OF_RESERVOIRS if name in shape}
+    return [
+        {**own, **variant} if is_reservoir(variant.get("cell", REFERENCE)) else variant
+        for variant in variants
+    ]
+
+
 def _training_of(variant: Variant, training: TrainingConfig) -> TrainingConfig:
     own = {name: value for name, value in variant.items() if name in _TRAINING}
     return dataclasses.replace(training, **own)
@@ -166,7 +182,7 @@ def model_configs(
     configs = []
     for variant in variants:
         own = {name: value for name, value in variant.items() if name not in _TRAINING}
-        sizes = {name: v for name, v in own.items() if name not in ("cell", "activation")}
+        sizes = {name: value for name, value in own.items() if name not in _OF_A_CELL}
         measure = dataclasses.replace(asked, **sizes)
         own["layers"] = min(measure.layers, most_layers(own.get("cell", asked.cell)))
         shape = {**vars(asked), **own}
