@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from commands import assert_one_line_error, invoke
+from commands import assert_one_line_error, execute_code, invoke
 from trained import FABLES
 
 from charrnn.config import ModelConfig, TrainingConfig
@@ -53,3 +53,28 @@ def test_what_numpy_had_no_room_for_is_told(monkeypatch):
 
     monkeypatch.setattr("charrnn.storage.checkpoint.load_model", fail)
     assert_one_line_error(invoke("info"), 1, "not enough memory for 256. PiB more: try a smaller")
+
+
+@pytest.mark.faults
+def test_no_room_to_save_is_one_line(tmp_path):
+    """The serializer would end the process with a backtrace."""
+    code = """
+import resource, sys
+from charrnn.cli.main import main
+from charrnn.storage import tensors
+packed = tensors.packed
+def limited(*arguments):
+    pages = int(open("/proc/self/statm").read().split()[0])
+    limit = pages * resource.getpagesize() + (1 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return packed(*arguments)
+from charrnn.storage import checkpoint
+checkpoint.packed = limited
+main(sys.argv[1:], prog_name="charrnn")
+"""
+    options = ("--layers", 1, "--hidden-size", 512, "--steps", 1, "--validations", 1)
+    done = execute_code(code, "train", FABLES, "--model", tmp_path / "m", *options)
+    *_, last = done.stderr.decode().splitlines()
+    assert done.returncode == 1 and last.startswith("Error: not enough memory"), last
+    assert b"Traceback" not in done.stderr and b"stack backtrace" not in done.stderr
+    assert not list(tmp_path.iterdir())
