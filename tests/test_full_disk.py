@@ -122,7 +122,14 @@ def test_a_run_on_a_disk_that_refuses_everything_leaves_what_it_had(tmp_path, co
     folder.mkdir()
     model = folder / "m.st"
     command = ("train", corpus, "--model", model)
-    for number in (10, 11, 12, 17, 23):
+    with on(Disk(part=1 << 20)) as disk:
+        assert invoke(*command, *BRIEF).exit_code == 0
+    names = [name for name, *_ in disk.operations]
+    _, second, third, *_ = (number for number, name in enumerate(names) if name == "replace")
+    assert names[second + 5] == "write"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for number in (second - 2, second - 1, second, second + 5, third + 3):
         done = warm.run(*command, *BRIEF, first=REFUSE.format(number, errno.EIO, True))
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1].startswith("Error: cannot write ")
