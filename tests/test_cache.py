@@ -16,6 +16,8 @@ from subprocesses import ROOT, python
 import charrnn.compute
 from charrnn.compute.cache import Kernel, announce_compilation, kernel
 
+pytestmark = pytest.mark.faults
+
 SCRIPT = """
 from charrnn.compute.cache import announce_compilation, compilation_notice, kernel
 

@@ -135,6 +135,7 @@ def test_json_has_exactly_these_keys(corpus):
     assert elman["weights"] < gru["weights"]
 
 
+@pytest.mark.cells
 def test_every_cell_is_compared_by_default(corpus):
     results = _results(corpus, *QUICK, "--steps", 3)
     assert [result["cell"] for result in results] == FREE

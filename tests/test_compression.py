@@ -151,6 +151,7 @@ def test_adapting_learns_and_leaves_the_model_as_it_is():
     assert 8 * (len(adapted) - HEADER) == pytest.approx(nats / math.log(2), rel=0.05)
 
 
+@pytest.mark.processors
 @pytest.mark.skipif(
     not X86 or not llvm.get_host_cpu_features().get("avx2"), reason="this machine has no AVX2"
 )

@@ -170,6 +170,7 @@ def test_threads_make_no_difference_to_added_gradients():
     assert_same_bits(gradients[0], gradients[2])
 
 
+@pytest.mark.cells
 @pytest.mark.parametrize(
     "cell", [name for (name, activation), cell in CELLS.items()
              if cell.most_layers > 1 and activation == "tanh"],
@@ -282,6 +283,7 @@ def test_what_reads_backwards_writes_nothing():
         network.program(1)
 
 
+@pytest.mark.cells
 def test_a_text_is_written_by_cells_that_differ():
     """What a session expects next is what the network does, layer by layer."""
     cells = "lstm-peephole", "gru-reset-before"  # one with fields, one with a second product

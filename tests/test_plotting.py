@@ -137,7 +137,7 @@ def test_every_curve_is_in_the_legend():
     ]
     lines = report(curves, _counts(1)).splitlines()[-3:]
     names = [f"{CELL[0]} 1×3, m.safetensors", f"{OTHER[0]} 1×3, untrained"]
-    assert lines[0] == f"o  {names[0]}: does not pass 1000 times its start within 1 steps"
+    assert lines[0] == f"o  {names[0]}: stays below 1000 times its start within 1 steps"
     assert lines[1] == f"x  {names[1]}: passes 1000 times its start at k = 1"
     assert lines[2].startswith("+  ") and "infinite" in lines[2]
 

@@ -29,7 +29,7 @@ def growth(curve: Curve) -> str:
     """In words, at which k the gradient explodes."""
     k = curve.explodes_at
     if k is None:
-        return f"does not pass {GROWTH} times its start within {curve.norms.size - 1} steps"
+        return f"stays below {GROWTH} times its start within {curve.norms.size - 1} steps"
     if not np.isfinite(curve.norms[0]):
         return "is infinite from its start on"
     return f"passes {GROWTH} times its start at k = {k}"
