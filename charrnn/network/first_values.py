@@ -32,7 +32,7 @@ def orthogonal(gates: int, size: int) -> Draw:
 
 
 def repeated(draw: Draw, count: int) -> Draw:
-    """The same matrix so many times (docs/measurements.md)."""
+    """The same matrix so many times."""
     return lambda rng: np.repeat(draw(rng)[np.newaxis], count, axis=0)
 
 
