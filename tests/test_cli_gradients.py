@@ -61,7 +61,7 @@ def test_people_get_a_table_a_plot_and_a_legend(models):
     assert any("┤" in line for line in lines) and max(map(len, lines)) <= 100
     legend = lines[-len(names) :]
     for line, name in zip(legend, names, strict=True):
-        assert f"  {name} 1×8, untrained: " in line
+        assert f"  {name} 1×8, " in line and ", untrained: " in line
         assert line.endswith(("within 30 steps", tuple("0123456789")))
 
 
