@@ -65,6 +65,19 @@ def test_people_get_a_table(corpus):
         assert float(speed.replace(",", "")) > 0 and float(seconds) >= 0
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """The variants that a comparison is asked for; none is made."""
+    variants = []
+
+    def compare(sources, named, *configs, **more):
+        variants.extend(named)
+        return iter(())
+
+    monkeypatch.setattr("charrnn.studies.comparison.compare", compare)
+    return variants
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -76,14 +89,7 @@ def test_people_get_a_table(corpus):
     ],
     ids=" ".join,
 )
-def test_cells_are_named_with_commas_or_one_by_one(corpus, monkeypatch, given):
-    asked = []
-
-    def compare(sources, variants, *configs, **more):
-        asked.extend(variants)
-        return iter(())
-
-    monkeypatch.setattr("charrnn.studies.comparison.compare", compare)
+def test_cells_are_named_with_commas_or_one_by_one(corpus, asked, given):
     assert invoke("compare", corpus, *given).exit_code == 0
     assert asked == [{"cell": "elman"}, {"cell": "gru"}]
 
@@ -95,16 +101,7 @@ def test_cells_are_named_with_commas_or_one_by_one(corpus, monkeypatch, given):
         (["--vary", "seed=1,2"], [{"seed": 1}, {"seed": 2}]),
     ],
 )
-def test_an_lstm_alone_is_trained_where_vary_says_what_is_varied(
-    corpus, monkeypatch, given, expected
-):
-    asked = []
-
-    def compare(sources, variants, *configs, **more):
-        asked.extend(variants)
-        return iter(())
-
-    monkeypatch.setattr("charrnn.studies.comparison.compare", compare)
+def test_an_lstm_alone_is_trained_where_vary_says_what_is_varied(corpus, asked, given, expected):
     assert invoke("compare", corpus, *given).exit_code == 0
     assert asked == expected
 

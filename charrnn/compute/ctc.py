@@ -132,6 +132,17 @@ def _child(first, following, last, node, symbol):
     return child
 
 
+@inlined
+def _spell(text, node, parent, last):
+    """Write the symbols that lead to a node into ``text``."""
+    count, above = 0, node
+    while above > 0:
+        count, above = count + 1, parent[above]
+    while node > 0:
+        count -= 1
+        text[count], node = last[node], parent[node]
+
+
 @kernel
 def likeliest_prefixes(logs, texts, nats):
     """The likeliest ``texts`` [K, T], filled up with -1, and their ``nats`` [K], the best first.
@@ -198,13 +209,7 @@ def likeliest_prefixes(logs, texts, nats):
     texts[:], nats[:] = -1, math.inf
     for k in range(alive):
         nats[k] = -_add_logs(blank[k], other[k])
-        count, node = 0, own[k]
-        while node > 0:
-            count, node = count + 1, parent[node]
-        node = own[k]
-        while node > 0:
-            count -= 1
-            texts[k, count], node = last[node], parent[node]
+        _spell(texts[k], own[k], parent, last)
 
 
 @kernel
