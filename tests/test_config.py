@@ -117,6 +117,12 @@ def test_what_does_not_go_together_is_refused_with_the_way_out(values, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("cell", "layers"), [("lstm", 2), ("jordan", 1), ("echo-state", 1)])
+def test_a_shape_has_as_many_layers_as_its_cell_takes_where_none_are_given(cell, layers):
+    assert ModelConfig.for_vocabulary(30, cell=cell).layers == layers
+    assert ModelConfig.for_vocabulary(30, cell=cell, layers=1).layers == 1
+
+
 @pytest.mark.parametrize(
     ("create", "values", "message"),
     [

@@ -372,7 +372,7 @@ def test_weights_that_are_trained_are_counted_for_plans_and_told():
     config = config_of(ECHO, 1, 50)
     assert trained_weight_count(config) == recurrent_weight_count(config) == 51 * 11
     assert weight_count(config) == 51 * 11 + 50 * (11 + CONNECTIONS + 3)
-    assert weights(config) == "1,761 (561 of them trained)"
+    assert weights(config) == "1,761 (561 trained)"
     model = dataclasses.replace(with_biases("abcdefgh"), config=config,
                                 tensors=_echo_state(50, np.float32).parameters)  # fmt: skip
     assert describe(model)["trained_weights"] == 561

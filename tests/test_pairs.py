@@ -455,7 +455,7 @@ def test_evaluate_measures_what_is_given(model, tmp_path):
         ("apply --terms 3", "--terms and --temperature are for models that tell labels"),
         ("apply --best 4 --beams 2", "--best 4 is more than --beams 2 can find"),
         ("evaluate --lines {pairs}", "are for models that write"),
-        ("train {pairs} --task pairs --cell jordan --layers 1", "jordan only writes"),
+        ("train {pairs} --task pairs --cell jordan", "jordan only writes"),
         ("train {pairs} --task pairs --initial-state random", "zeros or learned"),
         ("train {pairs} --decoder ctc", "--decoder and --target-symbols are for the task pairs"),
         ("train {pairs} --task pairs --decoder ctc --label-smoothing 0.1", "attention"),

@@ -37,7 +37,7 @@ from charrnn.cli.varied import (
     vary_option,
 )
 from charrnn.cli.waiting import announced_compilation, shown_reading
-from charrnn.config import TextConfig, TrainingConfig
+from charrnn.config import ModelConfig, TextConfig, TrainingConfig
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.storage.files import Named, keep_apart, remove, texts
 from charrnn.training.clock import duration
@@ -122,7 +122,7 @@ def compare(context: click.Context, corpus: tuple[str, ...], cells: list[str],
     outcomes: list[Outcome] = []
     try:
         with announced_compilation(), shown_reading():
-            _make(trials, variants, shape["layers"], folder, outcomes)
+            _make(trials, variants, shape["layers"] or ModelConfig.layers, folder, outcomes)
     finally:  # what was learned is shown, however the comparison ends
         outcomes = sorted(own for part in processes.all(outcomes) for own in part)
         if outcomes and processes.rank == 0:

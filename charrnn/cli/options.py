@@ -191,8 +191,9 @@ planned_size_option = click.option(
 plain_size_option = option(ModelConfig, "--hidden-size", int, "Units of each layer.")
 
 size_options = options(
-    click.option("--layers", type=int, default=2, show_default=True,
-                 help="Recurrent layers, one on top of the other."),
+    click.option("--layers", type=int,
+                 help="Recurrent layers, one on top of the other.  "
+                      f"[default: {ModelConfig.layers}, or as many as the cell takes]"),
     click.option("--embedding-size", type=int,
                  help="Units that a character becomes; 0: one-hot.  [default: 0 for up to "
                       f"{ONE_HOT_VOCABULARY} characters, else {EMBEDDING_SIZE}]"),

@@ -189,18 +189,26 @@ class ModelConfig:
 
     @classmethod
     def for_vocabulary(
-        cls, size: int, *, embedding_size: int | None = None, **shape: Any
+        cls,
+        size: int,
+        *,
+        layers: int | None = None,
+        embedding_size: int | None = None,
+        **shape: Any,
     ) -> ModelConfig:
         """A shape in which, without an ``embedding_size``, many characters are embedded.
 
-        Without a ``hidden_size`` it is one that the cell can have.
+        Without ``layers`` or a ``hidden_size`` these are such as the cell can have.
         """
+        cell = shape.get("cell", cls.cell)
+        require_choice("cell", cell, CELL_NAMES)
+        if layers is None:
+            layers = min(cls.layers, most_layers(cell))
         if "hidden_size" not in shape:
-            sizes = _hidden_sizes(shape.get("cell", cls.cell), size)
-            shape["hidden_size"] = _nearest(cls.hidden_size, sizes)
+            shape["hidden_size"] = _nearest(cls.hidden_size, _hidden_sizes(cell, size))
         if embedding_size is None:
             embedding_size = 0 if size <= ONE_HOT_VOCABULARY else EMBEDDING_SIZE
-        return cls(vocabulary_size=size, embedding_size=embedding_size, **shape)
+        return cls(size, layers=layers, embedding_size=embedding_size, **shape)
 
     @property
     def input_size(self) -> int:

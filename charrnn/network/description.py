@@ -31,7 +31,7 @@ def _reservoir(config: ModelConfig) -> str:
 def weights(config: ModelConfig) -> str:
     """How many weights it has, and how many are trained where not all are."""
     all_of_them, trained = weight_count(config), trained_weight_count(config)
-    told = "" if trained == all_of_them else f" ({trained:,} of them trained)"
+    told = "" if trained == all_of_them else f" ({trained:,} trained)"
     return f"{all_of_them:,}{told}"
 
 

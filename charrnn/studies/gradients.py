@@ -116,14 +116,20 @@ def choose_places(tokens: np.ndarray, count: int, steps_back: int) -> Places:
 
 
 def untrained(
-    vocabulary: Vocabulary, *, seed: int, cell: str = "lstm", layers: int = 2, **shape: Any
+    vocabulary: Vocabulary,
+    *,
+    seed: int,
+    cell: str = "lstm",
+    layers: int | None = None,
+    **shape: Any,
 ) -> SavedModel:
     """The network that ``train`` begins with on a single text, for ``ModelConfig``'s ``shape``.
 
     It has no more layers than its cell can have. Raises ``CharrnnError`` where it is too large for
     the memory.
     """
-    layers = min(layers, most_layers(cell))
+    if layers is not None:
+        layers = min(layers, most_layers(cell))
     config = ModelConfig.for_vocabulary(vocabulary.size, cell=cell, layers=layers, **shape)
     check_room(config, _ARRAYS)
     drawn = initial_values(config, rng=np.random.default_rng([seed, 0]))
