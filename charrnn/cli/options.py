@@ -120,8 +120,8 @@ threads_option = click.option(
 )
 precision_option = click.option(
     "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True,
-    help="What products multiply: float32, or bfloat16, which is faster where the processor has "
-         "it; auto is bfloat16 in training where it can be, else float32.",
+    help="What products multiply: float32 or bfloat16; auto is bfloat16 in training on processors "
+         "where that is faster, else float32.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -130,8 +130,7 @@ def _rows(
     if trainer.network.config.answers:
         yield _Row("label smoothing", f"{plan.label_smoothing:g}",
                    why(("label_smoothing",), "the default"))  # fmt: skip
-    has = "this processor has it" if plan.precision == "bfloat16" else "this processor has no other"
-    yield _Row("precision", plan.precision, why(("precision",), has))
+    yield _Row("precision", plan.precision, why(("precision",), "the fastest of this processor"))
     yield from _expected_rows(trainer, expected, given)
 
 

@@ -52,6 +52,10 @@ def _multiplies_bfloat16() -> bool:
 #: Whether the processor multiplies pairs of bfloat16 into float32 (AVX512-BF16).
 HAS_BFLOAT16 = _multiplies_bfloat16()
 
+#: Whether that is faster than float32: AMD's processors do twice as much of it in a cycle, Intel's
+#: half as much (docs/measurements.md). By name and not by a trial: a run is the same each time.
+FAST_BFLOAT16 = HAS_BFLOAT16 and _cpu()[0].startswith("znver")
+
 
 def tile_shape(triple: str, vector_bytes: int) -> tuple[int, int]:
     """Rows and registers of columns of a product tile on a processor with such registers.

@@ -71,7 +71,7 @@ class TrainingConfig:
     patience: int = 0  # validations in a row without improvement that end a run; 0: any number
     seed: int = 1  # of everything random
     threads: int = 0  # 0: one for each processor
-    precision: str = "auto"  # of products: float32, or bfloat16 where the processor has it
+    precision: str = "auto"  # of products: float32, or bfloat16 where that is faster
 
     def __post_init__(self) -> None:
         require_kinds(self)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.cells import CELLS
-from charrnn.compute.target import HAS_BFLOAT16
+from charrnn.compute.target import FAST_BFLOAT16
 from charrnn.config import (
     LEARNING_RATES,
     SEQUENCE_LENGTH,
@@ -103,10 +103,10 @@ _EVALUATION_SPEED, _UNFILLED = 2.5, 4096
 
 
 def training_precision(config: TrainingConfig) -> str:
-    """What products multiply in training; left open, bfloat16 where the processor has it."""
+    """What products multiply in training; left open, bfloat16 where that is faster."""
     if config.precision != "auto":
         return config.precision
-    return "bfloat16" if HAS_BFLOAT16 else "float32"
+    return "bfloat16" if FAST_BFLOAT16 else "float32"
 
 
 def suited_shape(
