@@ -78,7 +78,8 @@ def _train(optimizer, scale=1.0):
 
 
 def test_every_optimizer_has_a_twin():
-    assert set(TWINS) == set(OPTIMIZERS)
+    """That of SOAP is in a file of its own."""
+    assert {*TWINS, "soap"} == set(OPTIMIZERS)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -115,14 +116,14 @@ def test_updates_are_those_of_the_formulas(name, settings, threads):
     assert not network.values[parameter_count(network.config) :].any()
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_threads_give_the_same_bits(name):
     one, two = (_optimizer(threads, optimizer=name, clip_norm=0.3) for threads in (1, 2))
     assert_same_bits(_train(one), _train(two))
     assert_same_bits(one.average, two.average)
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_gradient_of_zero_changes_nothing(name):
     optimizer = _optimizer(optimizer=name, weight_decay=0.0)
     before = optimizer.network.values.copy()
@@ -133,7 +134,7 @@ def test_a_gradient_of_zero_changes_nothing(name):
     np.testing.assert_allclose(optimizer.average, before, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weights_decay_by_themselves(name):
     """Whatever the method makes of gradients: here they are zero, and so are the moments."""
     optimizer = _optimizer(optimizer=name, weight_decay=0.5)
@@ -142,7 +143,7 @@ def test_weights_decay_by_themselves(name):
     for _ in range(3):
         optimizer.update(COUNT, 0.0, 0.1)
     np.testing.assert_allclose(optimizer.network.values, before * 0.95**3, rtol=1e-6)
-    assert not any(moment.any() for moment in optimizer.moments.values())
+    assert not any(own.any() for name, own in optimizer.moments.items() if name != "basis")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -171,7 +172,7 @@ def test_the_average_does_not_change_the_updates():
     assert np.abs(one.average - other.average).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_huge_gradients_neither_overflow_nor_count_when_they_are_clipped(name):
     """Cut to norm 1: the update of the same gradient, were it 1e27 times smaller."""
     optimizers = [_optimizer(optimizer=name, clip_norm=1.0) for _ in range(2)]
@@ -213,7 +214,7 @@ def _growth(optimizer, updates=300):
 
 
 @every_trained_cell
-@pytest.mark.parametrize("name", ["adam", "rmsprop"])
+@pytest.mark.parametrize("name", ["adam", "soap", "rmsprop"])
 def test_noise_makes_no_matrix_larger_than_a_cell_bears(cell, name):
     """Weight decay is such that they would become three times as large at the full rate."""
     network = random_network(config_of(cell, 2, hidden_size=48), dtype=np.float32)
@@ -223,6 +224,8 @@ def test_noise_makes_no_matrix_larger_than_a_cell_bears(cell, name):
     )
     optimizer = create_optimizer(config, network)
     assert 0.8 * most < _growth(optimizer) < 1.1 * most
+    if name == "soap":  # whose rates of matrices are elsewhere
+        return
     optimizer.rates[:] = 1
     assert _growth(optimizer) > 2.5 * most
 

@@ -18,7 +18,7 @@ from trained import small_trainer
 from charrnn.cells import CELLS
 from charrnn.cli import resuming
 from charrnn.cli import run as run_module
-from charrnn.config import INITIAL_STATES, TextConfig, TrainingConfig
+from charrnn.config import INITIAL_STATES, OPTIMIZERS, TextConfig, TrainingConfig
 from charrnn.errors import ModelFileError, UsageError
 from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
@@ -84,6 +84,13 @@ def assert_resumes_after(path, steps, whole, **shape):
     records += run(second)
     assert [r[:4] for r in records] == [r[:4] for r in whole[0]]
     assert everything(second) == whole[1]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_ends_with_the_same_bits(optimizer, tmp_path):
+    training = dataclasses.replace(TRAINING, optimizer=optimizer)
+    whole = whole_run(training=training)
+    assert_resumes_after(tmp_path / "run.resume", 5, whole, training=training)
 
 
 @functools.cache

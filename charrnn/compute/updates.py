@@ -65,12 +65,32 @@ def _clipped(gradients, i, update):
 
 
 @kernel
+def corrected(rate, beta1, beta2, step):
+    """The rate that corrects Adam's mean for its start, and the factor that corrects its squares.
+
+    ``step`` counts from 1.
+    """
+    return rate / (1 - math.pow(beta1, step)), 1 / (1 - math.pow(beta2, step))
+
+
+@kernel
+def adam_changes(mean, square, corrected, changes):
+    """What Adam takes away from values [N, n] with these moments; ``changes`` [N, ≥ n] get it."""
+    number = mean.dtype.type
+    rate, correction, epsilon = number(corrected[0]), number(corrected[1]), number(_EPSILON)
+    rows, width = mean.shape
+    for row in range(rows):
+        for i in range(width):
+            size = math.sqrt(square[row, i] * correction)
+            changes[row, i] = mean[row, i] * rate / (size + epsilon)
+
+
+@kernel
 def adam(learned, mean, square, update, beta1, beta2, step, first, last):
     """Adam (Kingma & Ba 2015), both moments corrected for their start; ``step`` counts from 1."""
-    values, rates, rate = learned.values, learned.rates, update.rate
-    keep = 1 - rate * update.decay
-    rate = rate / (1 - math.pow(beta1, step))
-    correction = 1 / (1 - math.pow(beta2, step))
+    values, rates = learned.values, learned.rates
+    keep = 1 - update.rate * update.decay
+    rate, correction = corrected(update.rate, beta1, beta2, step)
     for i in range(first * BLOCK, last * BLOCK, lanes(values)):
         g = _clipped(learned.gradients, i, update)
         m = load(mean, i) * beta1 + g * (1 - beta1)

@@ -25,6 +25,7 @@ from charrnn.config.sampling import (
 )
 from charrnn.config.text import DECODERS, LABELS, RESTORABLE, TASKS, TextConfig
 from charrnn.config.training import (
+    BASES,
     LEARNING_RATES,
     MAX_EXTENT,
     MOMENTS,
@@ -40,6 +41,7 @@ from charrnn.config.training import (
 
 __all__ = [
     "ANSWER_BEAMS",
+    "BASES",
     "DECODERS",
     "DEFAULT_MIN_P",
     "EMBEDDING_SIZE",

@@ -18,14 +18,21 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 #: What a web page may keep matrices as.
 PAGE_PRECISIONS = ("float32", "float16", "int8")
-#: What each optimizer keeps of the gradients, an array as large as the parameters for each name.
-MOMENTS = {"adam": ("mean", "square"), "rmsprop": ("square",), "sgd": ("velocity",)}
+#: What each optimizer keeps of the gradients, an array as large as the parameters for each name,
+#: but for ``BASES``: of these one of columns by columns for each matrix that reads units.
+MOMENTS = {
+    "adam": ("mean", "square"),
+    "soap": ("mean", "square", "covariance", "basis"),
+    "rmsprop": ("square",),
+    "sgd": ("velocity",),
+}
+BASES = ("covariance", "basis")
 OPTIMIZERS = tuple(MOMENTS)
 
 #: Highest learning rate of each that suits 64 lanes and 128 to 256 units.
-LEARNING_RATES = {"adam": 0.03, "rmsprop": 6e-3, "sgd": 0.5}
+LEARNING_RATES = {"adam": 0.03, "soap": 0.03, "rmsprop": 6e-3, "sgd": 0.5}
 #: Weight decay of each that suits a text which is read once with a weight for each character.
-WEIGHT_DECAYS = {"adam": 0.14, "rmsprop": 0.05, "sgd": 2e-4}
+WEIGHT_DECAYS = {"adam": 0.14, "soap": 0.14, "rmsprop": 0.05, "sgd": 2e-4}
 
 #: Steps through which gradients flow where a text is read on and on.
 SEQUENCE_LENGTH = 64
@@ -54,7 +61,7 @@ class TrainingConfig:
     steps: int | None = None  # updates
     budget: float | None = None  # seconds
     most_epochs: float | None = None  # passes that end a budget before its time; 0: any number
-    optimizer: str = "adam"  # adam, rmsprop or sgd
+    optimizer: str = "adam"  # adam, soap, rmsprop or sgd
     learning_rate: float | None = None  # the highest of the schedule
     warmup_steps: int = 100  # updates over which the learning rate rises from zero
     final_rate: float = 0.05  # where the cosine ends, as a share of the learning rate

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from charrnn.config import ModelConfig
-from charrnn.network.graph import build
+from charrnn.config import BASES, MOMENTS, ModelConfig
+from charrnn.network.graph import Graph, build
 from charrnn.network.nodes import Parameter
 
 
@@ -74,14 +74,36 @@ def with_weights(
     return dataclasses.replace(config, hidden_size=closest)
 
 
-def views(flat: np.ndarray, parameters: Sequence[Parameter]) -> dict[str, np.ndarray]:
-    """The tensors as views into ``flat``, one after the other."""
+def views(
+    flat: np.ndarray, parameters: Sequence[Parameter], *, squares: bool = False
+) -> dict[str, np.ndarray]:
+    """The tensors as views into ``flat``, one after the other.
+
+    ``squares``: in place of each matrix one of its columns by its columns.
+    """
     result, start = {}, 0
     for parameter in parameters:
-        size = math.prod(parameter.shape)
-        result[parameter.name] = flat[start : start + size].reshape(parameter.shape)
+        shape = (parameter.shape[1],) * 2 if squares else parameter.shape
+        size = math.prod(shape)
+        result[parameter.name] = flat[start : start + size].reshape(shape)
         start += size
     return result
+
+
+def rotated(graph: Graph) -> list[Parameter]:
+    """The matrices that an optimizer may see in the basis of what they read.
+
+    They are those of layers in which all elements learn from all units; the head's gain nothing by
+    it (docs/measurements.md).
+    """
+    parameters = [parameter for layer in graph.layers for parameter in layer.parameters]
+    return [p for p in parameters if p.trained and p.units and not p.chosen and p.groups == 1]
+
+
+def moment_sizes(graph: Graph, optimizer: str, count: int) -> dict[str, int]:
+    """Elements of each array that an optimizer keeps, where a network has ``count`` values."""
+    bases = sum(parameter.shape[1] ** 2 for parameter in rotated(graph))
+    return {name: bases if name in BASES else count for name in MOMENTS[optimizer]}
 
 
 def initial_values(config: ModelConfig, *, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -22,9 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.config import MOMENTS, ModelConfig, require_path
+from charrnn.config import ModelConfig, require_path
 from charrnn.errors import ModelFileError, UsageError
-from charrnn.network.parameters import parameter_count, parameter_shapes, state_shape
+from charrnn.network.graph import build
+from charrnn.network.parameters import (
+    moment_sizes,
+    parameter_count,
+    parameter_shapes,
+    state_shape,
+)
 from charrnn.storage.files import target_of, write_atomically
 from charrnn.storage.metadata import (
     SENSELESS,
@@ -211,9 +217,12 @@ class ResumeState:
 def _array_shapes(values: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the arrays of a run with such values, the same on every machine."""
     config = ModelConfig(**values["shape"])
-    moments = [f"moment.{name}" for name in MOMENTS[values["training"]["optimizer"]]]
-    flat = dict.fromkeys(("values", "average", "recovery", *moments), (parameter_count(config),))
+    count = parameter_count(config)
+    moments = moment_sizes(build(config), values["training"]["optimizer"], count)
+    sizes = {**dict.fromkeys(("values", "average", "recovery"), count),
+             **{f"moment.{name}": size for name, size in moments.items()}}  # fmt: skip
     layers, states, size = state_shape(config)
+    flat = {name: (size,) for name, size in sizes.items()}
     return {**flat, "state": (layers, states, values["lanes"], size)}
 
 

@@ -5,7 +5,7 @@ Systems lend more memory than there is, and end without a word a process that us
 
 from __future__ import annotations
 
-from charrnn.config import MOMENTS, ModelConfig, TrainingConfig
+from charrnn.config import BASES, MOMENTS, ModelConfig, TrainingConfig
 from charrnn.errors import CharrnnError
 from charrnn.network.graph import build
 from charrnn.network.parameters import parameter_count
@@ -34,7 +34,8 @@ def check_run(
     )
     values = sum((len(own.cell.states) + _BESIDE) * own.room for own in build(config).recurrent)
     chunk = batch // processes.count * length * values
-    check_room(config, _ARRAYS + len(MOMENTS[training.optimizer]), 4 * chunk)
+    moments = sum(name not in BASES for name in MOMENTS[training.optimizer])
+    check_room(config, _ARRAYS + moments, 4 * chunk)
 
 
 def check_room(config: ModelConfig, arrays: int, more: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""From gradients to an update: the schedule, clipping, Adam, RMSprop and SGD.
+"""From gradients to an update: the schedule, clipping, Adam, SOAP, RMSprop and SGD.
 
 How rates and decays were chosen is in docs/measurements.md.
 """
@@ -13,12 +13,14 @@ from collections.abc import Callable
 import numpy as np
 
 from charrnn.compute import updates
-from charrnn.compute.threads import Work, shared
+from charrnn.compute.threads import Work, by_one, shared
 from charrnn.compute.turns import no_fork
-from charrnn.config import MOMENTS, Plan
+from charrnn.config import BASES, Plan
 from charrnn.network.network import Network
 from charrnn.network.nodes import Parameter
-from charrnn.network.parameters import count_of
+from charrnn.network.parameters import count_of, moment_sizes, rotated, views
+from charrnn.training.processes import ALONE, Processes
+from charrnn.training.rotation import Rotated
 
 #: How much faster than all else the rows learn that characters choose: each sees its own
 #: character only.
@@ -27,6 +29,10 @@ _TABLE_RATE = 4.0
 #: Weight decay that counts at least where the growth of matrices is held down: without any they
 #: grow for as long as a run lasts, and this stands for some thousand updates.
 _LEAST_DECAY = 0.02
+
+#: Updates that SOAP sees in one basis, once there have been as many; at first it changes with each
+#: power of two.
+_BASIS_LASTS = 32
 
 #: How much more than the growth that a cell bears an update may change what a unit receives.
 _AT_ONCE = 2.4
@@ -48,19 +54,18 @@ class Optimizer(ABC):
 
     ``rates`` is how much faster each value learns than the learning rate says, ``lasting`` is 1
     where weight decay takes nothing from it. ``moments`` and
-    ``average``, the exponential average of the values, are all it remembers.
+    ``average``, the exponential average of the values, are all it remembers. All ``processes`` make
+    the same updates.
     """
 
     #: Whether a value moves by about the learning rate in an update, whatever its gradient is.
     steps_alike = True
 
-    def __init__(self, plan: Plan, network: Network) -> None:
-        self.plan = plan
-        self.network = network
-        names = MOMENTS[plan.optimizer]
+    def __init__(self, plan: Plan, network: Network, processes: Processes) -> None:
+        self.plan, self.network, self.processes = plan, network, processes
         # Memory that is never written to, as that of values which are not trained, is not taken.
-        size, dtype = network.values.size, network.values.dtype
-        self.moments = {name: np.zeros(size, dtype) for name in names}
+        sizes = moment_sizes(network.graph, plan.optimizer, network.values.size)
+        self.moments = {name: np.zeros(size, network.dtype) for name, size in sizes.items()}
         self.average = network.values.copy()
         self.highest_rate = float(plan.learning_rate)
         self.decay = float(plan.weight_decay)  # an int would be another type to compile for
@@ -132,12 +137,13 @@ class Optimizer(ABC):
 
         update = updates.Update(shrink / count, limit, rate, self.decay)
 
-        def work(first: int, last: int) -> None:
-            self._apply(update, first, last)
+        def average(first: int, last: int) -> None:
             updates.average(self.network.values, self.average, decay, first, last)
 
         with no_fork:
-            self.network.team.run(self._shared(work), *self.network.packing(updated=True))
+            self.network.team.run(
+                *self._changes(update), self._shared(average), *self.network.packing(updated=True)
+            )
             self.average[self._rest] = self.network.values[self._rest]
 
     def _shared(self, work: Callable[[int, int], None]) -> Work:
@@ -150,6 +156,10 @@ class Optimizer(ABC):
         return updates.Learned(
             self.network.values, self.network.gradients, self.rates, self.lasting
         )
+
+    def _changes(self, update: updates.Update) -> list[Work]:
+        """The work that changes the values."""
+        return [self._shared(lambda first, last: self._apply(update, first, last))]
 
     @abstractmethod
     def _apply(self, update: updates.Update, first: int, last: int) -> None:
@@ -164,6 +174,59 @@ class Adam(Optimizer):
             self._learned, self.moments["mean"], self.moments["square"], update,
             self.plan.beta1, self.plan.beta2, self.updates, first, last,
         )  # fmt: skip
+
+
+class Soap(Adam):
+    """SOAP: Adam, but for matrices that read units in the basis of what they read.
+
+    There elements are cut to ±``clip_value`` in that basis. It is the first one's in all
+    ``processes``.
+    """
+
+    def __init__(self, plan: Plan, network: Network, processes: Processes) -> None:
+        super().__init__(plan, network, processes)
+        rates, parameters = network.views(self.rates), rotated(network.graph)
+        moments = {
+            name: views(moment, parameters, squares=True)
+            if name in BASES
+            else network.views(moment)
+            for name, moment in self.moments.items()
+        }
+        self._rotated = []
+        for name in (parameter.name for parameter in parameters):
+            own = Rotated(name, network, {key: moment[name] for key, moment in moments.items()})
+            self._rotated.append((own, float(rates[name].flat[0])))
+            rates[name][...] = 0  # it changes by what is rotated back
+
+    def _each(self, work: Callable[[Rotated, int, int], None]) -> Work:
+        def of_all(part: int, parts: int) -> None:
+            for matrix, _ in self._rotated:
+                work(matrix, part, parts)
+
+        return of_all
+
+    def _changes(self, update: updates.Update) -> list[Work]:
+        def renew() -> None:
+            for matrix, _ in self._rotated:
+                matrix.renew(self.processes)
+
+        def change(part: int, parts: int) -> None:
+            for matrix, faster in self._rotated:
+                rate = faster * update.rate
+                corrected = updates.corrected(rate, self.plan.beta1, self.plan.beta2, self.updates)
+                matrix.change(corrected, part, parts)
+
+        due = self.updates % _BASIS_LASTS == 0 or self.updates.bit_count() == 1
+        return [
+            self._each(lambda matrix, *part: matrix.read(update.scale, *part)),
+            self._each(Rotated.multiply),
+            self._each(Rotated.learn),
+            *([by_one(renew)] if due else []),
+            self._each(Rotated.pack),
+            self._each(lambda matrix, *part: matrix.rotate(update.scale, *part)),
+            *super()._changes(update),
+            change,
+        ]
 
 
 class RMSprop(Optimizer):
@@ -182,13 +245,17 @@ class SGD(Optimizer):
         updates.sgd(self._learned, self.moments["velocity"], update, self.plan.beta1, first, last)
 
 
-_METHODS: dict[str, type[Adam] | type[RMSprop] | type[SGD]] = {
+_METHODS: dict[str, type[Adam] | type[Soap] | type[RMSprop] | type[SGD]] = {
     "adam": Adam,
+    "soap": Soap,
     "rmsprop": RMSprop,
     "sgd": SGD,
 }
 
 
-def create_optimizer(plan: Plan, network: Network) -> Optimizer:
-    """The optimizer that ``plan`` names, for a network prepared for training."""
-    return _METHODS[plan.optimizer](plan, network)
+def create_optimizer(plan: Plan, network: Network, processes: Processes = ALONE) -> Optimizer:
+    """The optimizer that ``plan`` names, for a network prepared for training.
+
+    All ``processes`` make the same updates.
+    """
+    return _METHODS[plan.optimizer](plan, network, processes)

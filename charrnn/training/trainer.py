@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.compute.turns import in_turn
-from charrnn.config import TrainingConfig
+from charrnn.config import BASES, TrainingConfig
 from charrnn.errors import TrainingError, UsageError
 from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count, state_shape
@@ -78,7 +78,7 @@ class Trainer:
         self.too_short = (batch, length) != (plan.batch_size, plan.sequence_length)
         self.own_lanes = processes.share(batch)
         self.lanes = self.training.lanes(batch, length, seed=plan.seed, own=self.own_lanes)
-        self.optimizer = create_optimizer(plan, network)
+        self.optimizer = create_optimizer(plan, network, processes)
         self.state = self._initial_state()
         self.rng = np.random.default_rng([plan.seed, 1])
         self.step = self.skipped = self._skipped_in_a_row = self._intervals = 0
@@ -167,7 +167,8 @@ class Trainer:
         flat = {"values": self.network.values, "average": optimizer.average,
                 "recovery": self.recovery.weights, **moments}  # fmt: skip
         count = parameter_count(config)
-        arrays = {name: array[:count] for name, array in flat.items()}
+        bases = {f"moment.{name}" for name in BASES}
+        arrays = {n: array if n in bases else array[:count] for n, array in flat.items()}
         return {**arrays, "state": self.state[..., : state_shape(config)[2]]}
 
     def _values(self) -> dict[str, Any]:
