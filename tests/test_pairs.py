@@ -444,6 +444,9 @@ def test_evaluate_measures_what_is_given(model, tmp_path):
     assert figures["texts"] == len(lines) + 1
     assert 1 / figures["texts"] <= figures["error_rate"] < 0.2
     assert 0 < figures["symbol_error_rate"] < 0.2 and math.isfinite(figures["nats_per_symbol"])
+    twice = json.loads(invoke("evaluate", *("--model", model) * 2, path, "--json").stdout)
+    assert {**twice, "nats_per_symbol": figures["nats_per_symbol"]} == figures
+    assert "nats_per_symbol" not in twice  # there is one loss to each network
 
 
 @pytest.mark.parametrize(

@@ -165,9 +165,10 @@ def _assess_pairs(
         for own, sides in zip(written, right.values(), strict=True)
     )
     measured = told_of_pairs(lines, config, known)
-    figures = {**pair_measures(told), "nats_per_symbol": loss_of(reader.network, measured.texts)}
+    # A loss is that of one network.
+    loss = {"nats_per_symbol": loss_of(reader.network, measured.texts)} if reader.alone else {}
     left_out = {"do_not_fit": measured.more["left_out"]} if config.aligned else {}
-    return figures | left_out
+    return pair_measures(told) | loss | left_out
 
 
 def _assess_restoring(

@@ -95,19 +95,24 @@ class Transcriber(Reader):
         whole._beside = list(others)
         return whole
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other models answer with it."""
+        return not self._beside
+
     def _alone(self) -> Transcriber:
         """The same, with no others beside it."""
         return type(self)(self.network, self._saved(self.network.parameters))
 
     def save(self, path: str | Path) -> None:
         """As of any reader, and raises ``UsageError`` where several models answer together."""
-        if self._beside:
+        if not self.alone:
             raise UsageError("several models answer together, and a file holds one: save each of "
                              "them by itself")  # fmt: skip
         super().save(path)
 
     def __reduce__(self) -> tuple:
-        if not self._beside:
+        if self.alone:
             return super().__reduce__()
         return type(self).together_with, (self._alone(), self._beside)
 

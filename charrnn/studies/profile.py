@@ -37,7 +37,8 @@ _PARTS = {
     "softmax": ((readout, "cross_entropy_rows"),),
     "packing": ((packing, "pack"), (packing, "unpack"), (readout, "fill_table")),
     "optimizer": tuple(
-        (updates, n) for n in ("squares_of_blocks", "adam", "rmsprop", "sgd", "average")
+        (updates, n)
+        for n in ("squares_of_blocks", "adam", "adam_changes", "rmsprop", "sgd", "average")
     ),
 }
 
