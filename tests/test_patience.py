@@ -9,7 +9,7 @@ from trained import FABLES, run, small_trainer
 from charrnn.config import TextConfig
 from charrnn.errors import UsageError
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path
-from charrnn.training.evaluation import Validation
+from charrnn.training.validation import Validation
 
 #: One validation every three steps of QUICK with this.
 OPTIONS = (*QUICK, "--validations", 10)

@@ -23,8 +23,9 @@ from charrnn.errors import ModelFileError, UsageError
 from charrnn.inference.language_model import load
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path, save_model, save_resume
 from charrnn.training import planning
-from charrnn.training.evaluation import Validation, evaluate
+from charrnn.training.evaluation import evaluate
 from charrnn.training.setup import create_trainer
+from charrnn.training.validation import Validation
 
 CORPUS = str(ROOT / "corpora" / "dinosaurs.txt")
 FABLES = str(ROOT / "corpora" / "fables.txt")

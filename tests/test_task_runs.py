@@ -15,8 +15,9 @@ from charrnn.storage.checkpoint import load_model, load_resume, save_model, save
 from charrnn.text.documents import Documents
 from charrnn.text.pairs import Pairs
 from charrnn.text.running import RunningText
-from charrnn.training.evaluation import Validation, loss_of, validate
+from charrnn.training.evaluation import loss_of
 from charrnn.training.reading import document_logits
+from charrnn.training.validation import Validation, validate
 
 #: What each run learns, and the lines of its file.
 TASKS = {

@@ -17,11 +17,12 @@ from charrnn.config import TextConfig
 from charrnn.errors import CorpusError, TrainingError, UsageError
 from charrnn.storage.checkpoint import load_model, save_model
 from charrnn.training import clock as extent
-from charrnn.training.evaluation import Validation, loss_of
+from charrnn.training.evaluation import loss_of
 from charrnn.training.optimizer import Optimizer
 from charrnn.training.planning import FEWEST_CHARACTERS
 from charrnn.training.setup import create_trainer
 from charrnn.training.trainer import MOST_SKIPPED
+from charrnn.training.validation import Validation
 
 
 def _validations(records):

@@ -18,7 +18,7 @@ from charrnn.text.pairs import PairChunk, Pairs
 from charrnn.text.running import Labelling, RunningText
 from charrnn.text.vocabulary import END, START, UNKNOWN
 from charrnn.training.processes import ALONE, Processes
-from charrnn.training.reading import MARGIN, document_losses, known_logits, suited_temperature
+from charrnn.training.reading import MARGIN, document_losses, known_logits
 
 #: Characters that a lane reads before its own share begins, to arrive there with the state that
 #: one long pass would have (docs/measurements.md).
@@ -189,26 +189,6 @@ def batch_at(
     resets[positions <= 0] = 1
     labels = None if labelling is None else labelling.at(at)
     return Batch(inputs, targets, resets, counted, labels)
-
-
-class Validation(NamedTuple):
-    """How well a network does on held-back text."""
-
-    loss: float  # mean, in nats
-    temperature: float | None = None  # that logits were divided by, which suits them best
-
-
-def validate(network: Network, text: Learned, processes: Processes = ALONE) -> Validation:
-    """The mean loss; of labels and tags at the temperature at which it is least.
-
-    Each of the ``processes`` reads a share of the text, here and in ``loss_of``.
-
-    A network that has learned a small text well is too certain long before it is wrong more often.
-    """
-    if isinstance(text, RunningText | Pairs) or network.config.task == "restore":
-        return Validation(loss_of(network, text, processes=processes))
-    temperature = suited_temperature(*known_logits(network, text, processes=processes))
-    return Validation(loss_of(network, text, temperature, processes), round(temperature, 4))
 
 
 def loss_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -106,19 +107,20 @@ def document_losses(logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def suited_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
-    """What logits are to be divided by, so that the loss is least (Guo et al. 2017).
+    """What logits are to be divided by, so that the loss is least (Guo et al. 2017)."""
+    return least_at(lambda by: float(document_losses(logits / by, classes).mean()))
+
+
+def least_at(loss: Callable[[float], float]) -> float:
+    """The temperature at which the ``loss`` is least.
 
     Found by golden section: the loss has one minimum, as it is convex in the inverse.
     """
     ratio = (math.sqrt(5) - 1) / 2
     low, high = math.log(_COLDEST), math.log(_HOTTEST)
-
-    def loss(at: float) -> float:
-        return float(document_losses(logits / math.exp(at), classes).mean())
-
     for _ in range(_NARROWINGS):
         left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if loss(left) < loss(right):
+        if loss(math.exp(left)) < loss(math.exp(right)):
             high = right
         else:
             low = left

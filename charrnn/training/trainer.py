@@ -25,7 +25,6 @@ from charrnn.text.batch import Batch
 from charrnn.text.dataset import Dataset
 from charrnn.text.running import Lanes
 from charrnn.training.clock import Extent
-from charrnn.training.evaluation import validate
 from charrnn.training.history import History
 from charrnn.training.identity import fingerprint_of, refuse_another
 from charrnn.training.optimizer import create_optimizer, learning_rate
@@ -33,6 +32,7 @@ from charrnn.training.planning import complete
 from charrnn.training.processes import ALONE, Processes
 from charrnn.training.record import Record
 from charrnn.training.recovery import SLOWER, Recovery
+from charrnn.training.validation import divide_logits, validate
 
 #: Updates in a row whose gradients are not finite before a run is given up.
 MOST_SKIPPED = 10
@@ -338,4 +338,6 @@ class Trainer:
         """The model as it is now, its weights averaged, with its origin and figures."""
         config = self.network.config
         tensors = self.network.views(self.optimizer.average.copy())
+        if config.task == "pairs" and training["temperature"]:
+            divide_logits(self.network.graph, tensors, training["temperature"])
         return SavedModel(config, self.vocabulary, tensors, training, self.labels)
