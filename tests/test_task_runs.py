@@ -161,7 +161,7 @@ def saved(trainer_of, tmp_path):
     """The file of a model of a task, of a few steps."""
 
     def saved(task):
-        trainer = trainer_of(task, steps=3)
+        trainer = trainer_of(task, steps=40)
         run(trainer)
         save_model(tmp_path / task, trainer.best)
         return tmp_path / task, trainer.best
