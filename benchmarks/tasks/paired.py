@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unicodedata import normalize
 
 from examples import Example, rank
 from packages import MissingError, from_pypi
@@ -65,13 +66,18 @@ def dates(folder: Path) -> Iterator[Example]:
 
 
 def sigmorphon(clone: Path, language: str) -> dict[str, list[str]]:
-    """Words of a language and their sounds, in the parts that the shared task has published."""
+    """Words of a language and their sounds, in the parts that the shared task has published.
+
+    Korean is spelled out: a character for each sound of a syllable, of which many occur in one part
+    only.
+    """
     parts = {}
     for part in ("train", "dev", "test"):
         path = next(clone.glob(f"data/*/{language}_{part}.tsv"), None)
         if not path:
             raise MissingError(f"needs a clone of the shared task: git clone {SIGMORPHON} {clone}")
-        parts[part] = path.read_text("utf-8").splitlines()
+        text = path.read_text("utf-8")
+        parts[part] = (normalize("NFD", text) if language == "kor" else text).splitlines()
     return parts
 
 
