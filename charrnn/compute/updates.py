@@ -74,10 +74,14 @@ def corrected(rate, beta1, beta2, step):
 
 
 @kernel
-def adam_changes(mean, square, corrected, changes):
-    """What Adam takes away from values [N, n] with these moments; ``changes`` [N, ≥ n] get it."""
+def adam_changes(mean, square, step, changes):
+    """What Adam takes away from values [N, n] with these moments; ``changes`` [N, ≥ n] get it.
+
+    ``step`` is the rate, the two betas and the number of the update, as ``adam`` takes them.
+    """
     number = mean.dtype.type
-    rate, correction, epsilon = number(corrected[0]), number(corrected[1]), number(_EPSILON)
+    rate, correction = corrected(*step)
+    rate, correction, epsilon = number(rate), number(correction), number(_EPSILON)
     rows, width = mean.shape
     for row in range(rows):
         for i in range(width):

@@ -213,8 +213,8 @@ class Soap(Adam):
         def change(part: int, parts: int) -> None:
             for matrix, faster in self._rotated:
                 rate = faster * update.rate
-                corrected = updates.corrected(rate, self.plan.beta1, self.plan.beta2, self.updates)
-                matrix.change(corrected, part, parts)
+                step = rate, self.plan.beta1, self.plan.beta2, self.updates
+                matrix.change(step, part, parts)
 
         due = self.updates % _BASIS_LASTS == 0 or self.updates.bit_count() == 1
         return [

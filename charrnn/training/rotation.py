@@ -96,10 +96,10 @@ class Rotated:
         readout.rows_times_weights(self._read[first:last], self._matrix.forward, made)
         np.divide(made[:, : self._size], scale, out=self._gradient[first:last])
 
-    def change(self, corrected: tuple[float, float], part: int, parts: int) -> None:
-        """Change W by what Adam makes of the moments, times Qᵀ; see ``updates.corrected``."""
+    def change(self, step: tuple[float, float, float, int], part: int, parts: int) -> None:
+        """Change W by what Adam makes of the moments, times Qᵀ; see ``updates.adam_changes``."""
         first, last = share(self._rows, part, parts)
         read, made = self._read[first:last], self._made[first:last]
-        updates.adam_changes(self._mean[first:last], self._square[first:last], corrected, read)
+        updates.adam_changes(self._mean[first:last], self._square[first:last], step, read)
         readout.rows_times_weights(read, self._matrix.backward, made)
         self._values[first:last] -= made[:, : self._size]
