@@ -57,6 +57,15 @@ def test_what_is_trained_stays_as_it_is(trainer):
         np.testing.assert_allclose(tensor, average[name] / by, rtol=1e-6)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.filterwarnings("error")
+def test_weights_beyond_all_numbers_have_no_loss_and_are_no_error(trainer, value):
+    network = _network(trainer)
+    network.values[: network.values.size // 2] = value
+    network.pack()
+    assert np.isnan(validate(network, trainer.held_back).loss)
+
+
 def test_a_network_that_suits_stays_as_it_is(trainer):
     network = _network(trainer)
     loss, temperature = validate(network, trainer.held_back)

@@ -39,6 +39,7 @@ class Validation(NamedTuple):
     temperature: float | None = None  # that logits were divided by, which suits them best
 
 
+@np.errstate(all="ignore")  # weights beyond all numbers have a loss that is none
 def validate(network: Network, text: Learned, processes: Processes = ALONE) -> Validation:
     """The mean loss; of labels, tags and pairs at the temperature at which it is least.
 
