@@ -194,28 +194,23 @@ class Soap(Adam):
         }
         self._rotated = []
         for name in (parameter.name for parameter in parameters):
-            own = Rotated(name, network, {key: moment[name] for key, moment in moments.items()})
-            self._rotated.append((own, float(rates[name].flat[0])))
+            own = {key: moment[name] for key, moment in moments.items()}
+            self._rotated.append(Rotated(name, network, own, float(rates[name].flat[0])))
             rates[name][...] = 0  # it changes by what is rotated back
 
     def _each(self, work: Callable[[Rotated, int, int], None]) -> Work:
         def of_all(part: int, parts: int) -> None:
-            for matrix, _ in self._rotated:
+            for matrix in self._rotated:
                 work(matrix, part, parts)
 
         return of_all
 
     def _changes(self, update: updates.Update) -> list[Work]:
         def renew() -> None:
-            for matrix, _ in self._rotated:
+            for matrix in self._rotated:
                 matrix.renew(self.processes)
 
-        def change(part: int, parts: int) -> None:
-            for matrix, faster in self._rotated:
-                rate = faster * update.rate
-                step = rate, self.plan.beta1, self.plan.beta2, self.updates
-                matrix.change(step, part, parts)
-
+        step = update.rate, self.plan.beta1, self.plan.beta2, self.updates
         due = self.updates % _BASIS_LASTS == 0 or self.updates.bit_count() == 1
         return [
             self._each(lambda matrix, *part: matrix.read(update.scale, *part)),
@@ -225,7 +220,7 @@ class Soap(Adam):
             self._each(Rotated.pack),
             self._each(lambda matrix, *part: matrix.rotate(update.scale, *part)),
             *super()._changes(update),
-            change,
+            self._each(lambda matrix, *part: matrix.change(step, *part)),
         ]
 
 

@@ -30,11 +30,15 @@ class Rotated:
     """One such matrix: ``name`` of ``network``, in parts of what an optimizer has.
 
     ``mean`` and ``square`` [rows, n] are Adam's moments, ``covariance`` and ``basis`` [n, n] are C
-    and Q. Methods that take a ``part`` of ``parts`` are the work of threads; one must be through
-    with all parts before the next begins.
+    and Q; ``rate`` is how much faster it learns than the learning rate says. Methods that take a
+    ``part`` of ``parts`` are the work of threads; one must be through with all parts before the
+    next begins.
     """
 
-    def __init__(self, name: str, network: Network, moments: dict[str, np.ndarray]) -> None:
+    def __init__(
+        self, name: str, network: Network, moments: dict[str, np.ndarray], rate: float
+    ) -> None:
+        self._rate = rate
         self._values = network.parameters[name]
         self._gradient = network.views(network.gradients)[name]
         self._mean, self._square = moments["mean"], moments["square"]
@@ -100,6 +104,8 @@ class Rotated:
         """Change W by what Adam makes of the moments, times Qᵀ; see ``updates.adam_changes``."""
         first, last = share(self._rows, part, parts)
         read, made = self._read[first:last], self._made[first:last]
-        updates.adam_changes(self._mean[first:last], self._square[first:last], step, read)
+        rate, *others = step
+        own = (self._rate * rate, *others)
+        updates.adam_changes(self._mean[first:last], self._square[first:last], own, read)
         readout.rows_times_weights(read, self._matrix.backward, made)
         self._values[first:last] -= made[:, : self._size]
