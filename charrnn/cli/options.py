@@ -191,6 +191,8 @@ planned_size_option = click.option(
 plain_size_option = option(ModelConfig, "--hidden-size", int, "Units of each layer.")
 
 size_options = options(
+    option(ModelConfig, "--members", int,
+           "Networks that learn side by side and write together: the mean of their logits."),
     click.option("--layers", type=int,
                  help="Recurrent layers, one on top of the other.  "
                       f"[default: {ModelConfig.layers}, or as many as the cell takes]"),
@@ -334,7 +336,7 @@ run_options = options(
 )
 
 SIZES = (
-    *("layers", "hidden_size", "embedding_size", "dense_before"),
+    *("members", "layers", "hidden_size", "embedding_size", "dense_before"),
     *("readout_layers", "readout_size", "initial_state", "spectral_radius", "leak"),
 )
 SHAPE = ("cell", "activation", *SIZES)

@@ -56,6 +56,7 @@ class ModelConfig:
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
     spectral_radius: float | None = None  # of echo-state, of its recurrent matrix; None: 0.9
     leak: float | None = None  # of echo-state: how far units go to what they read; None: 1
+    members: int = 1  # such networks side by side: their logits are averaged
     task: str = "write"  # one of TASKS; all but write read both ways
     classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told;
     # of pairs, the symbols of right sides and behind them the labels of further columns
@@ -73,6 +74,7 @@ class ModelConfig:
             f"activation of {self.cell} must be {' or '.join(choices)}, not {self.activation}",
         )
         require_between("vocabulary size", self.vocabulary_size, 4, MAX_SIZE)
+        require_between("members", self.members, 1, 64)
         most = most_layers(self.cell)
         require(self.layers == 1 or most > 1, f"{self.cell} takes one layer: give `layers` 1")
         require_between("layers", self.layers, 1, most)
@@ -104,6 +106,8 @@ class ModelConfig:
             not (does and self.readout_layers), f"{self.cell} {does}: it takes no readout layers"
         )
         require(not does or self.writes, f"{self.cell} only writes: choose another `cell`")
+        require(self._cell.output_block is None or self.members == 1,
+                f"{self.cell} {does}: it takes one of the `members`")  # fmt: skip
         require(self.hidden_size <= most, f"{self.cell} has a matrix for each character: for "
                 f"{self._characters:,} of them give a `hidden_size` of {most} or less")  # fmt: skip
 
@@ -124,6 +128,7 @@ class ModelConfig:
 
     def _check_task(self) -> None:
         require_choice("task", self.task, TASKS)
+        require(self.writes or self.members == 1, "`members` are for networks that write")
         fewest = 0 if self.writes else 1 if self.multiple or self.task == "pairs" else 2
         require_between("classes", self.classes, fewest, MAX_SIZE)
         require(self.task == "label" or not self.multiple, "`multiple` is for the task label")

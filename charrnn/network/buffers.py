@@ -35,12 +35,12 @@ class PassBuffers:
         self.recurrent: list[Any] = [self._of_node[node] for node in graph.recurrent]
         # As the time loop takes its resets, of what is read first and of the rest.
         self.starts = [np.zeros(shape, np.int32) for shape in shapes]
-        self.head = head.buffers(self._of_node[graph.head.reads[0]])
+        self.head = head.buffers(*(self._of_node[top] for top in graph.tops))
         self._link_gradients(graph)
 
     def _link_gradients(self, graph: Graph) -> None:
         """The last reader of a node writes its gradient; what others find is added to that."""
-        written = {graph.head.reads[0]}
+        written = set(graph.tops)
         self.dsources: list[list[np.ndarray | None]] = []
         self.added: list[list[tuple[np.ndarray, np.ndarray]]] = []
         for node in reversed(graph.layers):

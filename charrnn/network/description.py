@@ -16,7 +16,8 @@ def architecture(config: ModelConfig) -> str:
         f", readout {config.readout_layers}×{config.dense_size}" if config.readout_layers else ""
     )
     start = "" if config.initial_state == "zeros" else f", {config.initial_state} initial state"
-    shape = f"{cell} {config.layers}×{config.hidden_size}{inputs}{before}{readout}{start}"
+    members = f", {config.members} members" if config.members > 1 else ""
+    shape = f"{cell} {config.layers}×{config.hidden_size}{members}{inputs}{before}{readout}{start}"
     return shape + _reservoir(config) + _task(config)
 
 

@@ -31,15 +31,23 @@ from charrnn.text.vocabulary import SPECIALS
 
 
 class Graph(NamedTuple):
-    """A network: layers in an order in which each reads what stands before it, and a head."""
+    """A network: layers in an order in which each reads what stands before it, and its heads.
+
+    Of several heads each learns by itself; what the network tells is the mean of their logits.
+    """
 
     layers: tuple[Layer, ...]
-    head: Layer
+    heads: tuple[Layer, ...]
 
     @property
     def nodes(self) -> tuple[Layer, ...]:
         """All that has parameters, in the order of these."""
-        return *self.layers, self.head
+        return *self.layers, *self.heads
+
+    @property
+    def tops(self) -> list[Node]:
+        """What the heads read, one each."""
+        return [head.reads[0] for head in self.heads]
 
     @property
     def recurrent(self) -> list[Recurrent]:
@@ -57,35 +65,43 @@ def build(config: ModelConfig) -> Graph:
     """Characters → embedding → recurrent layers → feed-forward layers → head.
 
     Each recurrent layer may have feed-forward ones before it, which is then a recurrent multilayer
-    perceptron (Puskorius & Feldkamp 1994).
+    perceptron (Puskorius & Feldkamp 1994). One that writes may be several such members, which
+    share nothing but the characters that they read.
 
     A network that reads has two recurrent layers in place of each, one for each direction. One that
     writes what belongs to a text is both, one behind the other: see ``_answering``.
     """
     layers: list[Layer] = []
     vocabulary, labels = config.vocabulary_size, config.classes - config.symbols
+    if config.writes:
+        characters = Characters("", (), vocabulary)
+        names = [f"members.{n}." for n in range(config.members)] if config.members > 1 else [""]
+        heads = [_writer(config, own, characters, layers) for own in names]
+        return Graph(tuple(layers), tuple(heads))
     if config.answers:
         below = _answering(config, layers)
-    elif config.writes:
-        told = (Labels("", (), config.classes),) if config.classes else ()
-        characters = Characters("", (), vocabulary)
-        below = _embedded(config, "embedding.{}", characters, layers)
-        for number in range(config.layers):
-            below = _through_dense(config, f"rnn.dense_l{number}", below, layers)
-            reads = (below, *told)
-            below = _add(layers, _recurrent(config, f"rnn.{{}}_l{number}", reads, characters))
-            told = ()
     else:
         size = vocabulary + (labels if config.task == "pairs" else 0)
         below = _both_ways(config, "rnn", Characters("", (), size), layers)
-    for number in range(config.readout_layers):
-        below = _add(layers, Dense(f"dense.{number}.{{}}", (below,), config.dense_size))
-    return Graph(tuple(layers), _head(config, below))
+    head = _told(config, "", below, layers)
+    return Graph(tuple(layers), (head,))
 
 
 def _add(layers: list[Layer], layer: Layer) -> Layer:
     layers.append(layer)
     return layer
+
+
+def _writer(config: ModelConfig, names: str, characters: Node, layers: list[Layer]) -> Layer:
+    """The head of a network that writes, whose parameters' names begin so."""
+    told = (Labels("", (), config.classes),) if config.classes else ()
+    below = _embedded(config, names + "embedding.{}", characters, layers)
+    for number in range(config.layers):
+        below = _through_dense(config, f"{names}rnn.dense_l{number}", below, layers)
+        reads = (below, *told)
+        below = _add(layers, _recurrent(config, f"{names}rnn.{{}}_l{number}", reads, characters))
+        told = ()
+    return _told(config, names, below, layers)
 
 
 def _answering(config: ModelConfig, layers: list[Layer]) -> Node:
@@ -162,8 +178,14 @@ def _recurrent(
     return Reservoir(*own, config.radius, config.leakage)
 
 
-def _head(config: ModelConfig, below: Node) -> Layer:
-    names, reads = "readout.{}", (below,)
+def _told(config: ModelConfig, names: str, below: Node, layers: list[Layer]) -> Layer:
+    """The readout: its feed-forward layers, and the head."""
+    for number in range(config.readout_layers):
+        below = _add(layers, Dense(f"{names}dense.{number}.{{}}", (below,), config.dense_size))
+    return _head(config, names + "readout.{}", (below,))
+
+
+def _head(config: ModelConfig, names: str, reads: tuple[Node, ...]) -> Layer:
     scale = CELLS[config.cell, config.activation].output_scale
     if config.writes and scale is not None:
         return OutputUnits(names, reads, config.vocabulary_size, scale)

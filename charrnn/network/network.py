@@ -18,6 +18,7 @@ from charrnn.errors import UsageError
 from charrnn.network import starting
 from charrnn.network.buffers import PassBuffers
 from charrnn.network.graph import Graph, build
+from charrnn.network.layers.mean_head import MeanHead
 from charrnn.network.layers.place import Call, Place
 from charrnn.network.layers.recurrent import RecurrentLayer
 from charrnn.network.parameters import count_of, views
@@ -85,7 +86,8 @@ class Network:
             places[parameter.name] = at
             at += math.prod(parameter.shape)
         place = Place(places, self.dtype, self.panels)
-        self.head = self.graph.head.create(place)
+        heads = [node.create(place) for node in self.graph.heads]
+        self.head = heads[0] if len(heads) == 1 else MeanHead(heads, self.dtype)
         place = place._replace(head=self.head)
         self.layers = [node.create(place) for node in self.graph.layers]
         learning = [any(p.trained for p in node.parameters) for node in self.graph.layers]
@@ -180,8 +182,7 @@ class Network:
         for node, layer in zip(self.graph.layers, self.layers, strict=True):
             sources = [places.get(source, nothing) for source in node.reads]
             places[node] = layer.emit(program, sources)
-        hidden = places[self.graph.head.reads[0]]
-        program.finish(self.head.emit(program, [hidden]))
+        program.finish(self.head.emit(program, [places[top] for top in self.graph.tops]))
         return program
 
     def initial_state(self, batch: int) -> np.ndarray:

@@ -128,13 +128,14 @@ class Program:
         self._add(MULTIPLY, target, matrix.each, first=first, last=last, depth=matrix.depth,
                   source=source.at, source_row=source.row, stride=matrix.apart)  # fmt: skip
 
-    def scale(self, start: np.ndarray, scales: np.ndarray, source: Memory) -> Memory:
-        """``start`` plus ``scales`` times the first of ``source``, element by element."""
+    def scale(self, start: np.ndarray, scales: np.ndarray, *sources: Memory) -> Memory:
+        """``start`` plus ``scales`` times the first of each of ``sources``, element by element."""
         target = self.copy_row(start)
         first = sum(rows.size for rows in self._rows)
         self._rows.append(scales)
-        self._add(SCALE, target, target.width, first=first, source=source.at,
-                  source_row=source.row)  # fmt: skip
+        for source in sources:
+            self._add(SCALE, target, target.width, first=first, source=source.at,
+                      source_row=source.row)  # fmt: skip
         return target
 
     def tanh(self, target: Memory) -> None:

@@ -80,6 +80,7 @@ def described(
         "lines": reads_lines(model.training),
         "ends": model.training.get("documents", 1) > 1,
         "nodes": _nodes(build(model.config)),
+        "heads": model.config.members,
         "tensors": {name: _tensor(own, precision) for name, own in model.tensors.items()},
     }
 
@@ -105,7 +106,10 @@ def _about(
 
 
 def _nodes(graph: Graph) -> list[dict[str, Any]]:
-    """The network's nodes in an order in which each reads what stands before it, the head last."""
+    """The network's nodes in an order in which each reads what stands before it, heads last.
+
+    Their outputs are logits, and the network's are the mean of these.
+    """
     nodes: list[Node] = []
     for layer in graph.nodes:
         nodes += [node for node in (*layer.reads, layer) if node not in nodes]
@@ -134,7 +138,7 @@ def _cell(node: Recurrent, graph: Graph) -> dict[str, Any]:
         "memory": node.memory,
         "room": node.room,
         "feedback": node.feedback,
-        "head": graph.head.names if node.feedback else None,
+        "head": graph.heads[0].names if node.feedback else None,  # it has no other
     }
 
 

@@ -167,7 +167,7 @@ def complete(
 
     It learns from so many ``positions``; a validation can read no more than are ``held_back``.
     """
-    weights = recurrent_weight_count(network.config)
+    weights = recurrent_weight_count(network.config) // network.config.members
     batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
     shape = network.config
     most = _most_epochs(positions, weights, shape.task) * positions

@@ -60,7 +60,8 @@ def refuse_new_characters(start: SavedModel, vocabulary_size: int) -> None:
 
     Others would stand for them then.
     """
-    if vocabulary_size > start.config.vocabulary_size and not build(start.config).head.parameters:
+    heads = build(start.config).heads
+    if vocabulary_size > start.config.vocabulary_size and not heads[0].parameters:
         raise UsageError(f"the units of {start.config.cell} stand for characters, and it takes no "
                          "new ones: start anew")  # fmt: skip
 
@@ -82,13 +83,13 @@ def carry_over(start: SavedModel, network: Network) -> None:
         name, tensor = parameter.name, network.parameters[parameter.name]
         old = start.tensors[name]
         # Of pairs labels are read as characters are.
-        has_labels = parameter.chosen if config.decoder else name == "rnn.weight_ih_l0"
+        has_labels = parameter.chosen if config.decoder else name.endswith("rnn.weight_ih_l0")
         if told and has_labels and tensor.shape != old.shape:
             axis = int(tensor.shape[0] == old.shape[0])
             old, labels = np.split(old, [old.shape[axis] - told], axis)
             np.split(tensor, [tensor.shape[axis] - told], axis)[1][:] = labels
         tensor[tuple(map(slice, old.shape))] = old
-    for name in {"readout.bias"} & start.tensors.keys():
+    for name in (head.named("bias") for head in network.graph.heads if head.parameters):
         old = start.tensors[name]
         if added := network.parameters[name][old.size :].size:
             network.parameters[name][old.size :] = old.mean() - math.log(added)

@@ -59,7 +59,7 @@ def validate(network: Network, text: Learned, processes: Processes = ALONE) -> V
 
 def divide_logits(graph: Graph, tensors: Mapping[str, np.ndarray], temperature: float) -> None:
     """Let a network with these ``tensors``, which change, make its logits divided by that."""
-    for parameter in graph.head.parameters:
+    for parameter in (own for head in graph.heads for own in head.parameters):
         tensors[parameter.name][...] /= temperature
 
 

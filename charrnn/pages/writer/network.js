@@ -267,7 +267,7 @@ class Reservoir extends Recurrent {}
 const NODES = { Characters, Labels, Embedding, Recurrent, Reservoir, Dense, NextCharacter, OutputUnits };
 
 class Network {
-  constructor({ nodes, tensors }) {
+  constructor({ nodes, heads, tensors }) {
     const own = {};
     for (const name of Object.keys(tensors)) own[name] = new Tensor(tensors[name]);
     this.nodes = [];
@@ -275,11 +275,17 @@ class Network {
       const sources = node.reads.map((number) => this.nodes[number]);
       this.nodes.push(Object.assign(new NODES[node.kind](node, sources, own), { node }));
     }
+    this.heads = this.nodes.slice(-heads);
   }
 
   /** Let the texts have these labels: a list of their indices and weights. */
   tell(labels) {
     for (const node of this.nodes) if (node instanceof Labels) node.chosen = labels;
+  }
+
+  /** Of what the heads tell. */
+  mean(unit) {
+    return this.heads.reduce((sum, head) => sum + head.units[unit], 0) / this.heads.length;
   }
 
   /** Read a token; the logits of what follows. A text begins with START. */
@@ -289,6 +295,6 @@ class Network {
       if (node instanceof Characters) node.chosen = [{ index: token, weight: 1 }];
       node.step();
     }
-    return this.nodes[this.nodes.length - 1].units;
+    return this.heads[0].units.map((_, unit) => this.mean(unit));
   }
 }

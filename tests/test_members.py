@@ -1,0 +1,142 @@
+"""Networks side by side that write together: each learns as it would alone, all tell the mean."""
+
+import dataclasses
+
+import gradcheck
+import numpy as np
+import pytest
+from samples import (
+    CELLS_OF_EACH_KIND,
+    assert_same_bits,
+    config_of,
+    part_of,
+    random_batch,
+    random_network,
+    random_state,
+)
+
+from charrnn.cells import CELLS
+from charrnn.config import ModelConfig
+from charrnn.errors import UsageError
+from charrnn.network.network import Network
+
+LSTM = "lstm", "tanh"
+
+
+#: One of each kind, but those that feed back an output, which is that of one network.
+one_cell_of_each_kind = pytest.mark.parametrize(
+    "cell", [cell for cell in CELLS_OF_EACH_KIND if CELLS[cell].output_block is None], ids="-".join
+)
+
+
+def _config(cell, **more):
+    return config_of(cell, layers=2, members=3, **more)
+
+
+def _members_of(network):
+    """Each member as a network of its own."""
+    config = dataclasses.replace(network.config, members=1)
+    for number in range(network.config.members):
+        alone = Network(config, dtype=network.dtype)
+        names = f"members.{number}."
+        alone.load({name: network.parameters[names + name] for name in alone.parameters})
+        alone.prepare_training()
+        yield names, alone
+
+
+def _states_of(network, state):
+    """What each member has of a state."""
+    return np.split(state, network.config.members)
+
+
+def _log_softmax(logits):
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+@one_cell_of_each_kind
+@pytest.mark.parametrize("more", [{}, {"embedding_size": 5}], ids=["plain", "embedded"])
+def test_each_learns_as_it_would_alone(cell, more):
+    network = random_network(_config(cell, **more), threads=2)
+    batch, state = random_batch(network.config, 20, 3), random_state(network, 3)
+    losses, after = network.loss_and_gradients(batch, state)
+    gradients = network.views(network.gradients)
+
+    alone = []
+    parts = zip(_members_of(network), _states_of(network, state), strict=True)
+    for number, ((names, own), before) in enumerate(parts):
+        found, end = own.loss_and_gradients(batch, before)
+        alone.append(found)
+        np.testing.assert_allclose(_states_of(network, after)[number], end, atol=1e-12)
+        for name, gradient in own.views(own.gradients).items():
+            np.testing.assert_allclose(gradients[names + name], gradient, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(losses, np.mean(alone, axis=0), rtol=1e-12)
+    assert np.ptp(alone, axis=0).max() > 0.01  # they are not all the same
+
+
+@one_cell_of_each_kind
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_they_tell_the_mean_of_their_logits(cell, dtype):
+    network = random_network(_config(cell), dtype=dtype, threads=2)
+    batch = random_batch(network.config, 20, 3)
+    batch.resets[0] = 1
+    batch = dataclasses.replace(batch, counted=np.arange(60).reshape(20, 3) % 4 != 0)
+    mean = np.mean([own.logits(batch) for _, own in _members_of(network)], axis=0)
+    tolerance = {"rtol": 0, "atol": 100 * np.finfo(dtype).eps}
+    np.testing.assert_allclose(network.logits(batch), mean, **tolerance)
+    losses, _ = network.losses(batch, network.initial_state(3))
+    expected = -np.take_along_axis(_log_softmax(mean), batch.targets[..., None], -1)[..., 0]
+    np.testing.assert_allclose(losses, expected * batch.counted, **tolerance)
+
+
+def test_gradients_of_the_last_step_are_those_of_what_they_tell_together():
+    network = random_network(config_of(LSTM, members=2), threads=2)
+    batch, state = random_batch(network.config, 9, 3), random_state(network, 3)
+    batch.resets[1:] = 0
+    gradients = network.state_gradients(batch, state)  # [T, L, B, H]
+    assert gradients.shape == (9, 2, 3, 7)
+    # What the last step's losses make of the hidden states that the step before has left.
+    cut, last = part_of(batch, slice(-1)), part_of(batch, slice(-1, None))
+    _, before = network.losses(cut, state)
+
+    def losses(changed):
+        return network.losses(last, changed)[0]
+
+    gradient = np.zeros_like(before)
+    gradient[:, 0, :, :7] = gradients[-2]
+    for layer in range(2):
+        error = gradcheck.relative_error(
+            losses, before, gradient, rng=np.random.default_rng(layer),
+            part=(layer, 0, slice(None), slice(7)),
+        )  # fmt: skip
+        assert error < 1e-7, layer
+
+
+def test_threads_and_blocks_change_no_bit(monkeypatch):
+    from charrnn.network.layers import next_character
+
+    monkeypatch.setattr(next_character, "_LOGIT_BYTES", 1)  # blocks of 64 rows
+    results = []
+    for threads in (1, 2):
+        config = config_of(LSTM, 2, 20, members=2, vocabulary_size=130)
+        network = random_network(config, dtype=np.float32, threads=threads)
+        batch, state = random_batch(config, 20, 13), random_state(network, 13)
+        told, _ = network.losses(batch, state)
+        network.loss_and_gradients(batch, state, (0.3, 7))
+        results.append((told, network.gradients.copy()))
+    assert_same_bits(results[0][0], results[1][0])
+    assert_same_bits(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ({"cell": "jordan", "layers": 1}, ["jordan", "feeds its output back", "`members`"]),
+        ({"task": "tags", "classes": 3}, ["`members`", "networks that write"]),
+        ({"members": 0}, ["members must be from 1 to 64"]),
+    ],
+)
+def test_what_cannot_be_is_refused(shape, words):
+    with pytest.raises(UsageError) as error:
+        ModelConfig.for_vocabulary(11, hidden_size=20, **{"members": 2, **shape})
+    assert all(word in str(error.value) for word in words), error.value
