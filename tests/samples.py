@@ -129,7 +129,7 @@ def plan_of(**values):
     """A plan of a run, of which a test says what it is about."""
     rates = dict.fromkeys(("dropout", "weight_decay", "most_epochs"), 0.0)
     counts = {"batch_size": 4, "sequence_length": 64, "validations": 4, "validation_positions": 0}
-    return Plan(**{"learning_rate": 0.01, **rates, **counts, **values})
+    return Plan(**{"optimizer": "adam", "learning_rate": 0.01, **rates, **counts, **values})
 
 
 def random_network(config, *, dtype=np.float64, threads=1, seed=1):

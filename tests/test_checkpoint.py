@@ -293,6 +293,8 @@ def test_tensors_must_be_those_of_the_configuration(path, saved, changes):
         {"config": {"cell": "lstm-peephole"}},
         {"config": {"readout_layers": 1}},
         {"config": {"readout_layers": 10**9}},
+        {"config": {"members": 2}},
+        {"config": {"members": 10**9}},
         {"config": {"readout_size": 3}},
         {"config": {"initial_state": "learned"}},
         {"config": {"initial_state": "unheard-of"}},

@@ -56,7 +56,7 @@ def test_every_parameter_is_documented(name, parameter):
 
 def test_defaults_are_shown():
     shown = invoke("train", "--help").stdout
-    for part in ("model.safetensors", "[default: 0.995]", "[default: adam]"):
+    for part in ("model.safetensors", "[default: 0.995]", "[default: zeros]"):
         assert part in shown
     assert "None" not in shown
     assert "[default: 128]" in invoke("benchmark", "--help").stdout
@@ -65,7 +65,8 @@ def test_defaults_are_shown():
 def test_what_is_chosen_for_the_text_says_so():
     """Options whose default no configuration knows."""
     shown = " ".join(invoke("train", "--help").stdout.split())
-    for name in ("--hidden-size", "--batch-size", "--learning-rate", "--dropout", "--epochs"):
+    for name in ("--hidden-size", "--batch-size", "--learning-rate", "--dropout", "--epochs",
+                 "--optimizer", "--members"):  # fmt: skip
         _, _, after = shown.partition(f" {name} ")
         assert "[default: " in after.partition(" --")[0], name
 
@@ -90,7 +91,7 @@ SAID = [
     ("train", "--epochs", lambda: (
         f"{planning.EPOCHS}, within {planning.FEWEST_CHARACTERS / 1e6:g} to "
         f"{planning.MOST_CHARACTERS / 1e6:g} million characters")),
-    ("train", "--batch-size", lambda: f"{planning._FEWEST_LANES} to {planning._MOST_LANES},"),
+    ("train", "--batch-size", lambda: f"{planning._FEWEST_LANES} to {planning.MOST_LANES},"),
     ("train", "--validations", lambda: (
         f"{planning._FEWEST_VALIDATIONS} to {planning._MOST_VALIDATIONS}, which take about "
         f"{100 * planning._VALIDATED:g}% of the time")),

@@ -1,5 +1,6 @@
 """``charrnn info``: what a model is made of, without Numba."""
 
+import dataclasses
 import json
 import math
 
@@ -112,6 +113,8 @@ def test_the_architecture_names_what_is_out_of_the_ordinary():
     )  # fmt: skip
     expected = "elman (relu) 1×5, 3 dense before each, readout 2×7, learned initial state"
     assert architecture(config) == expected
+    together = dataclasses.replace(config, members=4)
+    assert architecture(together) == expected.replace("1×5", "1×5, 4 members")
 
 
 def test_json_is_json_also_where_a_number_is_infinite(tmp_path):

@@ -11,7 +11,7 @@ from trained import DINOSAURS, FABLES
 
 from charrnn.storage.checkpoint import load_model
 from charrnn.training import forecast as forecasts
-from charrnn.training import planning
+from charrnn.training import planning, sizes
 
 #: A text for each task, and the options that say so.
 TASKS = {
@@ -29,7 +29,8 @@ SMALL = ("--layers", 1, "--batch-size", 8, "--sequence-length", 32)
 def brief(monkeypatch):
     """Few updates are measured, and a machine is always as fast."""
     monkeypatch.setattr(forecasts, "_SECONDS", 0.0)
-    monkeypatch.setattr(planning, "characters_a_second", lambda *_: 2e4)
+    for module in (planning, sizes):
+        monkeypatch.setattr(module, "characters_a_second", lambda *_: 2e4)
 
 
 @pytest.fixture
@@ -68,13 +69,13 @@ def test_a_budget_chooses_the_size_that_a_run_says_too(corpus, tmp_path):
     done = invoke("plan", *options)
     assert done.exit_code == 0
     rows = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
-    assert rows[0].split()[:3] == ["network", "lstm", "1×32"]
+    assert rows[0].split()[:5] == ["network", "lstm", "1×32,", "4", "members"]
     assert max(map(len, done.stdout.splitlines())) <= 80
     (lanes,) = (row.split() for row in rows if row.startswith("lanes"))
     assert lanes == ["lanes", "8", "×", "32", "steps", "given"]
     said = invoke("train", *options, "--model", tmp_path / "m").stderr
-    why = " ".join(done.stdout.split("weights")[0].split()[3:])
-    assert said.startswith("lstm 1×32,") and f"\n{why}\n" in said
+    why = " ".join(done.stdout.split("weights")[0].split()[5:])
+    assert said.startswith("lstm 1×32, 4 members,") and f"\n{why}\n" in said
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from charrnn.text.batch import Batch
 from charrnn.text.running import RunningText
 from charrnn.training.evaluation import loss_of
 from charrnn.training.optimizer import create_optimizer
-from charrnn.training.planning import suited_shape
+from charrnn.training.sizes import suited_shape
 
 CLOCKWORK, FULLY = ("clockwork", "tanh"), ("fully-recurrent", "tanh")
 SECOND, ECHO = ("second-order", "tanh"), ("echo-state", "tanh")

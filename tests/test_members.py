@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from samples import (
     CELLS_OF_EACH_KIND,
+    TOLD,
     assert_same_bits,
     config_of,
     part_of,
@@ -14,11 +15,17 @@ from samples import (
     random_network,
     random_state,
 )
+from trained import with_biases
 
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
+from charrnn.network.parameters import parameter_shapes
+from charrnn.studies.activity import Silencer, units_of
+from charrnn.text.running import RunningText
+from charrnn.training.evaluation import evaluate
+from charrnn.training.transfer import carry_over
 
 LSTM = "lstm", "tanh"
 
@@ -131,12 +138,58 @@ def test_threads_and_blocks_change_no_bit(monkeypatch):
 @pytest.mark.parametrize(
     ("shape", "words"),
     [
-        ({"cell": "jordan", "layers": 1}, ["jordan", "feeds its output back", "`members`"]),
+        ({"cell": "jordan", "layers": 1}, ["several `members`", "feed their output back"]),
         ({"task": "tags", "classes": 3}, ["`members`", "networks that write"]),
-        ({"members": 0}, ["members must be from 1 to 64"]),
     ],
 )
 def test_what_cannot_be_is_refused(shape, words):
     with pytest.raises(UsageError) as error:
         ModelConfig.for_vocabulary(11, hidden_size=20, **{"members": 2, **shape})
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_unit_of_any_member_can_be_silenced():
+    """A network with all columns of a unit set to 0 by hand has the same loss."""
+    network = random_network(config_of(LSTM, layers=2, hidden_size=5, members=2))
+    tokens = np.random.default_rng(3).integers(3, 11, 300).astype(np.uint8)
+    tokens[0] = tokens[-1] = 0
+    silencer, units = Silencer(network, RunningText(tokens)), units_of(network)
+    assert [(own.layer, own.number) for own in units] == [
+        (layer, number) for layer in (1, 2, 3, 4) for number in range(5)
+    ]
+    for unit, columns in (
+        (7, ("members.0.rnn.weight_hh_l1", "members.0.readout.weight")),
+        (11, ("members.1.rnn.weight_hh_l0", "members.1.rnn.weight_ih_l1")),
+    ):
+        by_hand = network.with_values(network.values)
+        for name in columns:
+            by_hand.parameters[name][:, units[unit].number] = 0
+        by_hand.pack()
+        expected = evaluate(by_hand, tokens).nats_per_character - silencer.loss
+        assert silencer.change(unit) == pytest.approx(expected, abs=1e-12)
+        assert expected != 0
+
+
+@pytest.mark.parametrize("told", [{}, TOLD["told"]], ids=["plain", "told"])
+def test_new_characters_are_new_to_all_of_them(told):
+    config = config_of(LSTM, 2, members=2, vocabulary_size=20, **told)
+    larger = dataclasses.replace(config, vocabulary_size=24)
+    rng = np.random.default_rng(1)
+    tensors = {n: rng.standard_normal(s, np.float32) for n, s in parameter_shapes(config).items()}
+    saved = dataclasses.replace(with_biases("a"), config=config, tensors=tensors)
+    network, labels = Network(larger, threads=1), config.classes
+    network.initialize(rng=np.random.default_rng(2))
+    carry_over(saved, network)
+    for number in range(2):
+        own = {
+            name: (tensors[names], network.parameters[names])
+            for name in ("rnn.weight_ih_l0", "readout.weight", "readout.bias")
+            for names in [f"members.{number}.{name}"]
+        }
+        old, new = own["rnn.weight_ih_l0"]
+        np.testing.assert_array_equal(new[:, :20], old[:, :20])
+        np.testing.assert_array_equal(new[:, 24:], old[:, 20 : 20 + labels])
+        old, new = own["readout.weight"]
+        np.testing.assert_array_equal(new[:20], old)
+        old, new = own["readout.bias"]
+        np.testing.assert_allclose(new[20:], old.mean() - np.log(4), rtol=1e-6)

@@ -7,7 +7,7 @@ from samples import assert_same_bits
 
 from charrnn.compute import ngrams
 from charrnn.text.vocabulary import START
-from charrnn.training.planning import suited_buckets
+from charrnn.training.sizes import suited_buckets
 
 LANES, BUCKETS, LABELS = 2, 31, 3
 INPUTS = np.random.default_rng(3).integers(3, 7, (12, LANES)).astype(np.int32)

@@ -100,6 +100,16 @@ def test_a_page_expects_what_the_equations_say(engine, cell, more, embedding):
     np.testing.assert_allclose(found, _twin_losses(model, TOKENS), rtol=2e-6, atol=2e-6)
 
 
+def test_members_tell_the_mean_of_their_logits(engine):
+    model = _random_model(config_of(("lstm", "tanh"), 2, 9, members=3))
+    tokens = [START, 3, 5, 4, 3, 10, 7]
+    network = Network(model.config, threads=1, dtype=np.float64)
+    network.load(model.tensors)
+    inputs = np.array(tokens, np.int32)[:, None]
+    expected = network.logits(Batch(inputs, inputs, (inputs == START).astype(np.uint8)))[:, 0]
+    np.testing.assert_allclose(_logits(engine, model, tokens), expected, rtol=0, atol=1e-5)
+
+
 def test_a_text_begins_anew_after_another(engine):
     model = _random_model(config_of(("lstm", "tanh"), 2, initial_state="learned"))
     logits = _logits(engine, model, TOKENS * 2)

@@ -27,15 +27,15 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_count, recurrent_weight_count
 from charrnn.storage.checkpoint import load_model, load_resume, resume_path
 from charrnn.text.running import Lanes
-from charrnn.training import planning
+from charrnn.training import planning, sizes
 from charrnn.training.planning import (
     EPOCHS,
     FEWEST_CHARACTERS,
     MOST_CHARACTERS,
     complete,
-    suited_shape,
 )
 from charrnn.training.setup import create_trainer
+from charrnn.training.sizes import suited_shape
 
 SHAPE = ModelConfig(vocabulary_size=60)
 #: Characters of texts from a word to a library.
@@ -46,7 +46,7 @@ RUNS = [{}, {"epochs": 3.0}, {"steps": 500}, {"budget": 30.0}]
 @pytest.fixture
 def speed(monkeypatch):
     """A machine whose speed is known: 10⁹ weights times characters a second."""
-    monkeypatch.setattr(planning, "_multiply_adds_a_second", lambda *_: 1e9)
+    monkeypatch.setattr(sizes, "_multiply_adds_a_second", lambda *_: 1e9)
     monkeypatch.setattr(
         planning, "characters_a_second", lambda network, *_: 1e9 / network.values.size
     )
@@ -86,6 +86,7 @@ def test_only_what_was_left_open_is_chosen(speed, field, extent):
     chosen = {
         "batch_size",
         "sequence_length",
+        "optimizer",
         "learning_rate",
         "dropout",
         "label_smoothing",
@@ -385,6 +386,21 @@ def test_more_layers_or_gates_take_fewer_units():
     assert _size(10**6, dataclasses.replace(SHAPE, cell="elman")) > _size(10**6)
 
 
+@pytest.mark.parametrize("given", [{"budget": 3e4}, {"epochs": 10.0}, {}], ids=str)
+def test_time_beyond_what_a_network_learns_is_for_more_of_them(speed, given):
+    """The smaller the text is; each of them has a share of the weights."""
+    config, found = TrainingConfig(**given), []
+    for positions in (10**8, 10**7, 10**6, 300_000):
+        alone = suited_shape(SHAPE, config, positions)
+        shape = suited_shape(SHAPE, config, positions, most_members=5)
+        assert alone.members == 1 <= shape.members <= 5
+        assert shape == alone or shape.hidden_size < alone.hidden_size
+        found.append(shape.members)
+    assert found[0] == 1 and _rises(found)
+    held = dataclasses.replace(SHAPE, members=3)
+    assert suited_shape(held, config, 10**6).members == 3
+
+
 # The measurement
 
 
@@ -411,7 +427,8 @@ def test_a_run_with_what_was_measured_is_the_run_in_which_it_was_given():
         return create_trainer([str(DINOSAURS)], training=training, layers=1, hidden_size=8)
 
     measured = trainer(budget=60)
-    chosen = {name: getattr(measured.plan, name) for name in ("dropout", "weight_decay")}
+    names = "optimizer", "dropout", "weight_decay"
+    chosen = {name: getattr(measured.plan, name) for name in names}
     given = trainer(steps=10, **chosen)
     for made in (measured, given):
         for record in made.run():
@@ -470,7 +487,7 @@ def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "_dropout", lambda *_: 0.123)
     monkeypatch.setattr(planning, "_validations", lambda *_: 3)
     monkeypatch.setattr(planning, "_FEWEST_POSITIONS", 64)
-    monkeypatch.setattr(planning, "_SMALLEST", 96)
+    monkeypatch.setattr(sizes, "_SMALLEST", 96)
     _train(tmp_path / "new", "--steps", 6)
     fresh = _chosen(tmp_path / "new")
     others = {name for name in chosen if fresh[name] != chosen[name]}

@@ -191,8 +191,9 @@ planned_size_option = click.option(
 plain_size_option = option(ModelConfig, "--hidden-size", int, "Units of each layer.")
 
 size_options = options(
-    option(ModelConfig, "--members", int,
-           "Networks that learn side by side and write together: the mean of their logits."),
+    click.option("--members", type=int,
+                 help="Networks that learn side by side and write together, by the mean of their "
+                      "logits.  [default: as suits the text and the time, 1 with --hidden-size]"),
     click.option("--layers", type=int,
                  help="Recurrent layers, one on top of the other.  "
                       f"[default: {ModelConfig.layers}, or as many as the cell takes]"),
@@ -288,7 +289,9 @@ training_options = options(
     option(TrainingConfig, "--sequence-length", int,
             "Characters back through which gradients flow.  [default: 64, or as many as most of "
            "the texts have that are read whole]"),
-    option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS), "How weights are updated."),
+    option(TrainingConfig, "--optimizer", click.Choice(OPTIMIZERS),
+           "How weights are updated.  [default: soap, or adam where a text is read so often that "
+           "it is learned by heart]"),
     option(TrainingConfig, "--learning-rate", float,
             f"Highest learning rate.  [default: {_RATES}, less for few lanes and large networks]"),
     option(TrainingConfig, "--warmup-steps", int, "Updates until the learning rate is reached."),

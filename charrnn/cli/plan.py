@@ -121,7 +121,8 @@ def _rows(
     enough = "so that a pass has enough updates"
     yield _Row("lanes", f"{lanes.batch} × {lanes.length} steps",
                why(("batch_size", "sequence_length"), enough))  # fmt: skip
-    yield _Row("optimizer", plan.optimizer, why(("optimizer",), "the default"))
+    often = "for a text that is read " + ("a few times" if plan.optimizer == "soap" else "often")
+    yield _Row("optimizer", plan.optimizer, why(("optimizer",), often))
     follows = "from lanes, hidden size and optimizer"
     yield _Row("learning rate", f"{plan.learning_rate:g}", why(("learning_rate",), follows))
     more = "grows with passes and weights"

@@ -106,8 +106,6 @@ class ModelConfig:
             not (does and self.readout_layers), f"{self.cell} {does}: it takes no readout layers"
         )
         require(not does or self.writes, f"{self.cell} only writes: choose another `cell`")
-        require(self._cell.output_block is None or self.members == 1,
-                f"{self.cell} {does}: it takes one of the `members`")  # fmt: skip
         require(self.hidden_size <= most, f"{self.cell} has a matrix for each character: for "
                 f"{self._characters:,} of them give a `hidden_size` of {most} or less")  # fmt: skip
 
@@ -128,7 +126,8 @@ class ModelConfig:
 
     def _check_task(self) -> None:
         require_choice("task", self.task, TASKS)
-        require(self.writes or self.members == 1, "`members` are for networks that write")
+        require(self.members == 1 or self.can_have_members, "several `members` are for networks "
+                "that write, and do not feed their output back")  # fmt: skip
         fewest = 0 if self.writes else 1 if self.multiple or self.task == "pairs" else 2
         require_between("classes", self.classes, fewest, MAX_SIZE)
         require(self.task == "label" or not self.multiple, "`multiple` is for the task label")
@@ -168,6 +167,11 @@ class ModelConfig:
         return replace(self, hidden_size=_nearest(size, self.hidden_sizes))
 
     @property
+    def can_have_members(self) -> bool:
+        """Whether several such networks can write together."""
+        return self.writes and self._cell.output_block is None
+
+    @property
     def radius(self) -> float:
         """The spectral radius of a recurrent matrix that is not trained."""
         return SPECTRAL_RADIUS if self.spectral_radius is None else self.spectral_radius
@@ -198,12 +202,14 @@ class ModelConfig:
         size: int,
         *,
         layers: int | None = None,
+        members: int | None = None,
         embedding_size: int | None = None,
         **shape: Any,
     ) -> ModelConfig:
         """A shape in which, without an ``embedding_size``, many characters are embedded.
 
-        Without ``layers`` or a ``hidden_size`` these are such as the cell can have.
+        Without ``layers`` or a ``hidden_size`` these are such as the cell can have; without
+        ``members`` it is one network.
         """
         cell = shape.get("cell", cls.cell)
         require_choice("cell", cell, CELL_NAMES)
@@ -213,7 +219,8 @@ class ModelConfig:
             shape["hidden_size"] = _nearest(cls.hidden_size, _hidden_sizes(cell, size))
         if embedding_size is None:
             embedding_size = 0 if size <= ONE_HOT_VOCABULARY else EMBEDDING_SIZE
-        return cls(size, layers=layers, embedding_size=embedding_size, **shape)
+        shape |= {"layers": layers, "members": members or 1, "embedding_size": embedding_size}
+        return cls(size, **shape)
 
     @property
     def input_size(self) -> int:

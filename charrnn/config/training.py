@@ -61,7 +61,7 @@ class TrainingConfig:
     steps: int | None = None  # updates
     budget: float | None = None  # seconds
     most_epochs: float | None = None  # passes that end a budget before its time; 0: any number
-    optimizer: str = "adam"  # adam, soap, rmsprop or sgd
+    optimizer: str | None = None  # adam, soap, rmsprop or sgd
     learning_rate: float | None = None  # the highest of the schedule
     warmup_steps: int = 100  # updates over which the learning rate rises from zero
     final_rate: float = 0.05  # where the cosine ends, as a share of the learning rate
@@ -90,7 +90,8 @@ class TrainingConfig:
                      f"{name} must be above 0 and at most {MAX_EXTENT:g}, not {value}")  # fmt: skip
         if self.most_epochs is not None:
             require_between("most epochs", self.most_epochs, 0, 10**9)
-        require_choice("optimizer", self.optimizer, OPTIMIZERS)
+        if self.optimizer is not None:
+            require_choice("optimizer", self.optimizer, OPTIMIZERS)
         if self.batch_size is not None:
             require_between("batch size", self.batch_size, 1, MAX_SIZE)
         if self.sequence_length is not None:
@@ -127,6 +128,7 @@ class Plan(TrainingConfig):
     batch_size: int
     sequence_length: int
     most_epochs: float
+    optimizer: str
     learning_rate: float
     dropout: float
     label_smoothing: float = 0.0

@@ -86,8 +86,9 @@ class Network:
             places[parameter.name] = at
             at += math.prod(parameter.shape)
         place = Place(places, self.dtype, self.panels)
-        heads = [node.create(place) for node in self.graph.heads]
-        self.head = heads[0] if len(heads) == 1 else MeanHead(heads, self.dtype)
+        self.heads = [node.create(place) for node in self.graph.heads]
+        several = len(self.heads) > 1
+        self.head: Any = MeanHead(self.heads, self.dtype) if several else self.heads[0]
         place = place._replace(head=self.head)
         self.layers = [node.create(place) for node in self.graph.layers]
         learning = [any(p.trained for p in node.parameters) for node in self.graph.layers]

@@ -128,7 +128,8 @@ def _weights_of(network: Network, node: Recurrent, unit: int) -> Iterator[np.nda
         if at is None or isinstance(reader, Joined):
             continue
         if isinstance(reader, OutputUnits):
-            yield network.head.scales[unit : unit + 1]  # empty beyond the output
+            head = network.heads[network.graph.heads.index(reader)]
+            yield head.scales[unit : unit + 1]  # empty beyond the output
         own = ("weight_ih",) if isinstance(reader, Recurrent) else ("weight", "query")
         for name in map(reader.named, own):
             if name in network.parameters:

@@ -34,7 +34,8 @@ def check_run(
     )
     values = sum((len(own.cell.states) + _BESIDE) * own.room for own in build(config).recurrent)
     chunk = batch // processes.count * length * values
-    moments = sum(name not in BASES for name in MOMENTS[training.optimizer])
+    # What is left open is adam or takes more.
+    moments = sum(name not in BASES for name in MOMENTS[training.optimizer or "adam"])
     check_room(config, _ARRAYS + moments, 4 * chunk)
 
 

@@ -1,4 +1,4 @@
-"""Defaults that follow the text and the time, from the size of the network to the validations.
+"""Defaults that follow the text and the time, from lanes to validations; sizes are in ``sizes``.
 
 What a run leaves open is chosen here from the number of characters, the extent of the run and the
 measured speed of this machine. The rules are fits to a few dozen runs on prose, verse and names:
@@ -10,8 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from typing import Any
-
-import numpy as np
 
 from charrnn.cells import CELLS
 from charrnn.compute.target import FAST_BFLOAT16
@@ -25,7 +23,7 @@ from charrnn.config import (
 )
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
-from charrnn.network.parameters import recurrent_weight_count, with_weights
+from charrnn.network.parameters import recurrent_weight_count, rotated
 from charrnn.text.dataset import Dataset
 from charrnn.text.running import Lanes, RunningText
 from charrnn.training.processes import ALONE, Processes
@@ -35,38 +33,23 @@ from charrnn.training.speed import characters_a_second
 #: small text is read often enough to learn from it, and a large one does not take days.
 EPOCHS, FEWEST_CHARACTERS, MOST_CHARACTERS = 10, 4e6, 20e6
 
-#: Characters that a run reads for each recurrent weight of the network that suits it.
-_CHARACTERS_OF_A_WEIGHT = 6.0
-
-#: Recurrent weights that a run without a budget takes however little it reads, and the most for
-#: each character read: that costs little, and a larger network learns more.
-_CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER = 8e5, 4.0
-
-#: Most recurrent weights for each character of the text, so that weight decay and dropout can keep
-#: them in check.
-_WEIGHTS_OF_A_CHARACTER = 24.0
-
 #: Passes after which a run gets no better, and characters beside them, as a small text takes many
 #: passes for the same updates.
-_MOST_EPOCHS, _CHARACTERS_BESIDE = 20, 2e5
+MOST_EPOCHS, CHARACTERS_BESIDE = 20, 2e5
 
 #: With fewer weights for each character of the text, it takes as many times more passes.
 _WEIGHTS_TO_LEARN_BY_HEART = 6.0
 
-#: Hidden sizes that are chosen: whole multiples of the last within the first two.
-_SMALLEST, _LARGEST, _GRAIN = 32, 1024, 32
-
 #: Of a network that reads: passes after which it gets no better, with as many characters as a small
-#: text takes for its updates; the fewest passes of a budget, and the most recurrent weights for
-#: each class that is to be told and for each character.
+#: text takes for its updates.
 _READING_EPOCHS, _FEWEST_READ = {"label": 8, "tags": 12, "restore": 12}, 6e5
-_FEWEST_READINGS, _WEIGHTS_OF_A_TARGET, _WEIGHTS_OF_A_READ_CHARACTER = 7, 12.0, 0.02
 
 #: The same of pairs, of which a network learns more than a class.
 _PAIR_EPOCHS, _PAIR_CHARACTERS_BESIDE = 20, 3e6
 
-#: Rows of a table of n-grams: one for so many characters, within bounds, and the most weights.
-_POSITIONS_OF_A_BUCKET, _FEWEST_BUCKETS, _MOST_BUCKETS, _MOST_IN_BUCKETS = 4, 2**12, 2**18, 2**22
+#: Passes times weights for each character from which on a network learns by heart what SOAP lets it
+#: learn sooner.
+_REPETITION_BY_HEART = 15.0
 
 #: Dropout for each doubling of passes times weights for each character, from four on.
 _DROPOUT_OF_A_DOUBLING = {"write": 0.04, "pairs": 0.015}
@@ -78,16 +61,13 @@ _READING_DROPOUT = 0.1
 _LABEL_SMOOTHING = 0.1
 
 #: Updates that a pass over a text should have, and the lanes that are chosen for it.
-_UPDATES_OF_AN_EPOCH, _FEWEST_LANES, _MOST_LANES = 32, 32, 64
+_UPDATES_OF_AN_EPOCH, _FEWEST_LANES, MOST_LANES = 32, 32, 64
 
 #: Lanes below which two threads have less to do at once than a tile of the products has rows; also
 #: of each of several processes, so that it computes for a while between two exchanges.
 _LEAST_LANES = 16
 
 _HIGHEST_DROPOUT = 0.4
-
-#: Units of the network that is measured where the size is still open: large enough to be typical.
-_MEASURED_SIZE = 128
 
 #: Validations of a run, and the share of the training's time that they may take. Each that finds a
 #: better model costs two files as well, 0.05 to 0.15 s for 2×160 to 2×256.
@@ -109,53 +89,6 @@ def training_precision(config: TrainingConfig) -> str:
     return "bfloat16" if FAST_BFLOAT16 else "float32"
 
 
-def suited_shape(
-    shape: ModelConfig,
-    config: TrainingConfig,
-    positions: int,
-    targets: int = 0,
-    processes: Processes = ALONE,
-) -> ModelConfig:
-    """``shape`` with the hidden size that suits a run on a text of so many ``positions``.
-
-    ``targets`` is how many classes a network that reads is told. For a budget the speed of the
-    machine is measured, and of the ``processes`` together, which takes a fraction of a second.
-    """
-    if config.budget is None:
-        read = characters_read(config, positions, shape.task)
-        cheap = min(_CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER * read)
-        weights = max(read / _CHARACTERS_OF_A_WEIGHT, cheap)
-    else:
-        products = config.budget * _multiply_adds_a_second(shape, config, processes)
-        # What time is left after the passes of use, a larger network makes use of.
-        useful = _MOST_EPOCHS * positions + _CHARACTERS_BESIDE
-        weights = max(math.sqrt(products / _CHARACTERS_OF_A_WEIGHT), products / useful)
-        if not shape.writes:
-            weights = min(weights, products / (_FEWEST_READINGS * positions))
-    weights = min(weights, _most_weights(shape, positions, targets))
-    size = with_weights(shape, round(weights), recurrent_weight_count).hidden_size
-    return shape.with_size(min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST))
-
-
-def suited_buckets(positions: int, classes: int) -> int:
-    """Rows of a table of n-grams for a text of so many ``positions``: a power of two."""
-    most = _MOST_IN_BUCKETS // max(classes, 1)
-    rows = min(max(positions // _POSITIONS_OF_A_BUCKET, _FEWEST_BUCKETS), _MOST_BUCKETS, most)
-    return 2 ** int(math.log2(rows))
-
-
-def fills_the_text(shape: ModelConfig, positions: int, targets: int = 0) -> bool:
-    """Whether a network has about as many weights as a text of so many ``positions`` bears."""
-    return recurrent_weight_count(shape) > 0.8 * _most_weights(shape, positions, targets)
-
-
-def _most_weights(shape: ModelConfig, positions: int, targets: int) -> float:
-    """Recurrent weights that weight decay and dropout can keep in check."""
-    if shape.writes:
-        return _WEIGHTS_OF_A_CHARACTER * positions
-    return _WEIGHTS_OF_A_TARGET * targets + _WEIGHTS_OF_A_READ_CHARACTER * positions
-
-
 def complete(
     config: TrainingConfig,
     network: Network,
@@ -168,19 +101,18 @@ def complete(
     It learns from so many ``positions``; a validation can read no more than are ``held_back``.
     """
     weights = recurrent_weight_count(network.config) // network.config.members
-    batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
+    batch, length = Lanes.fit(positions, _lanes_of(config, positions), length_of(config))
     shape = network.config
     most = _most_epochs(positions, weights, shape.task) * positions
     chosen: dict[str, Any] = {"batch_size": config.batch_size or batch}
-    chosen["sequence_length"] = _length_of(config)
+    chosen["sequence_length"] = length_of(config)
     chosen["label_smoothing"] = _LABEL_SMOOTHING if shape.answers else 0.0
     if config.epochs is config.steps is config.budget is None:
         characters = min(characters_read(config, positions, shape.task), most)
         chosen["steps"] = math.ceil(characters / (batch * length))
         config = dataclasses.replace(config, steps=chosen["steps"])
-    rate = LEARNING_RATES[config.optimizer] * _rate_factor(batch, network.config.hidden_size)
-    chosen["learning_rate"] = round(rate, 5)
-    if None in (config.dropout, config.weight_decay, config.validations,
+    optimizer = config.optimizer
+    if None in (optimizer, config.dropout, config.weight_decay, config.validations,
                 config.validation_positions, config.most_epochs):  # fmt: skip
         if config.budget is None:
             characters, early = characters_read(config, positions, shape.task), False
@@ -191,13 +123,18 @@ def complete(
         validated = config.validation_positions
         if validated is None:
             validated = _validation_positions(held_back, characters)
+        optimizer = optimizer or _suited_optimizer(repetition, network)
         chosen |= {
+            "optimizer": optimizer,
             "dropout": _dropout(repetition, shape),
-            "weight_decay": _weight_decay(repetition, config.optimizer, shape),
+            "weight_decay": _weight_decay(repetition, optimizer, shape),
             "validations": _validations(validated, characters),
             "validation_positions": validated,
             "most_epochs": round(most / positions, 1) if early else 0.0,
         }
+    assert optimizer
+    rate = LEARNING_RATES[optimizer] * _rate_factor(batch, shape.hidden_size)
+    chosen["learning_rate"] = round(rate, 5)
     if config.label_smoothing and not shape.answers:
         raise UsageError("`label_smoothing` is for the task pairs with the `decoder` attention")
     given = {n: value for n, value in dataclasses.asdict(config).items() if value is not None}
@@ -209,7 +146,7 @@ def characters_read(config: TrainingConfig, positions: int, task: str = "write")
     if config.epochs is not None:
         return config.epochs * positions
     if config.steps is not None:
-        batch, length = Lanes.fit(positions, _lanes_of(config, positions), _length_of(config))
+        batch, length = Lanes.fit(positions, _lanes_of(config, positions), length_of(config))
         return float(config.steps * batch * length)
     if task != "write":
         return min(_most_epochs(positions, 0, task) * positions, MOST_CHARACTERS)
@@ -231,7 +168,7 @@ def with_lanes(config: TrainingConfig, positions: int, processes: Processes) -> 
     """
     count = processes.count
     lanes = config.batch_size or max(_lanes_of(config, positions), _LEAST_LANES * count)
-    batch, _ = Lanes.fit(positions, lanes, _length_of(config))
+    batch, _ = Lanes.fit(positions, lanes, length_of(config))
     if batch < count:
         few = f"{batch} lane{'s' if batch > 1 else ''}"
         raise UsageError(f"{count} processes cannot share {few}: start fewer of them, or give "
@@ -240,7 +177,8 @@ def with_lanes(config: TrainingConfig, positions: int, processes: Processes) -> 
     return dataclasses.replace(config, batch_size=batch, precision=max(precisions))
 
 
-def _length_of(config: TrainingConfig) -> int:
+def length_of(config: TrainingConfig) -> int:
+    """Steps of a chunk."""
     return config.sequence_length or SEQUENCE_LENGTH
 
 
@@ -251,10 +189,10 @@ def _lanes_of(config: TrainingConfig, positions: int) -> int:
     """
     if config.batch_size is not None:
         return config.batch_size
-    wanted = positions / (_length_of(config) * _UPDATES_OF_AN_EPOCH)
+    wanted = positions / (length_of(config) * _UPDATES_OF_AN_EPOCH)
     power = 2 ** round(math.log2(max(wanted, 1)))
-    longer = max(1, 2 ** round(math.log2(_length_of(config) / SEQUENCE_LENGTH)))
-    least, most = (max(lanes // longer, _LEAST_LANES) for lanes in (_FEWEST_LANES, _MOST_LANES))
+    longer = max(1, 2 ** round(math.log2(length_of(config) / SEQUENCE_LENGTH)))
+    least, most = (max(lanes // longer, _LEAST_LANES) for lanes in (_FEWEST_LANES, MOST_LANES))
     return min(max(power, least), most)
 
 
@@ -265,12 +203,18 @@ def _most_epochs(positions: int, weights: int, task: str) -> float:
     if task in _READING_EPOCHS:
         return max(_READING_EPOCHS[task], _FEWEST_READ / positions)
     heavy = min(1.0, weights / (_WEIGHTS_TO_LEARN_BY_HEART * positions))
-    return (_MOST_EPOCHS + _CHARACTERS_BESIDE / positions) / heavy
+    return (MOST_EPOCHS + CHARACTERS_BESIDE / positions) / heavy
 
 
 def _rate_factor(batch: int, size: int) -> float:
     """What a learning rate that suits 64 lanes and 128 to 256 units is multiplied by."""
     return math.sqrt(min(1.0, 256 / size) * batch / 64)
+
+
+def _suited_optimizer(repetition: float, network: Network) -> str:
+    """SOAP where it learns more: of a text that is not learned by heart, by what it can rotate."""
+    lasting = network.config.writes and repetition < _REPETITION_BY_HEART
+    return "soap" if lasting and rotated(network.graph) else "adam"
 
 
 def _dropout(repetition: float, shape: ModelConfig) -> float:
@@ -325,16 +269,3 @@ def _validations(validated: int, characters: float) -> int:
         return _FEWEST_VALIDATIONS
     times = int(_VALIDATED * characters / validation_cost(validated))
     return min(max(times, _FEWEST_VALIDATIONS), _MOST_VALIDATIONS)
-
-
-def _multiply_adds_a_second(
-    shape: ModelConfig, config: TrainingConfig, processes: Processes
-) -> float:
-    """Recurrent weights times characters a second, as a network of this kind is trained here."""
-    measured = shape.with_size(_MEASURED_SIZE)
-    network = Network(measured, threads=config.threads, precision=training_precision(config))
-    network.initialize(rng=np.random.default_rng(0))
-    network.prepare_training()
-    batch = config.batch_size or _MOST_LANES
-    speed = characters_a_second(network, batch, _length_of(config), processes)
-    return recurrent_weight_count(measured) * speed

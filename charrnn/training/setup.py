@@ -17,15 +17,10 @@ from charrnn.text.dataset import Dataset, read_dataset
 from charrnn.text.display import decoded
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.training.needs import check_run
-from charrnn.training.planning import (
-    suited_buckets,
-    suited_shape,
-    training_precision,
-    with_lanes,
-    with_length,
-)
+from charrnn.training.planning import training_precision, with_lanes, with_length
 from charrnn.training.processes import ALONE, Processes
 from charrnn.training.reasons import reasons
+from charrnn.training.sizes import MOST_MEMBERS, suited_buckets, suited_shape
 from charrnn.training.trainer import Trainer
 from charrnn.training.transfer import (
     carry_over,
@@ -107,15 +102,18 @@ def shape_for(
     training: TrainingConfig,
     *,
     hidden_size: int | None = None,
+    members: int | None = None,
     processes: Processes = ALONE,
     **shape: Any,
 ) -> ModelConfig:
     """The shape of a network for a run on ``dataset``; without a ``hidden_size``, one that suits.
 
-    ``shape`` is the rest, as ``ModelConfig.for_vocabulary`` takes it. Raises ``UsageError``.
+    So it is with ``members`` too, where neither is given. ``shape`` is the rest, as
+    ``ModelConfig.for_vocabulary`` takes it. Raises ``UsageError``.
     """
     if hidden_size is not None:
         shape["hidden_size"] = hidden_size
+    shape["members"] = members or 1
     shape |= {name: dataset.origin["text"][name] for name in ("task", "multiple")}
     shape["classes"] = len(dataset.labels)
     text = TextConfig(**dataset.origin["text"])
@@ -130,7 +128,10 @@ def shape_for(
     if hidden_size is not None:
         return config
     training = with_length(training, dataset)
-    return suited_shape(config, training, texts.positions, texts.targets, processes)
+    most = MOST_MEMBERS if members is None and config.can_have_members else 1
+    return suited_shape(
+        config, training, texts.positions, texts.targets, processes, most_members=most
+    )
 
 
 def trainer_on(

@@ -72,7 +72,8 @@ class Trainer:
         most = min(self.held_back.positions, VALIDATION_POSITIONS)
         self.plan = plan = complete(config, network, self.positions, most, processes)
         self.validation = self.held_back.sample(plan.validation_positions)
-        network.head.smoothing = plan.label_smoothing
+        for head in network.heads:
+            head.smoothing = plan.label_smoothing
         batch, length = Lanes.fit(self.positions, plan.batch_size, plan.sequence_length)
         # Whether there are fewer lanes, or shorter ones, than were asked for.
         self.too_short = (batch, length) != (plan.batch_size, plan.sequence_length)

@@ -13,7 +13,7 @@ import numpy as np
 
 from charrnn.compute import readout
 from charrnn.compute.threads import Work, by_one, shared
-from charrnn.network.layers.next_character import HeadBuffers, NextCharacterHead
+from charrnn.network.layers.next_character import HeadBuffers, NextCharacterHead, rows_of
 from charrnn.network.layers.place import LayerBuffers
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
@@ -128,10 +128,7 @@ class MeanHead:
                 logits[out] = run.losses[first:last][out] = 0
             use(first, last, logits)
 
-        return [
-            shared(last - first, lambda a, b, at=first: rows(at + a, at + b))
-            for first, last in run.of_heads[0].blocks()
-        ]
+        return [rows_of(first, last, rows) for first, last in run.of_heads[0].blocks()]
 
     def _read(self, run: MeanBuffers, first: int, last: int, logits: np.ndarray) -> None:
         """The mean of the heads' logits of some rows."""

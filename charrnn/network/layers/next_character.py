@@ -74,7 +74,7 @@ class NextCharacterHead(ReadoutHead):
         """Let ``run.losses`` be -log P of each target in nats, 0 where it does not count."""
         targets, counted = self.targets(batch)
         own = functools.partial(self._losses_of_rows, run, targets, counted)
-        return [_rows(first, last, own) for first, last in run.blocks()]
+        return [rows_of(first, last, own) for first, last in run.blocks()]
 
     def differentiate(
         self, run: HeadBuffers, batch: Batch, scratch: list[np.ndarray]
@@ -133,7 +133,7 @@ class NextCharacterHead(ReadoutHead):
             logits = run.logits[a - first : b - first]
             self.read_back(logits, run.dhidden[a:b])
 
-        return _rows(first, last, rows)
+        return rows_of(first, last, rows)
 
     def emit(self, program: Program, sources: list[Memory]) -> Memory:
         """The product with the bias to begin with: logits."""
@@ -142,5 +142,6 @@ class NextCharacterHead(ReadoutHead):
         return logits
 
 
-def _rows(first: int, last: int, work: Callable[[int, int], None]) -> Work:
+def rows_of(first: int, last: int, work: Callable[[int, int], None]) -> Work:
+    """The work on the rows from a first to before a last, of which each thread does some."""
     return shared(last - first, lambda a, b: work(first + a, first + b))
