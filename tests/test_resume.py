@@ -154,7 +154,7 @@ RMSPROP = dataclasses.replace(TRAINING, optimizer="rmsprop")
         ({"cell": ("gru", "tanh")}, r"cell \(lstm; now gru\)"),
         ({"readout_layers": 1}, r"readout_layers \(0; now 1\)"),
         ({"initial_state": "random"}, r"initial_state \(zeros; now random\)"),
-        ({"training": RMSPROP}, r"optimizer \(adam; now rmsprop\)"),
+        ({"training": RMSPROP}, r"optimizer \(soap; now rmsprop\)"),
     ],
 )
 def test_another_corpus_or_shape_is_refused_with_both_values(change, named):
