@@ -24,6 +24,8 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_shapes
 from charrnn.studies.activity import Silencer, units_of
 from charrnn.text.running import RunningText
+from charrnn.text.vocabulary import START
+from charrnn.training.adaptation import PIECE, evaluate_adapting
 from charrnn.training.evaluation import evaluate
 from charrnn.training.transfer import carry_over
 
@@ -193,3 +195,15 @@ def test_new_characters_are_new_to_all_of_them(told):
         np.testing.assert_array_equal(new[:20], old)
         old, new = own["readout.bias"]
         np.testing.assert_allclose(new[20:], old.mean() - np.log(4), rtol=1e-6)
+
+
+def test_a_text_is_predicted_together_while_each_learns_from_it():
+    """Of the first piece, from which nothing has been learned yet."""
+    network = random_network(config_of(LSTM, members=2), dtype=np.float32)
+    tokens = np.random.default_rng(3).integers(3, 11, 3 * PIECE).astype(np.uint8)
+    tokens[0] = START
+    plain, adapted = np.empty((2, tokens.size - 1), np.float32)
+    evaluate(network, tokens, plain)
+    evaluate_adapting(network, tokens, adapted)
+    np.testing.assert_allclose(adapted[:PIECE], plain[:PIECE], rtol=1e-5)
+    assert np.abs(adapted[PIECE:] - plain[PIECE:]).max() > 1e-4

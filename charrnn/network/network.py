@@ -18,7 +18,7 @@ from charrnn.errors import UsageError
 from charrnn.network import starting
 from charrnn.network.buffers import PassBuffers
 from charrnn.network.graph import Graph, build
-from charrnn.network.layers.mean_head import MeanHead
+from charrnn.network.layers.mean_head import together
 from charrnn.network.layers.place import Call, Place
 from charrnn.network.layers.recurrent import RecurrentLayer
 from charrnn.network.parameters import count_of, views
@@ -86,9 +86,8 @@ class Network:
             places[parameter.name] = at
             at += math.prod(parameter.shape)
         place = Place(places, self.dtype, self.panels)
-        self.heads = [node.create(place) for node in self.graph.heads]
-        several = len(self.heads) > 1
-        self.head: Any = MeanHead(self.heads, self.dtype) if several else self.heads[0]
+        self.heads = [own.create(place) for node in self.graph.heads]
+        self.head = together(self.heads, self.dtype)
         place = place._replace(head=self.head)
         self.layers = [node.create(place) for node in self.graph.layers]
         learning = [any(p.trained for p in node.parameters) for node in self.graph.layers]
@@ -235,6 +234,7 @@ class Network:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As ``losses``; ``gradients`` becomes the gradient of the *sum* of the losses.
 
+        Of several members losses are the mean of each one's own, and their gradients are added up.
         ``dropout`` is the share of each recurrent layer's units left out and the key (32 bits) of
         all that is random; without a key nothing is. ``initial_gradients`` then holds the gradient
         with respect to ``state``, 0 for layers into which nothing flows back.

@@ -47,7 +47,7 @@ from charrnn.text.vocabulary import Vocabulary
 FORMAT = "charrnn"
 RESUME_FORMAT = "charrnn-resume"
 FORMAT_VERSION = 1
-RESUME_FORMAT_VERSION = 5
+RESUME_FORMAT_VERSION = 6
 _KINDS = {
     FORMAT: ("charrnn model", FORMAT_VERSION),
     RESUME_FORMAT: ("charrnn resume file", RESUME_FORMAT_VERSION),

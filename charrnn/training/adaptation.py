@@ -61,7 +61,10 @@ class Learner:
         tokens = piece[:, np.newaxis]
         inputs, targets, resets = frame(tokens[:-1], tokens[1:])
         batch = Batch(inputs, targets, resets, labels=labels)
-        losses, self._state = self.network.loss_and_gradients(batch, self._state)
+        before = self._state
+        losses, self._state = self.network.loss_and_gradients(batch, before)
+        if self.network.config.members > 1:  # they learn from their own, and predict together
+            losses, _ = self.network.losses(batch, before)
         self.network.values += _DECAY * (self._trained - self.network.values)
         norm = self._optimizer.gradient_norm(losses.size)
         self._optimizer.update(losses.size, norm, _RATE)

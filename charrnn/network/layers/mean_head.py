@@ -8,6 +8,7 @@ best of them (Hansen & Salamon 1990).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,11 @@ from charrnn.network.layers.place import LayerBuffers
 from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 from charrnn.text.batch import Batch
+
+
+def together(heads: Sequence[Any], dtype: np.dtype) -> Any:
+    """What the heads tell together: the only one is as it is."""
+    return heads[0] if len(heads) == 1 else MeanHead(heads, dtype)
 
 
 class MeanBuffers:
