@@ -86,7 +86,7 @@ class Network:
             places[parameter.name] = at
             at += math.prod(parameter.shape)
         place = Place(places, self.dtype, self.panels)
-        self.heads = [own.create(place) for node in self.graph.heads]
+        self.heads = [node.create(place) for node in self.graph.heads]
         self.head = together(self.heads, self.dtype)
         place = place._replace(head=self.head)
         self.layers = [node.create(place) for node in self.graph.layers]
