@@ -27,9 +27,12 @@ from charrnn.training.speed import characters_a_second
 #: Characters that a run reads for each recurrent weight of the network that suits it.
 _CHARACTERS_OF_A_WEIGHT = 6.0
 
-#: The same of each of several members, and their passes times weights for each character of the
-#: text: what time is left after that is for more members, up to so many.
-_CHARACTERS_OF_A_MEMBERS_WEIGHT, _LEARNED_BY_A_MEMBER, MOST_MEMBERS = 11.0, 7.0, 8
+#: Of each of several members: passes over the text, with characters beside them, as a small text
+#: takes more; recurrent weights for each character of the text, and the fewest. What time is left
+#: after that is for more members, up to so many.
+_PASSES_OF_A_MEMBER, _READ_BESIDE = 9.0, 4e5
+_WEIGHTS_OF_A_MEMBER, _FEWEST_WEIGHTS = 0.8, 2.5e5
+MOST_MEMBERS = 16
 
 #: Recurrent weights that a run without a budget takes however little it reads, and the most for
 #: each character read: that costs little, and a larger network learns more.
@@ -68,26 +71,49 @@ def suited_shape(
     many classes a network that reads is told. For a budget the speed of the machine is measured,
     and of the ``processes`` together, which takes a fraction of a second.
     """
+    each_reads, each_has = _of_a_member(positions)
     if config.budget is None:
-        read = characters_read(config, positions, shape.task)
-        cheap = min(_CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER * read)
-        weights = max(read / _CHARACTERS_OF_A_WEIGHT, cheap)
-        products = read * min(weights, recurrent_weight_count(shape.with_size(_LARGEST)))
+        weights = _weights_for(characters_read(config, positions, shape.task))
+        largest = recurrent_weight_count(shape.with_size(_LARGEST))
+        shape = _with_members(shape, min(weights, largest) / each_has, most_members)
     else:
         products = config.budget * _multiply_adds_a_second(shape, config, processes)
-    if most_members > 1:
-        members = round(products / (_LEARNED_BY_A_MEMBER * positions**2))
-        shape = dataclasses.replace(shape, members=min(max(members, 1), most_members))
-    if config.budget is not None:
-        each = _CHARACTERS_OF_A_MEMBERS_WEIGHT if shape.members > 1 else _CHARACTERS_OF_A_WEIGHT
-        # What time is left after the passes of use, larger networks make use of.
-        useful = MOST_EPOCHS * positions + CHARACTERS_BESIDE
-        weights = max(math.sqrt(products * shape.members / each), products / useful)
-        if not shape.writes:
-            weights = min(weights, products / (_FEWEST_READINGS * positions))
+        shape = _with_members(shape, products / (each_reads * each_has), most_members)
+        weights = _weights_in(products, shape, positions)
     weights = min(weights, shape.members * _most_weights(shape, positions, targets))
     size = with_weights(shape, round(weights), recurrent_weight_count).hidden_size
     return shape.with_size(min(max(_GRAIN * round(size / _GRAIN), _SMALLEST), _LARGEST))
+
+
+def _of_a_member(positions: int) -> tuple[float, float]:
+    """Characters that each of several members reads, and recurrent weights that it has."""
+    read = _PASSES_OF_A_MEMBER * positions + _READ_BESIDE
+    return read, max(_WEIGHTS_OF_A_MEMBER * positions, _FEWEST_WEIGHTS)
+
+
+def _with_members(shape: ModelConfig, count: float, most: int) -> ModelConfig:
+    """``shape`` with about so many members, where it may have more than one."""
+    if most == 1:
+        return shape
+    return dataclasses.replace(shape, members=min(max(round(count), 1), most))
+
+
+def _weights_for(read: float) -> float:
+    """Recurrent weights, of all members, for a run that reads so many characters."""
+    cheap = min(_CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER * read)
+    return max(read / _CHARACTERS_OF_A_WEIGHT, cheap)
+
+
+def _weights_in(products: float, shape: ModelConfig, positions: int) -> float:
+    """The same for a run in which all weights together make so many products with characters."""
+    read, weights = _of_a_member(positions)
+    characters_of_a_weight = _CHARACTERS_OF_A_WEIGHT if shape.members == 1 else read / weights
+    # What time is left after the passes of use, larger networks make use of.
+    useful = MOST_EPOCHS * positions + CHARACTERS_BESIDE
+    wanted = max(math.sqrt(products * shape.members / characters_of_a_weight), products / useful)
+    if shape.writes:
+        return wanted
+    return min(wanted, products / (_FEWEST_READINGS * positions))
 
 
 def suited_buckets(positions: int, classes: int) -> int:

@@ -33,6 +33,8 @@ class MeanBuffers:
         self.of_heads: list[HeadBuffers] = [
             head.buffers(source) for head, source in zip(heads, sources, strict=True)
         ]
+        for own in self.of_heads[1:]:  # one after the other makes its logits
+            own.logits = self.of_heads[0].logits
         self.losses = np.empty_like(self.of_heads[0].losses)
 
 
