@@ -30,9 +30,9 @@ _CHARACTERS_OF_A_WEIGHT = 6.0
 #: Of each of several members: passes over the text, with characters beside them, as a small text
 #: takes more; recurrent weights for each character of the text, and the fewest. What time is left
 #: after that is for more members, up to so many.
-_PASSES_OF_A_MEMBER, _READ_BESIDE = 9.0, 4e5
-_WEIGHTS_OF_A_MEMBER, _FEWEST_WEIGHTS = 0.8, 2.5e5
-MOST_MEMBERS = 16
+_PASSES_OF_A_MEMBER, _READ_BESIDE = 9.0, 7e5
+_WEIGHTS_OF_A_MEMBER, _FEWEST_WEIGHTS = 0.8, 4e5
+MOST_MEMBERS = 8
 
 #: Recurrent weights that a run without a budget takes however little it reads, and the most for
 #: each character read: that costs little, and a larger network learns more.
