@@ -49,7 +49,7 @@ _PAIR_EPOCHS, _PAIR_CHARACTERS_BESIDE = 20, 3e6
 
 #: Passes times weights for each character from which on a network learns by heart what SOAP lets it
 #: learn sooner.
-_REPETITION_BY_HEART = 30.0
+_REPETITION_BY_HEART = 25.0
 
 #: Dropout for each doubling of passes times weights for each character, from four on.
 _DROPOUT_OF_A_DOUBLING = {"write": 0.04, "pairs": 0.015}
