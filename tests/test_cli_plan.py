@@ -64,18 +64,21 @@ def test_a_run_is_as_it_was_planned(tmp_path, task):
     assert read == pytest.approx(trained.training["characters"], rel=0.2)  # as texts are packed
 
 
-def test_a_budget_chooses_the_size_that_a_run_says_too(corpus, tmp_path):
-    options = [corpus, *SMALL, "--budget", "0.4s"]
+@pytest.mark.parametrize(
+    ("given", "named"), [([], "lstm 1×32"), (["--members", 3], "lstm 1×32, 3 members")]
+)
+def test_a_budget_chooses_the_size_that_a_run_says_too(corpus, tmp_path, given, named):
+    options = [corpus, *SMALL, "--budget", "0.4s", *given]
     done = invoke("plan", *options)
     assert done.exit_code == 0
     rows = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
-    assert rows[0].split()[:5] == ["network", "lstm", "1×32,", "4", "members"]
+    assert " ".join(rows[0].split()).startswith(f"network {named}")
     assert max(map(len, done.stdout.splitlines())) <= 80
     (lanes,) = (row.split() for row in rows if row.startswith("lanes"))
     assert lanes == ["lanes", "8", "×", "32", "steps", "given"]
     said = invoke("train", *options, "--model", tmp_path / "m").stderr
-    why = " ".join(done.stdout.split("weights")[0].split()[5:])
-    assert said.startswith("lstm 1×32, 4 members,") and f"\n{why}\n" in said
+    why = " ".join(done.stdout.split("weights")[0].split()[1 + len(named.split()) :])
+    assert said.startswith(f"{named},") and f"\n{why}\n" in said
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def _graph(cells=("lstm", "lstm"), sizes=(7, 7), head=NextCharacter, joined=True
     layers = [below, above]
     if joined:
         layers.append(Sum("", (below, above), sizes[1]))
-    return Graph(tuple(layers), head("readout.{}", (layers[-1],), VOCABULARY))
+    return Graph(tuple(layers), (head("readout.{}", (layers[-1],), VOCABULARY),))
 
 
 def _network(graph, threads=1, dtype=np.float64):
@@ -208,7 +208,7 @@ def _one_layer(cell, reverse, start="zeros", threads=1):
         "rnn.{}_l0", _reads(cell, characters, characters), 7, kind, start,
         feedback=0 if kind.output_block is None else VOCABULARY, reverse=reverse,
     )  # fmt: skip
-    return _network(Graph((layer,), NextCharacter("readout.{}", (layer,), VOCABULARY)), threads)
+    return _network(Graph((layer,), (NextCharacter("readout.{}", (layer,), VOCABULARY),)), threads)
 
 
 def _mirrored(batch):
@@ -257,7 +257,7 @@ def _both_ways(cell, threads=1):
     reads = _reads(cell, joined, characters)
     above = Recurrent("rnn.{}_l1_reverse", reads, 5, CELLS[cell], reverse=True)
     head = NextCharacter("readout.{}", (above,), VOCABULARY)
-    return _network(Graph((*ways, joined, above), head), threads)
+    return _network(Graph((*ways, joined, above), (head,)), threads)
 
 
 @pytest.mark.parametrize("cell", [key for key, cell in CELLS.items() if cell.most_layers > 1],
@@ -367,7 +367,7 @@ class HeldRecurrent(Recurrent):
 def test_what_is_declared_neither_trained_nor_decayed_is_not(optimizer):
     characters = build(CONFIG).layers[0].reads[0]
     layer = HeldRecurrent("rnn.{}_l0", (characters,), 7, CELLS["gru", "tanh"])
-    network = _network(Graph((layer,), NextCharacter("readout.{}", (layer,), VOCABULARY)))
+    network = _network(Graph((layer,), (NextCharacter("readout.{}", (layer,), VOCABULARY),)))
     network.parameters["rnn.bias_hh_l0"][...] = 0.5
     before = {name: parameter.copy() for name, parameter in network.parameters.items()}
     plan = plan_of(optimizer=optimizer, learning_rate=0.01, weight_decay=1.0)

@@ -1,4 +1,4 @@
-"""Networks side by side that write together: each learns as it would alone, all tell the mean."""
+"""Networks side by side that write together: each learns as it would alone, all tell a mean."""
 
 import dataclasses
 
@@ -18,6 +18,7 @@ from samples import (
 from trained import with_biases
 
 from charrnn.cells import CELLS
+from charrnn.compute.readout import IMPOSSIBLE, NEVER, mix_rows
 from charrnn.config import ModelConfig
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
@@ -85,17 +86,30 @@ def test_each_learns_as_it_would_alone(cell, more):
 
 @one_cell_of_each_kind
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-def test_they_tell_the_mean_of_their_logits(cell, dtype):
+def test_they_tell_the_mean_of_their_probabilities(cell, dtype):
     network = random_network(_config(cell), dtype=dtype, threads=2)
-    batch = random_batch(network.config, 20, 3)
+    batch = random_batch(network.config, 60, 3)  # more rows than are mixed at once
     batch.resets[0] = 1
-    batch = dataclasses.replace(batch, counted=np.arange(60).reshape(20, 3) % 4 != 0)
-    mean = np.mean([own.logits(batch) for _, own in _members_of(network)], axis=0)
+    batch = dataclasses.replace(batch, counted=np.arange(180).reshape(60, 3) % 4 != 0)
+    logits = [own.logits(batch) for _, own in _members_of(network)]
+    mean = np.log(np.mean(np.exp([_log_softmax(own) for own in logits]), axis=0))
     tolerance = {"rtol": 0, "atol": 100 * np.finfo(dtype).eps}
     np.testing.assert_allclose(network.logits(batch), mean, **tolerance)
     losses, _ = network.losses(batch, network.initial_state(3))
-    expected = -np.take_along_axis(_log_softmax(mean), batch.targets[..., None], -1)[..., 0]
+    expected = -np.take_along_axis(mean, batch.targets[..., None], -1)[..., 0]
     np.testing.assert_allclose(losses, expected * batch.counted, **tolerance)
+
+
+def test_what_all_hold_for_next_to_impossible_has_a_probability():
+    """Less than the smallest number is as far from nothing as it should be."""
+    logits = np.zeros((3, 1, 16), np.float32)
+    logits[:, :, 3] = [[-200], [-210], [-1000]]
+    logits[:, :, 9:] = NEVER
+    mixed = np.empty((1, 16), np.float32)
+    mix_rows(logits, mixed)
+    assert mixed[0, 3] == pytest.approx(-200 - np.log(8) - np.log(3), abs=1e-3)
+    np.testing.assert_allclose(mixed[0, [0, 1, 8]], -np.log(8), rtol=1e-6)
+    assert np.all(mixed[0, 9:] < IMPOSSIBLE)
 
 
 def test_gradients_of_the_last_step_are_those_of_what_they_tell_together():

@@ -100,7 +100,7 @@ def test_a_page_expects_what_the_equations_say(engine, cell, more, embedding):
     np.testing.assert_allclose(found, _twin_losses(model, TOKENS), rtol=2e-6, atol=2e-6)
 
 
-def test_members_tell_the_mean_of_their_logits(engine):
+def test_members_tell_the_mean_of_their_probabilities(engine):
     model = _random_model(config_of(("lstm", "tanh"), 2, 9, members=3))
     tokens = [START, 3, 5, 4, 3, 10, 7]
     network = Network(model.config, threads=1, dtype=np.float64)

@@ -193,7 +193,8 @@ plain_size_option = option(ModelConfig, "--hidden-size", int, "Units of each lay
 size_options = options(
     click.option("--members", type=int,
                  help="Networks that learn side by side and write together, by the mean of their "
-                      "logits.  [default: as suits the text and the time, 1 with --hidden-size]"),
+                      "probabilities.  [default: as suits the text and the time; 1 with "
+                      "--hidden-size]"),
     click.option("--layers", type=int,
                  help="Recurrent layers, one on top of the other.  "
                       f"[default: {ModelConfig.layers}, or as many as the cell takes]"),

@@ -22,6 +22,9 @@ What an instruction does, and with which of its fields:
     ``source``, each element times that of the row from ``first`` on, is added to ``target``
 ``TANH``
     of ``target``
+``MIX``
+    to ``target`` logarithms of the mean of ``depth`` sets of probabilities, whose logits are at
+    ``source``, ``stride`` elements from one to the next
 """
 
 from __future__ import annotations
@@ -38,12 +41,12 @@ from charrnn.compute.functions import tanh
 from charrnn.compute.packing import steps_of
 from charrnn.compute.pointwise import normalize, prepare, step
 from charrnn.compute.products import Rows, multiply
-from charrnn.compute.readout import softmax_row
+from charrnn.compute.readout import mix_row, softmax_row
 from charrnn.compute.recall import remember
 from charrnn.compute.target import TILE_VECTORS
 from charrnn.compute.vector import lanes, load, store
 
-COPY, MULTIPLY, PREPARE, NORMALIZE, CELL, SCALE, TANH = range(7)
+COPY, MULTIPLY, PREPARE, NORMALIZE, CELL, SCALE, TANH, MIX = range(8)
 
 #: Why a text is over: at its end, at the most characters it may have, where nothing may follow, or
 #: with a text that was to end it (that and its number); 0: it goes on.
@@ -175,6 +178,16 @@ def _tanh(instruction, memory, batch, part, parts):
             store(memory, j, tanh(load(memory, j)))
 
 
+@kernel
+def _mix(instruction, memory, batch, part, parts):
+    """Each thread does some of the texts: a set of probabilities is one sum."""
+    count, apart = instruction.depth, instruction.stride
+    for b in range(part, batch, parts):
+        source = instruction.source + b * instruction.source_row
+        target = instruction.target + b * instruction.target_row
+        mix_row(memory, source, apart, count, memory, target, instruction.columns)
+
+
 @inlined
 def _surprise(memory, at, chances, token):
     """-log P of a token by the logits at ``at``, to the bits of ``readout.cross_entropy_rows``."""
@@ -270,6 +283,8 @@ def generate(program, chooser, memory, recall, row, texts, frame, barrier, part,
                 _scale(instruction, rows, memory, batch, part, parts)
             elif instruction.kind == TANH:
                 _tanh(instruction, memory, batch, part, parts)
+            elif instruction.kind == MIX:
+                _mix(instruction, memory, batch, part, parts)
             else:
                 advance(cells, instruction.cell, instruction, memory, batch, part, parts)
             if instruction.meets and not meet(barrier, parts):

@@ -59,6 +59,52 @@ def softmax_row(logits, at, width):
 
 
 @kernel
+def log_softmax_row(logits, at, width):
+    """Turn ``width`` logits at flat offset ``at`` into logarithms of probabilities."""
+    top = load(logits, at)
+    for j in range(at + lanes(logits), at + width, lanes(logits)):
+        top = maximum(top, load(logits, j))
+    largest = largest_lane(top)
+    total = broadcast(logits, 0.0)
+    for j in range(at, at + width, lanes(logits)):
+        total = total + exp(load(logits, j) - largest)
+    norm = largest + math.log(sum_of_lanes(total))
+    for j in range(at, at + width, lanes(logits)):
+        store(logits, j, load(logits, j) - norm)
+
+
+@kernel
+def mix_row(logits, at, apart, count, mixed, target, width):
+    """Logarithms, at ``target`` of ``mixed``, of the mean of ``count`` sets of probabilities.
+
+    ``logits``, which change, are those of the first at flat offset ``at``, of each other so far
+    ``apart``. The largest is taken out of each sum, as none of them would be left beside 0.
+    """
+    for k in range(count):
+        log_softmax_row(logits, at + k * apart, width)
+    for j in range(0, width, lanes(logits)):
+        top = load(logits, at + j)
+        for k in range(1, count):
+            top = maximum(top, load(logits, at + k * apart + j))
+        total = broadcast(logits, 0.0)
+        for k in range(count):
+            total = total + exp(load(logits, at + k * apart + j) - top)
+        store(mixed, target + j, total)
+        store(logits, at + j, top)
+    for j in range(width):
+        mixed[target + j] = logits[at + j] + math.log(mixed[target + j] / count)
+
+
+@kernel
+def mix_rows(logits, mixed):
+    """``mix_row`` of all rows: of logits [K, N, V] make [N, V]."""
+    count, rows, width = logits.shape
+    flat, result = logits.reshape(-1), mixed.reshape(-1)
+    for row in range(rows):
+        mix_row(flat, row * width, rows * width, count, result, row * width, width)
+
+
+@kernel
 def cross_entropy_rows(logits, targets, losses):
     """losses [N] = -log p(targets), and logits [N, V] become gradients of these losses.
 

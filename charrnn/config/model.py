@@ -56,7 +56,7 @@ class ModelConfig:
     initial_state: str = "zeros"  # before a document: zeros, learned, or random in training
     spectral_radius: float | None = None  # of echo-state, of its recurrent matrix; None: 0.9
     leak: float | None = None  # of echo-state: how far units go to what they read; None: 1
-    members: int = 1  # such networks side by side: their logits are averaged
+    members: int = 1  # such networks side by side: their probabilities are averaged
     task: str = "write"  # one of TASKS; all but write read both ways
     classes: int = 0  # K: labels or edits that it tells, or of a writer, labels that it is told;
     # of pairs, the symbols of right sides and behind them the labels of further columns

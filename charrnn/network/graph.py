@@ -33,7 +33,7 @@ from charrnn.text.vocabulary import SPECIALS
 class Graph(NamedTuple):
     """A network: layers in an order in which each reads what stands before it, and its heads.
 
-    Of several heads each learns by itself; what the network tells is the mean of their logits.
+    Of several heads each learns by itself; what the network tells is the mean of what they do.
     """
 
     layers: tuple[Layer, ...]

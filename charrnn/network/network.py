@@ -18,7 +18,7 @@ from charrnn.errors import UsageError
 from charrnn.network import starting
 from charrnn.network.buffers import PassBuffers
 from charrnn.network.graph import Graph, build
-from charrnn.network.layers.mean_head import together
+from charrnn.network.layers.mixture_head import together
 from charrnn.network.layers.place import Call, Place
 from charrnn.network.layers.recurrent import RecurrentLayer
 from charrnn.network.parameters import count_of, views
@@ -87,7 +87,7 @@ class Network:
             at += math.prod(parameter.shape)
         place = Place(places, self.dtype, self.panels)
         self.heads = [node.create(place) for node in self.graph.heads]
-        self.head = together(self.heads, self.dtype)
+        self.head = together(self.heads)
         place = place._replace(head=self.head)
         self.layers = [node.create(place) for node in self.graph.layers]
         learning = [any(p.trained for p in node.parameters) for node in self.graph.layers]

@@ -15,6 +15,7 @@ from charrnn.compute.generation import (
     CELL,
     COPY,
     INSTRUCTION,
+    MIX,
     MULTIPLY,
     NORMALIZE,
     PREPARE,
@@ -128,14 +129,22 @@ class Program:
         self._add(MULTIPLY, target, matrix.each, first=first, last=last, depth=matrix.depth,
                   source=source.at, source_row=source.row, stride=matrix.apart)  # fmt: skip
 
-    def scale(self, start: np.ndarray, scales: np.ndarray, *sources: Memory) -> Memory:
-        """``start`` plus ``scales`` times the first of each of ``sources``, element by element."""
+    def mix(self, logits: list[Memory]) -> Memory:
+        """Logarithms of the mean of the probabilities that these are, which were just emitted."""
+        first, second, *_ = logits
+        target, apart = self._room(first.width), second.at - first.at
+        assert [own.at for own in logits] == [first.at + n * apart for n in range(len(logits))]
+        self._add(MIX, target, first.width, depth=len(logits), source=first.at,
+                  source_row=first.row, stride=apart)  # fmt: skip
+        return target
+
+    def scale(self, start: np.ndarray, scales: np.ndarray, source: Memory) -> Memory:
+        """``start`` plus ``scales`` times the first of ``source``, element by element."""
         target = self.copy_row(start)
         first = sum(rows.size for rows in self._rows)
         self._rows.append(scales)
-        for source in sources:
-            self._add(SCALE, target, target.width, first=first, source=source.at,
-                      source_row=source.row)  # fmt: skip
+        self._add(SCALE, target, target.width, first=first, source=source.at,
+                  source_row=source.row)  # fmt: skip
         return target
 
     def tanh(self, target: Memory) -> None:

@@ -108,7 +108,7 @@ def _about(
 def _nodes(graph: Graph) -> list[dict[str, Any]]:
     """The network's nodes in an order in which each reads what stands before it, heads last.
 
-    Their outputs are logits, and the network's are the mean of these.
+    Their outputs are logits; of several the mean of the probabilities counts.
     """
     nodes: list[Node] = []
     for layer in graph.nodes:

@@ -34,7 +34,7 @@ _PARTS = {
         (recurrence, "untanh_lanes"),
     ),
     "characters": ((readout, "gather_rows"), (readout, "scatter_rows")),
-    "softmax": ((readout, "cross_entropy_rows"),),
+    "softmax": ((readout, "cross_entropy_rows"), (readout, "mix_rows")),
     "packing": ((packing, "pack"), (packing, "unpack"), (readout, "fill_table")),
     "optimizer": tuple(
         (updates, n)

@@ -129,7 +129,9 @@ class Optimizer(ABC):
         ±``clip_value``.
         """
         plan = self.plan
-        shrink = min(1.0, plan.clip_norm / norm) if plan.clip_norm and norm else 1.0
+        # Each of several members has a gradient of its own, and what it is to be at most.
+        longest = plan.clip_norm * math.sqrt(self.network.config.members)
+        shrink = min(1.0, longest / norm) if longest and norm else 1.0
         self.updates += 1
         limit = plan.clip_value or math.inf
         # A long memory would keep the first weights: it grows with the updates that there are.

@@ -98,6 +98,21 @@ function softmax(values) {
   return values;
 }
 
+/** Logarithms of the mean of the probabilities that heads tell. */
+function mixture(heads) {
+  const logs = heads.map(({ units }) => {
+    const top = largest(units);
+    const sum = units.reduce((total, value) => total + Math.exp(value - top), 0);
+    return units.map((value) => value - top - Math.log(sum));
+  });
+  return logs[0].map((_, k) => {
+    const own = logs.map((log) => log[k]);
+    const top = Math.max(...own);
+    const sum = own.reduce((total, value) => total + Math.exp(value - top), 0);
+    return top + Math.log(sum / own.length);
+  });
+}
+
 // Nodes: `begin` where a text begins, `step` for one character, and `addTo` the sums of a matrix,
 // from a column on, what the node gives.
 
@@ -283,11 +298,6 @@ class Network {
     for (const node of this.nodes) if (node instanceof Labels) node.chosen = labels;
   }
 
-  /** Of what the heads tell. */
-  mean(unit) {
-    return this.heads.reduce((sum, head) => sum + head.units[unit], 0) / this.heads.length;
-  }
-
   /** Read a token; the logits of what follows. A text begins with START. */
   feed(token) {
     for (const node of this.nodes) {
@@ -295,6 +305,6 @@ class Network {
       if (node instanceof Characters) node.chosen = [{ index: token, weight: 1 }];
       node.step();
     }
-    return this.heads[0].units.map((_, unit) => this.mean(unit));
+    return this.heads.length === 1 ? this.heads[0].units : mixture(this.heads);
   }
 }

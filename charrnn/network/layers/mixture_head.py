@@ -1,13 +1,13 @@
 """Several heads that predict the next character: each learns by itself, all tell it together.
 
-What they tell is the mean of their logits, which is the geometric mean of their probabilities.
-Networks that began otherwise err otherwise, so that together they are right more often than the
-best of them (Hansen & Salamon 1990).
+What they tell is the mean of their probabilities: a mixture in equal parts. Networks that began
+otherwise err otherwise, so that together they are right more often than the best of them (Hansen &
+Salamon 1990).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,16 @@ from charrnn.network.program import Memory, Program
 from charrnn.network.weights import Matrix
 from charrnn.text.batch import Batch
 
+#: Rows whose logits of all heads are there at once.
+_ROWS = 64
 
-def together(heads: Sequence[Any], dtype: np.dtype) -> Any:
+
+def together(heads: Sequence[Any]) -> Any:
     """What the heads tell together: the only one is as it is."""
-    return heads[0] if len(heads) == 1 else MeanHead(heads, dtype)
+    return heads[0] if len(heads) == 1 else MixtureHead(heads)
 
 
-class MeanBuffers:
+class MixtureBuffers:
     """What each head reads and makes in a pass, and the losses of what they tell together."""
 
     def __init__(self, heads: Sequence[NextCharacterHead], sources: Sequence[LayerBuffers]) -> None:
@@ -38,12 +41,11 @@ class MeanBuffers:
         self.losses = np.empty_like(self.of_heads[0].losses)
 
 
-class MeanHead:
-    """Logits [·, ``width``] of each step: the mean of those of ``heads``, which lie alike."""
+class MixtureHead:
+    """Logits [·, ``width``] of each step: logarithms of the mean of the heads' probabilities."""
 
-    def __init__(self, heads: Sequence[NextCharacterHead], dtype: np.dtype) -> None:
+    def __init__(self, heads: Sequence[NextCharacterHead]) -> None:
         self.heads, self.node, self.width = heads, heads[0].node, heads[0].width
-        self._share = dtype.type(1 / len(heads))
 
     def matrices(self) -> list[Matrix]:
         """Those of the heads."""
@@ -69,30 +71,34 @@ class MeanHead:
         for head in self.heads:
             head.unpack(gradients, part, parts)
 
-    def buffers(self, *sources: LayerBuffers) -> MeanBuffers:
+    def buffers(self, *sources: LayerBuffers) -> MixtureBuffers:
         """Room for a pass; ``sources`` are what the heads read."""
-        return MeanBuffers(self.heads, sources)
+        return MixtureBuffers(self.heads, sources)
 
-    def found(self, run: MeanBuffers, batch: Batch) -> np.ndarray:
+    def found(self, run: MixtureBuffers, batch: Batch) -> np.ndarray:
         """The losses of a pass [T, B]."""
         return run.losses.reshape(batch.targets.shape).copy()
 
-    def logits(self, run: MeanBuffers, batch: Batch) -> tuple[np.ndarray, list[Work]]:
+    def logits(self, run: MixtureBuffers, batch: Batch) -> tuple[np.ndarray, list[Work]]:
         """Of each class at each step [T, B, K], once the work is done."""
         rows = np.empty((run.losses.size, self.width), run.losses.dtype)
 
         def work(first: int, last: int) -> None:
-            self._read(run, first, last, rows[first:last])
+            rows[first:last] = self._mixed(run, first, last)
 
         logits = rows.reshape(*batch.inputs.shape, -1)[..., : self.node.size]
         return logits, [shared(run.losses.size, work)]
 
-    def losses(self, run: MeanBuffers, batch: Batch) -> list[Work]:
+    def losses(self, run: MixtureBuffers, batch: Batch) -> list[Work]:
         """Let ``run.losses`` be -log P of each target in nats, 0 where it does not count."""
-        return self._of_blocks(run, batch, lambda *_: None)
+
+        def rows(first: int, last: int) -> None:
+            self._losses_of_rows(run, batch, first, last)
+
+        return [rows_of(first, last, rows) for first, last in run.of_heads[0].blocks()]
 
     def differentiate(
-        self, run: MeanBuffers, batch: Batch, scratch: list[np.ndarray]
+        self, run: MixtureBuffers, batch: Batch, scratch: list[np.ndarray]
     ) -> list[Work]:
         """Each head's own losses, of which ``run.losses`` become the mean, and all gradients."""
 
@@ -106,50 +112,53 @@ class MeanHead:
         ]
         return [*phases, by_one(average)]
 
-    def differentiate_last_step(self, run: MeanBuffers, batch: Batch) -> list[Work]:
-        """Gradients of the last step's ``losses``, of what the heads tell together."""
+    def differentiate_last_step(self, run: MixtureBuffers, batch: Batch) -> list[Work]:
+        """Gradients of the last step's ``losses``, of what the heads tell together.
+
+        With m the mean of the heads' p, that of -log m is for each head its own, times p / (M m).
+        """
         before = run.losses.size - batch.inputs.shape[1]
 
-        def back(first: int, last: int, logits: np.ndarray) -> None:
-            logits[: max(before - first, 0)] = 0
-            logits *= self._share
-            for head, own in zip(self.heads, run.of_heads, strict=True):
-                head.read_back(logits, own.dhidden[first:last])
-
-        return self._of_blocks(run, batch, back)
-
-    def _of_blocks(
-        self, run: MeanBuffers, batch: Batch, use: Callable[[int, int, np.ndarray], None]
-    ) -> list[Work]:
-        """Losses, block by block; ``use`` takes rows from a first to before a last, and their
-        logits, which have become gradients of the losses."""
-        targets, counted = batch.targets.reshape(-1), batch.counted
-
         def rows(first: int, last: int) -> None:
-            of_first = run.of_heads[0]
-            start = first - first % of_first.block
-            logits = of_first.logits[first - start : last - start]
-            self._read(run, first, last, logits)
-            readout.cross_entropy_rows(logits, targets[first:last], run.losses[first:last])
-            if counted is not None:
-                out = counted.reshape(-1)[first:last] == 0
-                logits[out] = run.losses[first:last][out] = 0
-            use(first, last, logits)
+            self._losses_of_rows(run, batch, first, last)
+            own_losses, targets = np.empty_like(run.losses[first:last]), batch.targets.reshape(-1)
+            for head, own in zip(self.heads, run.of_heads, strict=True):
+                logits = self._logits_of(head, own, first, last)
+                readout.cross_entropy_rows(logits, targets[first:last], own_losses)
+                logits *= np.exp(run.losses[first:last] - own_losses)[:, np.newaxis]
+                logits /= len(self.heads)
+                logits[: max(before - first, 0)] = 0
+                head.read_back(logits, own.dhidden[first:last])
 
         return [rows_of(first, last, rows) for first, last in run.of_heads[0].blocks()]
 
-    def _read(self, run: MeanBuffers, first: int, last: int, logits: np.ndarray) -> None:
-        """The mean of the heads' logits of some rows."""
-        logits[:] = 0
-        own_logits = np.empty_like(logits)
-        for head, own in zip(self.heads, run.of_heads, strict=True):
-            head.read(own.hidden[first:last], own_logits)
-            own_logits *= self._share
-            logits += own_logits
+    def _losses_of_rows(self, run: MixtureBuffers, batch: Batch, first: int, last: int) -> None:
+        mixed = self._mixed(run, first, last)
+        losses = run.losses[first:last]
+        readout.cross_entropy_rows(mixed, batch.targets.reshape(-1)[first:last], losses)
+        if batch.counted is not None:
+            losses[batch.counted.reshape(-1)[first:last] == 0] = 0
+
+    def _mixed(self, run: MixtureBuffers, first: int, last: int) -> np.ndarray:
+        """What the heads tell together of some rows [N, width]."""
+        mixed = np.empty((last - first, self.width), run.losses.dtype)
+        for start in range(first, last, _ROWS):
+            end = min(start + _ROWS, last)
+            logits = [
+                self._logits_of(head, own, start, end)
+                for head, own in zip(self.heads, run.of_heads, strict=True)
+            ]
+            readout.mix_rows(np.stack(logits), mixed[start - first : end - first])
+        return mixed
+
+    def _logits_of(
+        self, head: NextCharacterHead, own: HeadBuffers, first: int, last: int
+    ) -> np.ndarray:
+        logits = np.empty((last - first, self.width), own.logits.dtype)
+        head.read(own.hidden[first:last], logits)
+        return logits
 
     def emit(self, program: Program, sources: list[Memory]) -> Memory:
-        """The mean of what the heads emit."""
-        shares = np.full(self.width, self._share)
+        """The mixture of what the heads emit."""
         pairs = zip(self.heads, sources, strict=True)
-        logits = [head.emit(program, [own]) for head, own in pairs]
-        return program.scale(np.zeros_like(shares), shares, *logits)
+        return program.mix([head.emit(program, [own]) for head, own in pairs])
