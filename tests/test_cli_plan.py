@@ -65,7 +65,7 @@ def test_a_run_is_as_it_was_planned(tmp_path, task):
 
 
 @pytest.mark.parametrize(
-    ("given", "named"), [([], "lstm 1×32"), (["--members", 3], "lstm 1×32, 3 members")]
+    ("given", "named"), [([], "lstm 1×32"), (["--members", 3], "lstm 1×64, 3 members")]
 )
 def test_a_budget_chooses_the_size_that_a_run_says_too(corpus, tmp_path, given, named):
     options = [corpus, *SMALL, "--budget", "0.4s", *given]
