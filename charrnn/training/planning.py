@@ -51,6 +51,10 @@ _PAIR_EPOCHS, _PAIR_CHARACTERS_BESIDE = 20, 3e6
 #: learn sooner.
 _REPETITION_BY_HEART = 25.0
 
+#: Of several members each is held back as if it had read so much less: what they learn by heart is
+#: not the same.
+_FREEDOM_OF_A_MEMBER = 3.0
+
 #: Dropout for each doubling of passes times weights for each character, from four on.
 _DROPOUT_OF_A_DOUBLING = {"write": 0.04, "pairs": 0.015}
 
@@ -124,6 +128,7 @@ def complete(
         if validated is None:
             validated = _validation_positions(held_back, characters)
         optimizer = optimizer or _suited_optimizer(repetition, network)
+        repetition /= _FREEDOM_OF_A_MEMBER if shape.members > 1 else 1
         chosen |= {
             "optimizer": optimizer,
             "dropout": _dropout(repetition, shape),
