@@ -88,8 +88,7 @@ class Network:
         place = Place(places, self.dtype, self.panels)
         self.heads = [node.create(place) for node in self.graph.heads]
         self.head = together(self.heads)
-        place = place._replace(head=self.head)
-        self.layers = [node.create(place) for node in self.graph.layers]
+        self.layers = [node.create(place._replace(head=self.head)) for node in self.graph.layers]
         learning = [any(p.trained for p in node.parameters) for node in self.graph.layers]
         self._lowest = learning.index(True) if True in learning else len(learning)
         self._ready = len(learning)  # the first of the layers that are prepared for the way back
@@ -274,8 +273,7 @@ class Network:
 
     def _run(self, batch: Batch) -> PassBuffers:
         """Buffers for the batch's shape, kept: chunks of one shape follow one another."""
-        shapes = batch.shapes
-        if shapes not in self._runs:
+        if (shapes := batch.shapes) not in self._runs:
             if len(self._runs) == 2:  # a run's own shape and that of a last, shorter chunk
                 self._runs.clear()
             self._runs[shapes] = PassBuffers(self.graph, self.layers, self.head, shapes)
