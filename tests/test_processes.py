@@ -108,7 +108,7 @@ def test_one_writes_and_another_number_of_processes_goes_on(tmp_path):
     arguments = ("train", FABLES, "--model", model, "--log", log)
     first = run(2, *arguments, *QUICK, "--precision", "float32")
     assert first.returncode == 0, first.stderr
-    assert "16 lanes × 32 steps in 2 processes of 1 thread, adam" in first.stderr
+    assert "16 lanes × 32 steps in 2 processes of 1 thread, soap" in first.stderr
     assert first.stderr.count("best so far") == first.stderr.count(" lanes ×") * 3 == 3
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [10, 20, 30]
     trainer = small_trainer(hidden_size=16, batch_size=16, sequence_length=32, steps=30,

@@ -38,15 +38,21 @@ def logits_of_rows(hidden, panels, bias, logits):
 
 
 @kernel
+def _largest(logits, at, width):
+    """The largest of ``width`` logits at flat offset ``at``."""
+    top = load(logits, at)
+    for j in range(at + lanes(logits), at + width, lanes(logits)):
+        top = maximum(top, load(logits, j))
+    return largest_lane(top)
+
+
+@kernel
 def softmax_row(logits, at, width):
     """Turn ``width`` logits at flat offset ``at`` into probabilities; return (max, log of sum).
 
     The logarithm of the probability of k is logit[k] - max - log of sum.
     """
-    top = load(logits, at)
-    for j in range(at + lanes(logits), at + width, lanes(logits)):
-        top = maximum(top, load(logits, j))
-    largest = largest_lane(top)
+    largest = _largest(logits, at, width)
     total = broadcast(logits, 0.0)
     for j in range(at, at + width, lanes(logits)):
         e = exp(load(logits, j) - largest)
@@ -61,10 +67,7 @@ def softmax_row(logits, at, width):
 @kernel
 def log_softmax_row(logits, at, width):
     """Turn ``width`` logits at flat offset ``at`` into logarithms of probabilities."""
-    top = load(logits, at)
-    for j in range(at + lanes(logits), at + width, lanes(logits)):
-        top = maximum(top, load(logits, j))
-    largest = largest_lane(top)
+    largest = _largest(logits, at, width)
     total = broadcast(logits, 0.0)
     for j in range(at, at + width, lanes(logits)):
         total = total + exp(load(logits, j) - largest)
