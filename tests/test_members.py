@@ -15,11 +15,11 @@ from samples import (
     random_network,
     random_state,
 )
-from trained import with_biases
+from trained import FABLES, with_biases
 
 from charrnn.cells import CELLS
 from charrnn.compute.readout import IMPOSSIBLE, NEVER, mix_rows
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import UsageError
 from charrnn.network.network import Network
 from charrnn.network.parameters import parameter_shapes
@@ -28,6 +28,7 @@ from charrnn.text.running import RunningText
 from charrnn.text.vocabulary import START
 from charrnn.training.adaptation import PIECE, evaluate_adapting
 from charrnn.training.evaluation import evaluate
+from charrnn.training.setup import create_trainer
 from charrnn.training.transfer import carry_over
 
 LSTM = "lstm", "tanh"
@@ -149,6 +150,12 @@ def test_threads_and_blocks_change_no_bit(monkeypatch):
         results.append((told, network.gradients.copy()))
     assert_same_bits(results[0][0], results[1][0])
     assert_same_bits(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("size", [None, 20])
+def test_none_of_them_is_no_network(size):
+    with pytest.raises(UsageError, match="members must be from 1 to 64, not 0"):
+        create_trainer([str(FABLES)], training=TrainingConfig(steps=1), hidden_size=size, members=0)
 
 
 @pytest.mark.parametrize(

@@ -397,6 +397,8 @@ def test_time_beyond_what_a_network_learns_is_for_more_of_them(speed, given):
         assert shape == alone or shape.hidden_size < alone.hidden_size
         found.append(shape.members)
     assert found[0] == 1 and _rises(found)
+    chosen_by_characters = dataclasses.replace(SHAPE, cell="second-order")
+    assert suited_shape(chosen_by_characters, config, 10**6, most_members=5).members == 1
     held = dataclasses.replace(SHAPE, members=3)
     assert suited_shape(held, config, 10**6).members == 3
 

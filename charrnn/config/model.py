@@ -219,7 +219,8 @@ class ModelConfig:
             shape["hidden_size"] = _nearest(cls.hidden_size, _hidden_sizes(cell, size))
         if embedding_size is None:
             embedding_size = 0 if size <= ONE_HOT_VOCABULARY else EMBEDDING_SIZE
-        shape |= {"layers": layers, "members": members or 1, "embedding_size": embedding_size}
+        members = cls.members if members is None else members
+        shape |= {"layers": layers, "members": members, "embedding_size": embedding_size}
         return cls(size, **shape)
 
     @property

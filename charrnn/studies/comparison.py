@@ -138,7 +138,8 @@ def compare(
     trainings = [_training_of(variant, training) for variant in variants]
     rng = np.random.default_rng([training.seed, 0])
     dataset = read_dataset(sources, text, rng=rng)
-    shape["members"] = shape.get("members") or 1
+    if shape.get("members") is None:  # one network of each is compared
+        shape["members"] = 1
     asked = processes.first(lambda: shape_for(dataset, trainings[0], cell=REFERENCE, **shape))
     configs, begun = model_configs(asked, variants, equal_weights=equal_weights), []
 

@@ -113,7 +113,7 @@ def shape_for(
     """
     if hidden_size is not None:
         shape["hidden_size"] = hidden_size
-    shape["members"] = members or 1
+    shape["members"] = members
     shape |= {name: dataset.origin["text"][name] for name in ("task", "multiple")}
     shape["classes"] = len(dataset.labels)
     text = TextConfig(**dataset.origin["text"])

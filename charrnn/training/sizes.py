@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from charrnn.cells import CELLS
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.network.network import Network
 from charrnn.network.parameters import recurrent_weight_count, with_weights
@@ -92,8 +93,11 @@ def _of_a_member(positions: int) -> tuple[float, float]:
 
 
 def _with_members(shape: ModelConfig, count: float, most: int) -> ModelConfig:
-    """``shape`` with about so many members, where it may have more than one."""
-    if most == 1:
+    """``shape`` with about so many members, where it may have more than one.
+
+    Of weights of which each character chooses some the time says nothing: it stays as it is.
+    """
+    if most == 1 or CELLS[shape.cell, shape.activation].by_character:
         return shape
     return dataclasses.replace(shape, members=min(max(round(count), 1), most))
 
