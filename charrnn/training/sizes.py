@@ -35,6 +35,9 @@ _PASSES_OF_A_MEMBER, _READ_BESIDE = 9.0, 7e5
 _WEIGHTS_OF_A_MEMBER, _FEWEST_WEIGHTS = 0.8, 4e5
 MOST_MEMBERS = 8
 
+#: Of the next member there is to be time for less than half: two are better than one before that.
+_ROUNDED_UP = 0.4
+
 #: Recurrent weights that a run without a budget takes however little it reads, and the most for
 #: each character read: that costs little, and a larger network learns more.
 _CHEAP_WEIGHTS, _MOST_FOR_A_CHARACTER = 8e5, 4.0
@@ -99,7 +102,7 @@ def _with_members(shape: ModelConfig, count: float, most: int) -> ModelConfig:
     """
     if most == 1 or CELLS[shape.cell, shape.activation].by_character:
         return shape
-    return dataclasses.replace(shape, members=min(max(round(count), 1), most))
+    return dataclasses.replace(shape, members=min(max(round(count + _ROUNDED_UP), 1), most))
 
 
 def _weights_for(read: float) -> float:
